@@ -1,0 +1,143 @@
+import type { Observable, ObservableInput, SchedulerLike } from 'rxjs';
+import type { CoordinationError } from './errors.js';
+
+/** What a roster is for. Rosters of different kinds never meet, whatever their names. */
+export type RosterKind = 'group' | 'election' | 'lock';
+
+/** Names one ordered list of live entries. */
+export interface RosterKey {
+  readonly kind: RosterKind;
+  readonly name: string;
+}
+
+/** `shared` entries do not conflict with each other; `exclusive` ones conflict with everything. */
+export type Mode = 'exclusive' | 'shared';
+
+/** One who stands in a roster, as everybody sees it. */
+export interface Entry {
+  /** Made by the store's adapter; unique in its roster, and what `evict` takes. */
+  readonly id: string;
+  /** Grows with every entry ever made in the roster; of an admitted entry it is the fencing token. */
+  readonly token: bigint;
+  readonly mode: Mode;
+  readonly payload: Uint8Array;
+}
+
+/** How to stand in a roster. */
+export interface EntryRequest {
+  readonly mode: Mode;
+  /** The entry is admitted when fewer than this many conflicting entries stand before it. */
+  readonly permits: number;
+  readonly payload: Uint8Array;
+  /** Each value replaces the payload; the token and the place in line stay. */
+  readonly payload$?: Observable<Uint8Array>;
+  /** `false`: if not admitted at once, leave, and emit that place when nothing is left in line. Default `true`. */
+  readonly wait?: boolean;
+  /** `true`: fails with `GroupNotFound` unless the roster was registered. Default `false`. */
+  readonly registered?: boolean;
+  /** What must have come to its end before the entry leaves, bounded by the session's deadline. */
+  readonly beforeLeave?: () => ObservableInput<unknown>;
+}
+
+/** Where one's own entry stands now. */
+export interface Place {
+  readonly entry: Entry;
+  readonly admitted: boolean;
+  /** Conflicting entries before this one, capped at `permits`. */
+  readonly ahead: number;
+  /** Whether the entry is admitted, not left, and its session's deadline has not passed: asked of the clock, now. */
+  isValid(): boolean;
+  /** Aborts when the entry is lost or left. */
+  readonly signal: AbortSignal;
+}
+
+/** A session with the store: what is held is held in one, and ends with it. */
+export type Session =
+  | { readonly state: 'connecting'; readonly attempt: number; readonly cause?: CoordinationError }
+  | { readonly state: 'live'; readonly id: string }
+  | { readonly state: 'suspended'; readonly id: string; readonly cause?: CoordinationError }
+  | { readonly state: 'lost'; readonly id: string; readonly cause: CoordinationError };
+
+/** What a store can promise. Each is shown by a test of the conformance suite. */
+export interface Characteristics {
+  /** Processes on several machines share it. */
+  readonly distributed: boolean;
+  /** Admission is first come, first served. */
+  readonly fair: boolean;
+  /** Tokens keep growing when the store restarts with its data. */
+  readonly tokensSurviveRestart: boolean;
+  /** Tokens keep growing when the store loses its data. */
+  readonly tokensSurviveDataLoss: boolean;
+  /** What was acknowledged is never lost by a fail-over of the store: there is no asynchronous replication. */
+  readonly consistentFailover: boolean;
+  /** Cells can be compared and set. */
+  readonly cells: boolean;
+  /** What the store cannot promise, in a sentence each, for people. */
+  readonly caveats: readonly string[];
+}
+
+/** A value and its version. The version changes with each write and never returns to an earlier one. */
+export interface Versioned {
+  readonly value: Uint8Array;
+  readonly version: bigint;
+}
+
+/** What a cell must be like for a write to happen: a version, `absent`, or whatever it is (`any`). */
+export type Expected = bigint | 'absent' | 'any';
+
+/** How a compare-and-set came out; `current` is what the cell holds afterwards. */
+export interface SwapResult {
+  readonly swapped: boolean;
+  readonly current: Versioned | undefined;
+}
+
+/** Turns values into bytes and back. JSON by default. Both may throw. */
+export interface Codec {
+  encode(value: unknown): Uint8Array;
+  decode(bytes: Uint8Array): unknown;
+}
+
+/**
+ * The port: what the library needs of a store. Made of an adapter by the kernel in session.ts.
+ *
+ * All streams are cold, take time from `scheduler`, ride out lost connections in silence, error only with what
+ * waiting cannot heal, and complete when the backend is closed.
+ */
+export interface Backend extends AsyncDisposable {
+  readonly name: string;
+  readonly characteristics: Characteristics;
+  readonly codec: Codec;
+  /** The clock of everything that waits: monotonic by default, virtual under test. */
+  readonly scheduler: SchedulerLike;
+  /** The session's state, the current one first. Subscribing opens the session. */
+  readonly session$: Observable<Session>;
+  /** What went wrong without ending any stream. Hot. */
+  readonly faults$: Observable<CoordinationError>;
+  /** Puts a fault on `faults$`. */
+  reportFault(fault: CoordinationError): void;
+
+  /**
+   * Subscribing stands in line, unsubscribing leaves. Emits the place, then each change of `admitted` or `ahead`.
+   * Errors with `PlaceLost` when the session ends or the entry is evicted.
+   */
+  enter(roster: RosterKey, request: EntryRequest): Observable<Place>;
+  /** Everybody in the roster, in the order of tokens: a complete snapshot first, then one for each change. */
+  entries(roster: RosterKey): Observable<readonly Entry[]>;
+  /** Takes an entry out of the roster, whoever owns it. Emits whether it was there. */
+  evict(roster: RosterKey, entryId: string): Observable<boolean>;
+
+  /** Makes a roster exist. Emits `false` if it did already. */
+  register(roster: RosterKey): Observable<boolean>;
+  /** Makes an empty roster exist no longer. */
+  unregister(roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'>;
+  /** The names of all registered rosters of a kind: a complete snapshot first, then one for each change. */
+  registered(kind: RosterKind): Observable<ReadonlySet<string>>;
+
+  /** One versioned value: what it is first, then each change. Intermediate values may be skipped. */
+  cell(key: string): Observable<Versioned | undefined>;
+  /** Writes (or, with `undefined`, deletes) the value if the cell is as expected. */
+  swap(key: string, expected: Expected, value: Uint8Array | undefined): Observable<SwapResult>;
+
+  /** Leaves everything, waits for it (bounded by `closeTimeoutMs`), completes all streams. Idempotent. */
+  close(): Promise<void>;
+}

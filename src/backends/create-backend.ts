@@ -1,0 +1,210 @@
+import { isLeft } from 'fp-ts/lib/Either.js';
+import {
+  catchError,
+  concat,
+  defer,
+  distinctUntilChanged,
+  EMPTY,
+  lastValueFrom,
+  merge,
+  Observable,
+  of,
+  ReplaySubject,
+  retry,
+  Subject,
+  switchMap,
+  take,
+  takeUntil,
+  throwError,
+  throwIfEmpty,
+} from 'rxjs';
+import type { Backend, Characteristics, Entry, Place, Versioned } from './backend.js';
+import { monotonicScheduler } from './clock.js';
+import { jsonCodec } from './codec.js';
+import { BackendClosed, type CoordinationError, SessionLost } from './errors.js';
+import { type BackendOptions, timingOf } from './options.js';
+import { Participation, type ParticipationContext } from './participation.js';
+import { Sessions } from './session.js';
+import type { Store, StoreContext, StoreSession } from './store.js';
+
+/** Makes the port of an adapter: sessions, participation, and streams that ride out what breaks below. */
+export function createBackend(
+  name: string,
+  characteristics: Characteristics,
+  store$: Observable<Store>,
+  options: BackendOptions,
+): Backend {
+  const validated = timingOf(options);
+  if (isLeft(validated)) throw validated.left;
+  const timing = validated.right;
+  const clock = options.scheduler ?? monotonicScheduler;
+  const faults = new Subject<CoordinationError>();
+  const closing = new ReplaySubject<void>(1);
+  const stays = new Set<Participation>();
+  let closed: Promise<void> | undefined;
+
+  const context: ParticipationContext = {
+    timing,
+    clock,
+    random: Math.random,
+    newId: () => crypto.randomUUID().replaceAll('-', ''),
+    report: (fault) => faults.next(fault),
+    get isClosing() {
+      return closed !== undefined;
+    },
+  };
+  const storeContext: StoreContext = {
+    timing,
+    scheduler: clock,
+    now: () => clock.now(),
+    newId: context.newId,
+    fault: context.report,
+  };
+  const sessions = new Sessions(store$, context, storeContext);
+
+  const whileOpen = <T>(source: Observable<T>): Observable<T> =>
+    defer(() => (closed === undefined ? source : throwError(() => new BackendClosed(name))));
+
+  const watch = <T>(run: (session: StoreSession) => Observable<T>, same: (a: T, b: T) => boolean): Observable<T> =>
+    whileOpen(
+      sessions.lease$.pipe(
+        switchMap((lease) =>
+          lease
+            .follow(() => run(lease.session))
+            .pipe(catchError((error) => (error instanceof SessionLost ? EMPTY : throwError(() => error)))),
+        ),
+        distinctUntilChanged(same),
+        takeUntil(closing),
+      ),
+    );
+
+  /** One act, in whichever session lives long enough for it. `isRepeated` tells that an earlier try may have succeeded. */
+  const once = <T>(what: string, run: (session: StoreSession, isRepeated: () => boolean) => Observable<T>) =>
+    whileOpen(
+      defer(() => {
+        let repeated = false;
+        return sessions.lease$.pipe(
+          take(1),
+          switchMap((lease) =>
+            lease.perform(
+              what,
+              () => run(lease.session, () => repeated),
+              () => {
+                repeated = true;
+                return true;
+              },
+            ),
+          ),
+          retry({ delay: (error) => (error instanceof SessionLost ? of(0) : throwError(() => error)) }),
+          take(1),
+          takeUntil(closing),
+          throwIfEmpty(() => new BackendClosed(name)),
+        );
+      }),
+    );
+
+  const close = async (): Promise<void> => {
+    closing.next();
+    const settled = merge(...[...stays].map((stay) => stay.settled$));
+    for (const stay of [...stays]) stay.complete();
+    await lastValueFrom(concat(settled, sessions.close(timing.closeTimeoutMs)), { defaultValue: undefined });
+    faults.complete();
+  };
+
+  const backend: Backend = {
+    name,
+    characteristics,
+    codec: options.codec ?? jsonCodec,
+    scheduler: clock,
+    session$: sessions.session$,
+    faults$: faults.asObservable(),
+    reportFault: context.report,
+
+    enter: (roster, wish) =>
+      whileOpen(
+        new Observable<Place>((subscriber) => {
+          let stay: Participation | undefined;
+          const waiting = sessions.lease$.pipe(take(1)).subscribe({
+            next: (lease) => {
+              const mine = new Participation(roster, wish, lease, context, subscriber);
+              stay = mine;
+              stays.add(mine);
+              mine.settled$.subscribe({ complete: () => stays.delete(mine) });
+              mine.start();
+            },
+            error: (error) => subscriber.error(error),
+            complete: () => {
+              if (stay === undefined) subscriber.complete();
+            },
+          });
+          return () => {
+            waiting.unsubscribe();
+            stay?.leave();
+          };
+        }),
+      ),
+    entries: (roster) => watch((session) => session.entries(roster), sameEntries),
+    evict: (roster, entryId) => once(`evict ${entryId}`, (session) => session.evict(roster, entryId)),
+
+    register: (roster) =>
+      defer(() => {
+        const writeId = context.newId();
+        return once(`create ${roster.name}`, (session) => session.register(roster, writeId));
+      }),
+    unregister: (roster) =>
+      once(`delete ${roster.name}`, (session, isRepeated) =>
+        session
+          .unregister(roster)
+          .pipe(switchMap((outcome) => of(outcome === 'absent' && isRepeated() ? 'removed' : outcome))),
+      ),
+    registered: (kind) => watch((session) => session.registered(kind), sameSet),
+
+    cell: (key) => watch((session) => session.cell(key), sameVersion),
+    swap: (key, expected, value) =>
+      defer(() => {
+        const writeId = context.newId();
+        return once(`write cell ${key}`, (session) => session.swap(key, expected, value, writeId));
+      }),
+
+    close: () => {
+      if (closed === undefined) {
+        const { promise, resolve } = deferred();
+        closed = promise; // from here on nothing starts any more
+        resolve(close());
+      }
+      return closed;
+    },
+    [Symbol.asyncDispose]: () => backend.close(),
+  };
+  return backend;
+}
+
+function deferred(): { promise: Promise<void>; resolve: (value: Promise<void>) => void } {
+  let resolve: (value: Promise<void>) => void = () => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+function sameEntries(a: readonly Entry[], b: readonly Entry[]): boolean {
+  return a.length === b.length && a.every((entry, i) => sameEntry(entry, b[i]));
+}
+
+function sameEntry(a: Entry, b: Entry | undefined): boolean {
+  return (
+    b !== undefined && a.id === b.id && a.token === b.token && a.mode === b.mode && sameBytes(a.payload, b.payload)
+  );
+}
+
+function sameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  return a.size === b.size && [...a].every((name) => b.has(name));
+}
+
+function sameVersion(a: Versioned | undefined, b: Versioned | undefined): boolean {
+  return a?.version === b?.version;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

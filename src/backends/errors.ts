@@ -1,0 +1,316 @@
+/**
+ * The one hierarchy of errors. Each has a literal `name` and `_tag` to match on, the ids it is about as
+ * fields, and the vendor's error as `cause`. The message says what happened, to which thing, and what to do.
+ */
+export abstract class CoordinationError extends Error {
+  abstract readonly _tag: string;
+  constructor(message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+  }
+}
+
+/** A name that cannot be used: empty, not well-formed Unicode, or over 512 bytes of UTF-8. */
+export class InvalidName extends CoordinationError {
+  readonly _tag = 'InvalidName';
+  override readonly name = 'InvalidName';
+  constructor(
+    readonly invalidName: unknown,
+    readonly reason: string,
+  ) {
+    super(`Invalid name ${JSON.stringify(invalidName)}: ${reason}.`);
+  }
+}
+
+/** Options that are out of range, unknown, or contradict each other. `violations` has one sentence for each. */
+export class InvalidOptions extends CoordinationError {
+  readonly _tag = 'InvalidOptions';
+  override readonly name = 'InvalidOptions';
+  constructor(readonly violations: readonly string[]) {
+    super(`Invalid options: ${violations.join('; ')}.`);
+  }
+}
+
+/** A connection URL that cannot be read. The message never repeats the password. */
+export class InvalidUrl extends CoordinationError {
+  readonly _tag = 'InvalidUrl';
+  override readonly name = 'InvalidUrl';
+  constructor(
+    readonly url: string,
+    readonly reason: string,
+  ) {
+    super(`Invalid URL ${JSON.stringify(url)}: ${reason}.`);
+  }
+}
+
+/** No backend goes by the URL's scheme. */
+export class UnknownScheme extends CoordinationError {
+  readonly _tag = 'UnknownScheme';
+  override readonly name = 'UnknownScheme';
+  constructor(
+    readonly scheme: string,
+    readonly known: readonly string[],
+  ) {
+    super(`Unknown scheme "${scheme}:". Known are ${known.map((k) => `${k}:`).join(', ')}.`);
+  }
+}
+
+/** The optional package that talks to this store is not installed. */
+export class MissingPackage extends CoordinationError {
+  readonly _tag = 'MissingPackage';
+  override readonly name = 'MissingPackage';
+  constructor(
+    readonly packageName: string,
+    readonly backend: string,
+    cause?: unknown,
+  ) {
+    super(
+      `The ${backend} backend needs the package "${packageName}", which is not installed: npm install ${packageName}`,
+      cause,
+    );
+  }
+}
+
+/** The store could not be reached within `failFastMs`. Without that option it is retried for ever. */
+export class ConnectionRefused extends CoordinationError {
+  readonly _tag = 'ConnectionRefused';
+  override readonly name = 'ConnectionRefused';
+  constructor(
+    readonly backend: string,
+    readonly address: string,
+    readonly failFastMs: number,
+    cause?: unknown,
+  ) {
+    super(
+      `Could not reach ${backend} at ${address} within ${failFastMs} ms (${reasonOf(cause)}). Is it running, and is the address right?`,
+      cause,
+    );
+  }
+}
+
+/** The store refused the user name or password, or they are missing. Not retried: waiting does not heal it. */
+export class AuthenticationFailed extends CoordinationError {
+  readonly _tag = 'AuthenticationFailed';
+  override readonly name = 'AuthenticationFailed';
+  constructor(
+    readonly backend: string,
+    readonly address: string,
+    cause?: unknown,
+  ) {
+    super(
+      `${backend} at ${address} refused the credentials (${reasonOf(cause)}). Check user and password in the URL or options.`,
+      cause,
+    );
+  }
+}
+
+/** The store knows the user but does not allow what was asked. */
+export class PermissionDenied extends CoordinationError {
+  readonly _tag = 'PermissionDenied';
+  override readonly name = 'PermissionDenied';
+  constructor(
+    readonly backend: string,
+    readonly operation: string,
+    cause?: unknown,
+  ) {
+    super(`${backend} does not permit "${operation}" (${reasonOf(cause)}). Extend the user's rights.`, cause);
+  }
+}
+
+/** The store cannot do what was asked: see its `characteristics`. */
+export class NotSupported extends CoordinationError {
+  readonly _tag = 'NotSupported';
+  override readonly name = 'NotSupported';
+  constructor(
+    readonly backend: string,
+    readonly feature: string,
+  ) {
+    super(`The ${backend} backend does not support ${feature}.`);
+  }
+}
+
+/** `close()` was called on the backend; nothing can be started on it any more. */
+export class BackendClosed extends CoordinationError {
+  readonly _tag = 'BackendClosed';
+  override readonly name = 'BackendClosed';
+  constructor(readonly backend: string) {
+    super(`The ${backend} backend is closed. Connect a new one.`);
+  }
+}
+
+/** The group was not created, or was deleted. */
+export class GroupNotFound extends CoordinationError {
+  readonly _tag = 'GroupNotFound';
+  override readonly name = 'GroupNotFound';
+  constructor(readonly group: string) {
+    super(`Group ${JSON.stringify(group)} does not exist. Create it with createGroup, or join with { create: true }.`);
+  }
+}
+
+/** The group exists already. */
+export class GroupAlreadyExists extends CoordinationError {
+  readonly _tag = 'GroupAlreadyExists';
+  override readonly name = 'GroupAlreadyExists';
+  constructor(readonly group: string) {
+    super(`Group ${JSON.stringify(group)} exists already.`);
+  }
+}
+
+/** The group still has members and cannot be deleted. */
+export class GroupNotEmpty extends CoordinationError {
+  readonly _tag = 'GroupNotEmpty';
+  override readonly name = 'GroupNotEmpty';
+  constructor(readonly group: string) {
+    super(`Group ${JSON.stringify(group)} still has members. Let them leave first.`);
+  }
+}
+
+/** Somebody else is in the group under this id. */
+export class MemberAlreadyExists extends CoordinationError {
+  readonly _tag = 'MemberAlreadyExists';
+  override readonly name = 'MemberAlreadyExists';
+  constructor(
+    readonly group: string,
+    readonly memberId: string,
+  ) {
+    super(`Group ${JSON.stringify(group)} already has a member ${JSON.stringify(memberId)}. Choose another id.`);
+  }
+}
+
+/** The lock was not free within `waitMs`. */
+export class LockNotAcquired extends CoordinationError {
+  readonly _tag = 'LockNotAcquired';
+  override readonly name = 'LockNotAcquired';
+  constructor(
+    readonly lock: string,
+    readonly waitMs: number,
+  ) {
+    super(`Lock ${JSON.stringify(lock)} was not acquired within ${waitMs} ms.`);
+  }
+}
+
+/** What `tryLock` gives on its left side: somebody else holds the lock. */
+export class Contended extends CoordinationError {
+  readonly _tag = 'Contended';
+  override readonly name = 'Contended';
+  constructor(readonly lock: string) {
+    super(`Lock ${JSON.stringify(lock)} is held by another.`);
+  }
+}
+
+/** Why a place in a roster came to its end without its owner's doing. */
+export type LossReason = 'session lost' | 'evicted';
+
+/** The lock is not held any longer; the work under it must stop. `retry()` acquires it again. */
+export class LockLost extends CoordinationError {
+  readonly _tag = 'LockLost';
+  override readonly name = 'LockLost';
+  constructor(
+    readonly lock: string,
+    readonly token: bigint,
+    readonly reason: LossReason,
+    cause?: unknown,
+  ) {
+    super(
+      `Lock ${JSON.stringify(lock)} (token ${token}) was lost: ${reason}${because(cause)}. Stop the work under it.`,
+      cause,
+    );
+  }
+}
+
+/** What a gate with `onLoss: 'error'` gives when it closes. */
+export class GateClosed extends CoordinationError {
+  readonly _tag = 'GateClosed';
+  override readonly name = 'GateClosed';
+  constructor() {
+    super('The gate closed: what it depended on is not held any longer.');
+  }
+}
+
+/** A place in a roster ended without its owner's doing: the port's own word, which each primitive translates. */
+export class PlaceLost extends CoordinationError {
+  readonly _tag = 'PlaceLost';
+  override readonly name = 'PlaceLost';
+  constructor(
+    readonly roster: string,
+    readonly reason: LossReason,
+    cause?: unknown,
+  ) {
+    super(`The place in ${roster} was lost: ${reason}${because(cause)}.`, cause);
+  }
+}
+
+/** The session came to its end: the deadline passed, or the store said so. A new one opens by itself. */
+export class SessionLost extends CoordinationError {
+  readonly _tag = 'SessionLost';
+  override readonly name = 'SessionLost';
+  constructor(
+    readonly sessionId: string,
+    readonly reason: string,
+    /** `true`: the store said so. `false`: the deadline passed here. */
+    readonly byStore: boolean,
+    cause?: unknown,
+  ) {
+    super(`Session ${sessionId} is lost: ${reason}${because(cause)}.`, cause);
+  }
+}
+
+/** A passing failure of the store or the way to it. The library retries it; it shows in `status` and `faults$` only. */
+export class Unavailable extends CoordinationError {
+  readonly _tag = 'Unavailable';
+  override readonly name = 'Unavailable';
+  constructor(
+    readonly backend: string,
+    readonly operation: string,
+    cause?: unknown,
+  ) {
+    super(`${backend} did not carry out "${operation}" (${reasonOf(cause)}). It is retried.`, cause);
+  }
+}
+
+/** The payload is over the limit, or the codec could not encode it. Nothing was sent. */
+export class InvalidPayload extends CoordinationError {
+  readonly _tag = 'InvalidPayload';
+  override readonly name = 'InvalidPayload';
+  constructor(
+    readonly subject: string,
+    readonly reason: string,
+    cause?: unknown,
+  ) {
+    super(`The payload of ${subject} cannot be stored: ${reason}.`, cause);
+  }
+}
+
+/** Something in the store that this codec cannot read. It is skipped and reported on `faults$`. */
+export class UndecodablePayload extends CoordinationError {
+  readonly _tag = 'UndecodablePayload';
+  override readonly name = 'UndecodablePayload';
+  constructor(
+    readonly subject: string,
+    cause?: unknown,
+  ) {
+    super(`The payload of ${subject} cannot be decoded (${reasonOf(cause)}). It was skipped.`, cause);
+  }
+}
+
+/** A release did not reach the store. The entry ends with the session at the latest. */
+export class ReleaseFailed extends CoordinationError {
+  readonly _tag = 'ReleaseFailed';
+  override readonly name = 'ReleaseFailed';
+  constructor(
+    readonly subject: string,
+    cause?: unknown,
+  ) {
+    super(
+      `Leaving ${subject} has not reached the store (${reasonOf(cause)}). It ends with the session at the latest.`,
+      cause,
+    );
+  }
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message || cause.name : String(cause ?? 'no reason given');
+}
+
+function because(cause: unknown): string {
+  return cause === undefined ? '' : ` (${reasonOf(cause)})`;
+}

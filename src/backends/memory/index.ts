@@ -1,0 +1,51 @@
+import { of } from 'rxjs';
+import type { Backend } from '../backend.js';
+import { monotonicScheduler } from '../clock.js';
+import { createBackend } from '../create-backend.js';
+import type { BackendOptions } from '../options.js';
+import { memoryCharacteristics } from './characteristics.js';
+import { MemoryStore } from './memory-store.js';
+
+export type { BackendOptions } from '../options.js';
+export { MemoryStore } from './memory-store.js';
+
+/** Options of `memory`. */
+export interface MemoryOptions extends BackendOptions {
+  /** The store to connect to: one by name, shared by all who use the name, or one that was made by `new MemoryStore()`. Default: one of its own. */
+  readonly store?: string | MemoryStore | undefined;
+}
+
+const named = new Map<string, { readonly store: MemoryStore; users: number }>();
+
+/**
+ * A backend within this process: the embedded default, and the one for tests in virtual time.
+ *
+ * Backends that share a store coordinate with each other, as processes do on a real one. A store that is named lives
+ * until the last backend on it is closed.
+ *
+ * **Guarantee** everything that the other backends guarantee, between the backends of one process.
+ */
+export function memory(options: MemoryOptions = {}): Backend {
+  const { store = new MemoryStore(options.scheduler ?? monotonicScheduler) } = options;
+  const { server, release } =
+    typeof store === 'string' ? shared(store, options) : { server: store, release: () => undefined };
+  const backend = createBackend('memory', memoryCharacteristics, of(server.adapter(options.namespace)), options);
+  let closed: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closed ??= backend.close().finally(release);
+    return closed;
+  };
+  return { ...backend, close, [Symbol.asyncDispose]: close };
+}
+
+function shared(name: string, options: MemoryOptions): { server: MemoryStore; release: () => void } {
+  const entry = named.get(name) ?? { store: new MemoryStore(options.scheduler ?? monotonicScheduler), users: 0 };
+  named.set(name, entry);
+  entry.users++;
+  return {
+    server: entry.store,
+    release: () => {
+      if (--entry.users === 0) named.delete(name);
+    },
+  };
+}

@@ -1,0 +1,258 @@
+import {
+  BehaviorSubject,
+  defer,
+  distinctUntilChanged,
+  map,
+  type Observable,
+  of,
+  type SchedulerLike,
+  Subject,
+  type Subscription,
+  startWith,
+  switchMap,
+  throwError,
+  timer,
+} from 'rxjs';
+import { conflictsAhead } from '../admission.js';
+import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
+import { GroupNotFound, PlaceLost, SessionLost, Unavailable } from '../errors.js';
+import type { Standing, StandRequest, Store, StoreContext, StoreSession } from '../store.js';
+import { memoryCharacteristics } from './characteristics.js';
+
+/** Never reset, so that tokens grow even when a store of the same name is made anew. */
+let lastToken = 0n;
+
+interface MemoryEntry extends Entry {
+  readonly sessionId: string;
+}
+
+interface MemoryCell extends Versioned {
+  readonly writeId: string;
+}
+
+interface MemorySession {
+  readonly id: string;
+  readonly ttlMs: number;
+  readonly link: BehaviorSubject<boolean>;
+  /** Entries that were given up while their `enter` might still be on its way. */
+  readonly refused: Set<string>;
+  expiry: Subscription;
+  isOver: boolean;
+}
+
+/**
+ * A store in this process: one simulated server, to which any number of `memory` backends connect.
+ * It keeps sessions by the same rules as a real one, so that everything above runs just as it does there.
+ */
+export class MemoryStore {
+  readonly #sessions = new Map<string, MemorySession>();
+  readonly #rosters = new Map<string, Map<string, MemoryEntry>>();
+  readonly #registered = new Map<string, string>();
+  readonly #cells = new Map<string, MemoryCell>();
+  readonly #changes = new Subject<string>();
+
+  constructor(private readonly scheduler: SchedulerLike) {}
+
+  /** Ends a session as an administrator would: its owner is told, then what stood in it is gone. */
+  expire(sessionId: string): void {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined) return;
+    session.link.error(new SessionLost(sessionId, 'the store has expired it', true));
+    this.#drop(session);
+  }
+
+  /** Cuts a session's owner off from the store: no request arrives, and the session expires unless `heal` comes first. */
+  partition(sessionId: string): void {
+    this.#sessions.get(sessionId)?.link.next(false);
+  }
+
+  /** Lets requests through again. */
+  heal(sessionId: string): void {
+    this.#sessions.get(sessionId)?.link.next(true);
+  }
+
+  /** The adapter that the kernel talks to. */
+  adapter(namespace = ''): Store {
+    return {
+      name: 'memory',
+      address: 'this process',
+      characteristics: memoryCharacteristics,
+      open: (context) => defer(() => this.#open(context, namespace)),
+    };
+  }
+
+  #open(context: StoreContext, namespace: string): Observable<StoreSession> {
+    const session: MemorySession = {
+      id: context.newId(),
+      ttlMs: context.timing.ttlMs,
+      link: new BehaviorSubject(true),
+      expiry: this.#expiry(context.timing.ttlMs, () => this.#drop(session)),
+      refused: new Set(),
+      isOver: false,
+    };
+    this.#sessions.set(session.id, session);
+    return new BehaviorSubject(this.#sessionFor(session, context, namespace));
+  }
+
+  #sessionFor(session: MemorySession, context: StoreContext, namespace: string): StoreSession {
+    const keyOf = (roster: RosterKey): string => `${namespace}\0${roster.kind}\0${roster.name}`;
+    const registryOf = (kind: RosterKind): string => `${namespace}\0${kind}\0`;
+    const cellOf = (key: string): string => `${namespace}\0cell\0${key}`;
+    /** What reaches the server: nothing while cut off, and nothing for a session that is over. */
+    const call = <T>(operation: string, act: () => T): Observable<T> =>
+      defer(() => {
+        if (!session.link.value) return throwError(() => new Unavailable('memory', operation, 'partitioned'));
+        if (session.isOver) return throwError(() => new SessionLost(session.id, 'the store has expired it', true));
+        return of(act());
+      });
+    /** A state of the server: what it is, and again whenever something named `key` changes, until cut off. */
+    const follow = <T>(operation: string, key: string, read: () => T): Observable<T> =>
+      session.link.pipe(
+        distinctUntilChanged(),
+        switchMap((linked) =>
+          linked
+            ? this.#changes.pipe(
+                startWith(key),
+                map((changed) => changed === key),
+                switchMap((concerns) => (concerns ? call(operation, read) : [])),
+              )
+            : throwError(() => new Unavailable('memory', operation, 'partitioned')),
+        ),
+      );
+    return {
+      id: session.id,
+      ttlMs: session.ttlMs,
+      provedMs: context.now(),
+      link$: session.link,
+      renew: () =>
+        call('renew', () => {
+          session.expiry.unsubscribe();
+          session.expiry = this.#expiry(session.ttlMs, () => this.#drop(session));
+          return context.now();
+        }),
+      enter: (roster, request) => call('enter', () => this.#enter(session, keyOf(roster), roster.name, request)),
+      place: (roster, request, standing) =>
+        follow('watch a place', keyOf(roster), () =>
+          this.#aheadOf(keyOf(roster), standing.entry.id, request.permits),
+        ).pipe(distinctUntilChanged()),
+      update: (roster, request, payload) => call('update', () => this.#update(keyOf(roster), request.id, payload)),
+      leave: (roster, request, inDoubt) =>
+        call('leave', () => {
+          if (inDoubt) session.refused.add(request.id);
+          this.#remove(keyOf(roster), request.id);
+        }),
+      entries: (roster) => follow('watch entries', keyOf(roster), () => this.#entriesOf(keyOf(roster))),
+      evict: (roster, entryId) => call('evict', () => this.#remove(keyOf(roster), entryId)),
+      register: (roster, writeId) =>
+        call('create', () => this.#register(keyOf(roster), registryOf(roster.kind), writeId)),
+      unregister: (roster) => call('delete', () => this.#unregister(keyOf(roster), registryOf(roster.kind))),
+      registered: (kind) => follow('watch registrations', registryOf(kind), () => this.#registeredOf(registryOf(kind))),
+      cell: (key) => follow('watch a cell', cellOf(key), () => this.#cells.get(cellOf(key))),
+      swap: (key, expected, value, writeId) =>
+        call('write a cell', () => this.#swap(cellOf(key), expected, value, writeId)),
+      end: () => call('end', () => this.#drop(session)),
+    };
+  }
+
+  #expiry(ttlMs: number, expire: () => void): Subscription {
+    return timer(ttlMs, this.scheduler).subscribe(expire);
+  }
+
+  #drop(session: MemorySession): void {
+    if (session.isOver) return;
+    session.isOver = true;
+    session.expiry.unsubscribe();
+    this.#sessions.delete(session.id);
+    const touched = [...this.#rosters].filter(([key, entries]) => {
+      const gone = [...entries.values()].filter((entry) => entry.sessionId === session.id);
+      for (const entry of gone) entries.delete(entry.id);
+      if (entries.size === 0) this.#rosters.delete(key);
+      return gone.length > 0;
+    });
+    for (const [key] of touched) this.#changes.next(key);
+  }
+
+  #enter(session: MemorySession, key: string, name: string, request: StandRequest): Standing {
+    if (request.registered && !this.#registered.has(key)) throw new GroupNotFound(name);
+    if (session.refused.has(request.id)) throw new PlaceLost(name, 'evicted');
+    const entries = this.#rosters.get(key) ?? new Map<string, MemoryEntry>();
+    this.#rosters.set(key, entries);
+    let entry = entries.get(request.id);
+    const isNew = entry === undefined;
+    if (entry === undefined) {
+      const { id, mode, payload } = request;
+      entry = { id, mode, payload, token: ++lastToken, sessionId: session.id };
+      entries.set(id, entry);
+    }
+    const ahead = conflictsAhead(entries.values(), entry, request.permits);
+    if (isNew) this.#changes.next(key);
+    return { entry, ahead };
+  }
+
+  #aheadOf(key: string, entryId: string, permits: number): number {
+    const entries = this.#rosters.get(key);
+    const entry = entries?.get(entryId);
+    if (entries === undefined || entry === undefined) throw new PlaceLost(entryId, 'evicted');
+    return conflictsAhead(entries.values(), entry, permits);
+  }
+
+  #update(key: string, entryId: string, payload: Uint8Array): void {
+    const entries = this.#rosters.get(key);
+    const entry = entries?.get(entryId);
+    if (entries === undefined || entry === undefined) throw new PlaceLost(entryId, 'evicted');
+    entries.set(entryId, { ...entry, payload });
+    this.#changes.next(key);
+  }
+
+  #remove(key: string, entryId: string): boolean {
+    const entries = this.#rosters.get(key);
+    if (entries?.delete(entryId) !== true) return false;
+    if (entries.size === 0) this.#rosters.delete(key);
+    this.#changes.next(key);
+    return true;
+  }
+
+  #entriesOf(key: string): readonly Entry[] {
+    // A Map keeps the order of insertion, which is the order of tokens.
+    return [...(this.#rosters.get(key)?.values() ?? [])].map(({ id, token, mode, payload }) => ({
+      id,
+      token,
+      mode,
+      payload,
+    }));
+  }
+
+  #register(key: string, registry: string, writeId: string): boolean {
+    const known = this.#registered.get(key);
+    if (known !== undefined) return known === writeId;
+    this.#registered.set(key, writeId);
+    this.#changes.next(registry);
+    return true;
+  }
+
+  #unregister(key: string, registry: string): 'removed' | 'absent' | 'occupied' {
+    if (!this.#registered.has(key)) return 'absent';
+    if (this.#rosters.has(key)) return 'occupied';
+    this.#registered.delete(key);
+    this.#changes.next(registry);
+    return 'removed';
+  }
+
+  #registeredOf(prefix: string): ReadonlySet<string> {
+    return new Set(
+      [...this.#registered.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length)),
+    );
+  }
+
+  #swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): SwapResult {
+    const current = this.#cells.get(key);
+    if (current?.writeId === writeId) return { swapped: true, current };
+    const fits = expected === 'any' || (expected === 'absent' ? current === undefined : current?.version === expected);
+    if (!fits) return { swapped: false, current };
+    const next = value === undefined ? undefined : { value, version: ++lastToken, writeId };
+    if (next === undefined) this.#cells.delete(key);
+    else this.#cells.set(key, next);
+    this.#changes.next(key);
+    return { swapped: true, current: next };
+  }
+}

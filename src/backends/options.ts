@@ -1,0 +1,97 @@
+import { type Either, left, right } from 'fp-ts/lib/Either.js';
+import type { SchedulerLike } from 'rxjs';
+import type { Codec } from './backend.js';
+import { InvalidOptions } from './errors.js';
+
+/** Options that every backend takes. */
+export interface BackendOptions {
+  /** Lifetime of a session that is not renewed. Default 10,000. */
+  readonly ttlMs?: number | undefined;
+  /** From one renewal to the next. Default `ttlMs / 5`. */
+  readonly renewEveryMs?: number | undefined;
+  /** Safety margin before the store's own expiry, for late timers. Default `ttlMs / 20`. */
+  readonly guardMs?: number | undefined;
+  /** How much the clocks of client and store may differ in rate. Default 0.01. */
+  readonly drift?: number | undefined;
+  /** How long one request may go unanswered before it counts as lost. Default `ttlMs * 3 / 10`. */
+  readonly requestTimeoutMs?: number | undefined;
+  /** First pause before connecting again; doubles, with jitter, up to `maxBackoffMs`. Default 100. */
+  readonly initialBackoffMs?: number | undefined;
+  /** Longest pause before connecting again. Default 5,000. */
+  readonly maxBackoffMs?: number | undefined;
+  /** Error instead of retrying when the first session is not open after this long. Default: never. */
+  readonly failFastMs?: number | undefined;
+  /** Longest that `close()` waits for the store. Default 5,000. */
+  readonly closeTimeoutMs?: number | undefined;
+  /** Give up what is held at the deadline (default), or as soon as the connection is in doubt. */
+  readonly giveUpAt?: 'deadline' | 'suspended' | undefined;
+  /** Keeps fleets that share a store apart. Each backend says what its default is. */
+  readonly namespace?: string | undefined;
+  /** Turns payloads into bytes and back. Default: JSON. */
+  readonly codec?: Codec | undefined;
+  /** Where time comes from. Default: the monotonic clock of the process. */
+  readonly scheduler?: SchedulerLike | undefined;
+}
+
+/** The times of a session, validated together. */
+export interface Timing {
+  readonly ttlMs: number;
+  readonly renewEveryMs: number;
+  readonly guardMs: number;
+  readonly drift: number;
+  readonly requestTimeoutMs: number;
+  readonly initialBackoffMs: number;
+  readonly maxBackoffMs: number;
+  readonly failFastMs: number | undefined;
+  readonly closeTimeoutMs: number;
+  readonly giveUpAt: 'deadline' | 'suspended';
+}
+
+/** Longest delay a timer of the platform carries. */
+const MAX_MS = 2 ** 31 - 1;
+
+/** How long after its proof a session of lifetime `ttlMs` may be relied on. */
+export function reliableMs(timing: Pick<Timing, 'drift' | 'guardMs'>, ttlMs: number): number {
+  return ttlMs * (1 - timing.drift) - timing.guardMs;
+}
+
+/** Fills in defaults and checks every relation; the left side names each one violated. */
+export function timingOf(options: BackendOptions): Either<InvalidOptions, Timing> {
+  const ttlMs = options.ttlMs ?? 10_000;
+  const initialBackoffMs = options.initialBackoffMs ?? 100;
+  const timing: Timing = {
+    ttlMs,
+    renewEveryMs: options.renewEveryMs ?? ttlMs / 5,
+    guardMs: options.guardMs ?? ttlMs / 20,
+    drift: options.drift ?? 0.01,
+    requestTimeoutMs: options.requestTimeoutMs ?? (ttlMs * 3) / 10,
+    initialBackoffMs,
+    maxBackoffMs: options.maxBackoffMs ?? Math.max(5_000, initialBackoffMs),
+    failFastMs: options.failFastMs,
+    closeTimeoutMs: options.closeTimeoutMs ?? 5_000,
+    giveUpAt: options.giveUpAt ?? 'deadline',
+  };
+  const violations: string[] = [];
+  for (const [field, value] of Object.entries(timing)) {
+    if (field === 'giveUpAt' || value === undefined) continue;
+    const least = field === 'guardMs' || field === 'drift' ? 0 : 1;
+    const most = field === 'drift' ? 0.5 : MAX_MS;
+    if (typeof value !== 'number' || !(value >= least && value <= most))
+      violations.push(`${field} must be a number from ${least} to ${most}, but is ${String(value)}`);
+  }
+  if (timing.giveUpAt !== 'deadline' && timing.giveUpAt !== 'suspended')
+    violations.push(`giveUpAt must be 'deadline' or 'suspended', but is ${JSON.stringify(timing.giveUpAt)}`);
+  if (violations.length === 0) {
+    if (timing.maxBackoffMs < initialBackoffMs)
+      violations.push(
+        `maxBackoffMs (${timing.maxBackoffMs}) must not be less than initialBackoffMs (${initialBackoffMs})`,
+      );
+    const reliable = reliableMs(timing, ttlMs);
+    if (timing.renewEveryMs + timing.requestTimeoutMs >= reliable)
+      violations.push(
+        `renewEveryMs (${timing.renewEveryMs}) + requestTimeoutMs (${timing.requestTimeoutMs}) must be less than ` +
+          `ttlMs * (1 - drift) - guardMs (${reliable}), or one slow renewal loses the session`,
+      );
+  }
+  return violations.length === 0 ? right(timing) : left(new InvalidOptions(violations));
+}

@@ -1,0 +1,258 @@
+import {
+  catchError,
+  concatMap,
+  defer,
+  EMPTY,
+  finalize,
+  from,
+  ignoreElements,
+  merge,
+  type Observable,
+  ReplaySubject,
+  type Subscriber,
+  Subscription,
+  take,
+  takeUntil,
+  tap,
+  timer,
+} from 'rxjs';
+import type { EntryRequest, Place, RosterKey } from './backend.js';
+import { PlaceLost, ReleaseFailed, SessionLost } from './errors.js';
+import type { KernelContext, Lease } from './session.js';
+import type { Standing, StandRequest } from './store.js';
+
+/** What a participation needs of the backend it belongs to. */
+export interface ParticipationContext extends KernelContext {
+  newId(): string;
+  /** While the backend closes, ending the session releases everything at once. */
+  readonly isClosing: boolean;
+}
+
+/**
+ * One subscription's stay in one roster, in one session: enters, tells the places, and leaves.
+ *
+ * An `enter` that is under way cannot be called back: whoever unsubscribes meanwhile leaves when it has come to an end.
+ * One whose reply was lost is repeated under the same id; if it is given up instead, the store is told to refuse it.
+ */
+export class Participation {
+  /** Completes when nothing of the guarded work is left: the entry may go. */
+  readonly settled$: Observable<never>;
+  readonly #settled = new ReplaySubject<never>();
+  readonly #request: StandRequest;
+  readonly #controller = new AbortController();
+  readonly #stay = new Subscription();
+  #entering: Subscription | undefined;
+  #standing: Standing | undefined;
+  #ahead: number | undefined;
+  #isInFlight = false;
+  #inDoubt = false;
+  #isLeaving = false;
+  #isOver = false;
+
+  constructor(
+    private readonly roster: RosterKey,
+    private readonly wish: EntryRequest,
+    private readonly lease: Lease,
+    private readonly context: ParticipationContext,
+    private readonly subscriber: Subscriber<Place>,
+  ) {
+    this.settled$ = this.#settled.asObservable();
+    this.#request = {
+      id: context.newId(),
+      mode: wish.mode,
+      permits: wish.permits,
+      payload: wish.payload,
+      registered: wish.registered ?? false,
+    };
+  }
+
+  start(): void {
+    this.#stay.add(this.lease.lost$.subscribe((cause) => this.#lose('session lost', cause)));
+    if (this.#isOver) return;
+    const attempt = defer(() => {
+      this.#isInFlight = true;
+      return this.lease.session.enter(this.roster, this.#request);
+    }).pipe(
+      take(1),
+      finalize(() => {
+        this.#isInFlight = false;
+      }),
+    );
+    this.#entering = this.lease
+      .perform(
+        `enter ${this.#subject}`,
+        () => attempt,
+        () => {
+          this.#inDoubt = true;
+          return !this.#isLeaving;
+        },
+      )
+      .subscribe({
+        next: (standing) => {
+          this.#standing = standing;
+        },
+        error: (error) => {
+          if (this.#isLeaving || this.#inDoubt) this.#sendLeave();
+          if (!this.#isLeaving && !(error instanceof SessionLost)) this.#fail(error);
+        },
+        complete: () => {
+          if (this.#isLeaving) this.#sendLeave();
+          else if (this.#standing !== undefined) this.#stand(this.#standing);
+        },
+      });
+  }
+
+  /** The backend closes: the stream completes, which leaves. */
+  complete(): void {
+    this.subscriber.complete();
+    this.leave();
+  }
+
+  /** Waits for what must end first, then takes the entry out of the roster. */
+  leave(): void {
+    if (this.#isLeaving || this.#isOver) return;
+    this.#isLeaving = true;
+    this.#stay.unsubscribe();
+    this.#controller.abort();
+    from(this.wish.beforeLeave?.() ?? EMPTY)
+      .pipe(
+        ignoreElements(),
+        catchError((cause) => {
+          this.context.report(new ReleaseFailed(this.#subject, cause));
+          return EMPTY;
+        }),
+        takeUntil(merge(this.lease.lost$, timer(Math.max(0, this.lease.remainingMs()), this.context.clock))),
+      )
+      .subscribe({
+        complete: () => {
+          this.#over();
+          if (this.#isInFlight) return;
+          this.#entering?.unsubscribe();
+          if (this.#standing !== undefined || this.#inDoubt) this.#sendLeave();
+        },
+      });
+  }
+
+  get #subject(): string {
+    return `${this.roster.kind} ${JSON.stringify(this.roster.name)}`;
+  }
+
+  #stand(standing: Standing): void {
+    if (standing.ahead >= this.wish.permits && this.wish.wait === false) {
+      this.#isLeaving = true;
+      this.#stay.unsubscribe();
+      const place = this.#place(standing, standing.ahead);
+      this.#over();
+      this.#sendLeave(() => {
+        this.subscriber.next(place);
+        this.subscriber.complete();
+      });
+      return;
+    }
+    this.#tell(standing, standing.ahead);
+    if (this.#isOver || this.#isLeaving) return;
+    this.#stay.add(
+      this.lease
+        .follow(() => this.lease.session.place(this.roster, this.#request, standing))
+        .subscribe({
+          next: (ahead) => this.#tell(standing, ahead),
+          error: (error) => {
+            if (error instanceof PlaceLost) this.#lose('evicted', error.cause);
+            else if (!(error instanceof SessionLost)) this.#fail(error);
+          },
+        }),
+    );
+    if (this.wish.payload$ !== undefined) this.#update(this.wish.payload$);
+  }
+
+  /** Writes each payload after the one before, but none that is outdated by then. */
+  #update(payload$: Observable<Uint8Array>): void {
+    let latest: Uint8Array | undefined;
+    this.#stay.add(
+      payload$
+        .pipe(
+          tap((payload) => {
+            latest = payload;
+          }),
+          concatMap((payload) =>
+            payload === latest
+              ? this.lease.perform(`update ${this.#subject}`, () =>
+                  this.lease.session.update(this.roster, this.#request, payload),
+                )
+              : EMPTY,
+          ),
+        )
+        .subscribe({
+          error: (error) => {
+            if (!(error instanceof SessionLost)) this.#fail(error);
+          },
+        }),
+    );
+  }
+
+  #tell(standing: Standing, ahead: number): void {
+    if (ahead === this.#ahead || this.#isOver || this.#isLeaving) return;
+    // The reply may have come after the deadline: then the loss is told instead.
+    if (!this.lease.check()) return;
+    this.#ahead = ahead;
+    this.subscriber.next(this.#place(standing, ahead));
+  }
+
+  #place(standing: Standing, ahead: number): Place {
+    const admitted = ahead < this.wish.permits;
+    return {
+      entry: standing.entry,
+      admitted,
+      ahead,
+      isValid: () => admitted && !this.#isOver && this.lease.check(),
+      signal: this.#controller.signal,
+    };
+  }
+
+  #lose(reason: 'session lost' | 'evicted', cause: unknown): void {
+    if (this.#isOver) return;
+    const lost = new PlaceLost(this.#subject, reason, cause);
+    this.#end(lost);
+  }
+
+  /** What waiting does not heal: the user gets it, and nothing stays in line. */
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    if (this.#standing !== undefined) this.#sendLeave();
+    this.#end(error);
+  }
+
+  #end(error: unknown): void {
+    this.#over();
+    this.#stay.unsubscribe();
+    this.#controller.abort(error);
+    this.subscriber.error(error);
+  }
+
+  #over(): void {
+    this.#isOver = true;
+    this.#settled.complete();
+  }
+
+  #sendLeave(done: () => void = () => undefined): void {
+    if (this.context.isClosing) return done();
+    const failed = (cause: unknown): void => this.context.report(new ReleaseFailed(this.#subject, cause));
+    this.lease
+      .perform(
+        `leave ${this.#subject}`,
+        () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt),
+        (cause) => {
+          failed(cause);
+          return true;
+        },
+      )
+      .subscribe({
+        error: (cause) => {
+          // With its session, the entry is gone as well.
+          if (!(cause instanceof SessionLost)) failed(cause);
+          done();
+        },
+        complete: done,
+      });
+  }
+}
