@@ -23,7 +23,7 @@ export function checkName(name: unknown): string {
  */
 export function encodeSegment(name: string): string {
   if (name === '.' || name === '..') return name.replaceAll('.', '%2E');
-  return name.replace(NOT_PLAIN, (char) => encodeChar(char));
+  return [...name].map((char) => (isPlain(char) ? char : encodeChar(char))).join('');
 }
 
 /** The name of a segment made by `encodeSegment`; `undefined` for one that it does not make. */
@@ -43,7 +43,11 @@ export function escapeFirst(segment: string): string {
 }
 
 // Percent and slash are ours, braces are Redis Cluster's hash tags, the rest is what ZooKeeper refuses in a path.
-const NOT_PLAIN = /[%/{}\u0000-\u001f\u007f-\u009f\ud800-\uf8ff\ufff0-\uffff]|[\u{10000}-\u{10ffff}]/gu;
+function isPlain(char: string): boolean {
+  const code = char.codePointAt(0) ?? 0;
+  if ('%/{}'.includes(char)) return false;
+  return (code > 0x1f && code < 0x7f) || (code > 0x9f && code < 0xd800) || (code > 0xf8ff && code < 0xfff0);
+}
 
 function encodeChar(char: string): string {
   return [...encoder.encode(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');

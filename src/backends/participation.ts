@@ -235,7 +235,10 @@ export class Participation {
   }
 
   #sendLeave(done: () => void = () => undefined): void {
-    if (this.context.isClosing) return done();
+    if (this.context.isClosing) {
+      done();
+      return;
+    }
     const failed = (cause: unknown): void => this.context.report(new ReleaseFailed(this.#subject, cause));
     this.lease
       .perform(

@@ -351,7 +351,10 @@ export class Sessions {
     running.add(link);
     let lease: Lease | undefined;
     const failed = (cause: unknown): void => {
-      if (lease !== undefined) return lease.lose('its link has ended', cause);
+      if (lease !== undefined) {
+        lease.lose('its link has ended', cause);
+        return;
+      }
       link.unsubscribe();
       if (cause instanceof Unavailable || cause instanceof SessionLost) this.#openAgain(running, cause);
       else this.#fail(cause);
@@ -400,7 +403,10 @@ export class Sessions {
 
   /** What stands in a lost session only keeps others waiting: it is taken away if the store can still be told. */
   #partFrom(session: StoreSession, link: Subscription, lost: SessionLost): void {
-    if (lost.byStore) return link.unsubscribe();
+    if (lost.byStore) {
+      link.unsubscribe();
+      return;
+    }
     link.add(
       session
         .end()

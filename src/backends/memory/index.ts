@@ -2,18 +2,13 @@ import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { monotonicScheduler } from '../clock.js';
 import { createBackend } from '../create-backend.js';
-import type { BackendOptions } from '../options.js';
 import { memoryCharacteristics } from './characteristics.js';
 import { MemoryStore } from './memory-store.js';
+import type { MemoryOptions } from './options.js';
 
 export type { BackendOptions } from '../options.js';
 export { MemoryStore } from './memory-store.js';
-
-/** Options of `memory`. */
-export interface MemoryOptions extends BackendOptions {
-  /** The store to connect to: one by name, shared by all who use the name, or one that was made by `new MemoryStore()`. Default: one of its own. */
-  readonly store?: string | MemoryStore | undefined;
-}
+export type { MemoryOptions } from './options.js';
 
 const named = new Map<string, { readonly store: MemoryStore; users: number }>();
 

@@ -15,6 +15,7 @@ import {
 } from 'rxjs';
 import { conflictsAhead } from '../admission.js';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
+import { monotonicScheduler } from '../clock.js';
 import { GroupNotFound, PlaceLost, SessionLost, Unavailable } from '../errors.js';
 import type { Standing, StandRequest, Store, StoreContext, StoreSession } from '../store.js';
 import { memoryCharacteristics } from './characteristics.js';
@@ -51,7 +52,8 @@ export class MemoryStore {
   readonly #cells = new Map<string, MemoryCell>();
   readonly #changes = new Subject<string>();
 
-  constructor(private readonly scheduler: SchedulerLike) {}
+  /** `scheduler`: where the store's time comes from; the same as its backends' under test. */
+  constructor(private readonly scheduler: SchedulerLike = monotonicScheduler) {}
 
   /** Ends a session as an administrator would: its owner is told, then what stood in it is gone. */
   expire(sessionId: string): void {

@@ -1,0 +1,139 @@
+/*
+ * Who may import whom. Each place lists everything that its files may import; whatever is not listed is forbidden.
+ *
+ *   app -> operators -> observables -> backends/backend.ts <- adapters -> the store's own client
+ */
+
+/** The adapters, each with the packages that only it may know. A new backend is a new line. */
+const clients = {
+  memory: [],
+  redis: ['ioredis'],
+  etcd: ['etcd3'],
+  zookeeper: ['node-zookeeper-client'],
+};
+const adapters = Object.keys(clients).join('|');
+
+const errors = '^src/backends/errors[.]ts$';
+const validity = '^src/backends/validity[.]ts$';
+const port = '^src/backends/backend[.]ts$';
+/** Checks and encodings without any state. */
+const pure = '^src/backends/(keys|codec)[.]ts$';
+const helpers = '^src/backends/[^/]+[.]ts$';
+const rxjs = '^node_modules/rxjs/';
+const fpTs = '^node_modules/fp-ts/';
+
+const place = (name, files, allowed, dependencyTypes = []) => ({
+  name,
+  comment: `${name}: may import ${[...allowed, ...dependencyTypes].join(', ') || 'nothing'}`,
+  severity: 'error',
+  from: { path: files },
+  to: { pathNot: allowed, dependencyTypesNot: dependencyTypes },
+});
+
+const places = [
+  place('errors-know-nobody', errors, []),
+  place('validity-knows-nobody', validity, []),
+  place('port-knows-only-rxjs-and-errors', port, [rxjs, fpTs, errors]),
+  place(
+    'helpers-know-no-adapter',
+    `^src/backends/(?!(backend|errors|validity)[.])[^/]+[.]ts$`,
+    [helpers, rxjs, fpTs],
+    ['core'],
+  ),
+  ...Object.entries(clients).map(([adapter, packages]) =>
+    place(
+      `${adapter}-knows-only-its-client`,
+      `^src/backends/${adapter}/`,
+      [
+        `^src/backends/${adapter}/`,
+        helpers,
+        rxjs,
+        fpTs,
+        ...packages.map((client) => `^node_modules/(@types/)?${client}/`),
+      ],
+      ['core'],
+    ),
+  ),
+  place('observables-know-only-the-port', '^src/observables/', [
+    '^src/observables/',
+    port,
+    errors,
+    pure,
+    validity,
+    rxjs,
+    fpTs,
+  ]),
+  place('operators-know-only-observables', '^src/operators/', [
+    '^src/(operators|observables)/',
+    port,
+    errors,
+    validity,
+    rxjs,
+    fpTs,
+  ]),
+  place('connect-knows-backends', '^src/connect[.]ts$', [
+    helpers,
+    '^src/backends/memory/index[.]ts$',
+    `^src/backends/(${adapters})/(options|characteristics|[a-z]+-store)[.]ts$`,
+    rxjs,
+    fpTs,
+  ]),
+  place('index-only-re-exports', '^src/index[.]ts$', ['^src/connect[.]ts$', '^src/(operators|observables)/', helpers]),
+];
+
+module.exports = {
+  forbidden: [
+    ...places,
+    {
+      name: 'every-file-has-its-place',
+      comment: 'This file is in none of the places above: add one that says what it may import.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: places.map(({ from }) => from.path) },
+      to: {},
+    },
+    {
+      name: 'port-is-types-only',
+      comment: 'The port runs nothing: import with `import type`.',
+      severity: 'error',
+      from: { path: port },
+      to: { dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'adapters-load-when-subscribed',
+      comment: 'An adapter brings a client along that may not be installed: load it with import().',
+      severity: 'error',
+      from: { path: '^src/connect[.]ts$' },
+      to: {
+        path: `^src/backends/(${adapters})/`,
+        pathNot: '/memory/|/(options|characteristics)[.]ts$',
+        dynamic: false,
+      },
+    },
+    {
+      name: 'src-stands-alone',
+      comment: 'The library imports none of its tests, examples, benchmarks or scripts.',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(test|examples|bench|scripts|dist)/' },
+    },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { circular: true },
+    },
+    {
+      name: 'resolvable',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    // Imports of types count: the rules are about who knows whom.
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.build.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+  },
+};

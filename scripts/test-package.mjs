@@ -1,0 +1,133 @@
+/*
+ * Tries the package as its users get it: packed, installed into an empty folder next to rxjs and ioredis only,
+ * imported by bare Node and compiled against by a TypeScript program. Then publint and attw look at the tarball.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const work = mkdtempSync(join(tmpdir(), 'conclave-package-'));
+
+/**
+ * @param {string} cwd
+ * @param {string} command
+ * @param {readonly string[]} args
+ */
+const run = (cwd, command, args) => {
+  console.log(`\n$ ${command} ${args.join(' ')}`);
+  execFileSync(command, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'], timeout: 300_000 });
+};
+
+/** @param {string} name */
+const bin = (name) => join(root, 'node_modules', '.bin', name);
+
+/** @param {string} name */
+const peer = (name) => `${name}@${manifest.peerDependencies[name]}`;
+
+const program = `
+import assert from 'node:assert/strict';
+import { connect, lock, MissingPackage } from 'conclave';
+import * as memory from 'conclave/memory';
+import * as redis from 'conclave/redis';
+import { firstValueFrom, lastValueFrom } from 'rxjs';
+
+for (const [name, module] of Object.entries({ memory, redis })) {
+  assert.notEqual(Object.keys(module).length, 0, \`conclave/\${name} exports nothing\`);
+}
+
+// Without its client an adapter either loads, since it needs the client later, or says which package is missing…
+const missing = { etcd: 'etcd3', zookeeper: 'node-zookeeper-client' };
+for (const [adapter, client] of Object.entries(missing)) {
+  const outcome = await import(\`conclave/\${adapter}\`).then(
+    () => 'loads without',
+    (error) => {
+      assert.equal(error.code, 'ERR_MODULE_NOT_FOUND');
+      assert.match(error.message, new RegExp(\`'\${client}'\`));
+      return 'asks for';
+    },
+  );
+  console.log(\`conclave/\${adapter} \${outcome} \${client}\`);
+}
+
+// …and \`connect\` says what to install.
+for (const [adapter, client] of Object.entries(missing)) {
+  const backend = connect(\`\${adapter}://127.0.0.1:1\`);
+  await assert.rejects(lastValueFrom(backend.session$), (error) => {
+    assert.ok(error instanceof MissingPackage, String(error));
+    assert.match(error.message, new RegExp(\`npm install \${client}\`));
+    console.log(\`\${error.name}: \${error.message}\`);
+    return true;
+  });
+  await backend.close();
+}
+
+const backend = connect('memory:');
+const grant = await firstValueFrom(lock(backend, 'invoice-42'));
+assert.equal(typeof grant.token, 'bigint');
+console.log(\`lock on memory: token \${grant.token}\`);
+await backend.close();
+`;
+
+const typedProgram = `
+import { connect, type Backend, type CoordinationError, lock } from 'conclave';
+import * as memory from 'conclave/memory';
+import * as redis from 'conclave/redis';
+import { map, type Observable } from 'rxjs';
+
+const backend: Backend = connect('memory:');
+export const token$: Observable<bigint> = lock(backend, 'invoice-42').pipe(map((grant) => grant.token));
+export const faults$: Observable<CoordinationError> = backend.faults$;
+export const adapters = [memory, redis];
+`;
+
+const typedProject = {
+  compilerOptions: {
+    target: 'ES2023',
+    lib: ['ES2023', 'ESNext.Disposable'],
+    module: 'NodeNext',
+    types: ['node'],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    noEmit: true,
+  },
+  files: ['consumer.ts'],
+};
+
+try {
+  run(root, 'npm', ['pack', '--pack-destination', work]);
+  const tarball = join(work, `${manifest.name}-${manifest.version}.tgz`);
+
+  const consumer = mkdtempSync(join(work, 'consumer-'));
+  writeFileSync(join(consumer, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
+  run(consumer, 'npm', [
+    'install',
+    '--no-audit',
+    '--no-fund',
+    tarball,
+    peer('rxjs'),
+    peer('ioredis'),
+    `@types/node@${manifest.devDependencies['@types/node']}`,
+  ]);
+  for (const name of ['etcd3', 'node-zookeeper-client']) {
+    if (existsSync(join(consumer, 'node_modules', name))) throw new Error(`${name} was installed, but is optional`);
+  }
+
+  writeFileSync(join(consumer, 'program.mjs'), program);
+  run(consumer, process.execPath, ['program.mjs']);
+
+  writeFileSync(join(consumer, 'consumer.ts'), typedProgram);
+  writeFileSync(join(consumer, 'tsconfig.json'), JSON.stringify(typedProject));
+  run(consumer, bin('tsc'), ['-p', 'tsconfig.json']);
+
+  run(root, bin('publint'), ['run', tarball, '--strict']);
+  run(root, bin('attw'), [tarball, '--profile', 'esm-only']);
+  console.log('\nThe package works.');
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}

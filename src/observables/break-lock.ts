@@ -1,0 +1,32 @@
+import { concatMap, forkJoin, map, type Observable, of, take } from 'rxjs';
+import type { Backend } from '../backends/backend.js';
+import { holders } from './holders.js';
+
+/**
+ * Takes the lock `name` away from whoever holds it now. For administrators: the next in line is admitted at once, while
+ * the holder learns of it a moment later, so only fencing tokens protect what it still does.
+ *
+ *     output   --(t|)
+ *
+ * **Emits** whether somebody held it, once.
+ * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `BackendClosed`. Never on a lost connection.
+ * **Completes** after that.
+ * **Teardown** a request under way may still take effect.
+ * **Guarantee** those who held it when the store answered are out; their streams error with `LockLost`.
+ * **Source** tooz `Lock.break_`.
+ *
+ * @example
+ * breakLock(backend, 'invoice-42').subscribe((wasHeld) => console.log(wasHeld));
+ */
+export function breakLock(backend: Backend, name: string): Observable<boolean> {
+  return holders(backend, name).pipe(
+    take(1),
+    concatMap((held) =>
+      held.length === 0
+        ? of(false)
+        : forkJoin(held.map(({ id }) => backend.evict({ kind: 'lock', name }, id))).pipe(
+            map((broken) => broken.includes(true)),
+          ),
+    ),
+  );
+}

@@ -1,0 +1,53 @@
+import { none, type Option, some } from 'fp-ts/lib/Option.js';
+import { concat, defer, distinctUntilChanged, map, type Observable, startWith } from 'rxjs';
+import type { Backend } from '../backends/backend.js';
+import { encodePayload } from '../backends/codec.js';
+import { checkName } from '../backends/keys.js';
+import { type Grant, grantOf } from './grant.js';
+import { reentering } from './reentering.js';
+
+/** Options of `campaign` and `leadership`. */
+export interface CampaignOptions {
+  /** Shown to everybody by `leader` and `candidates`; encoded by the backend's codec, at most 64 KiB. */
+  readonly data?: unknown;
+}
+
+/**
+ * Stands in `election` and emits the grant while elected.
+ *
+ * Cold: each subscription is a candidate of its own, at the end of the line.
+ *
+ *     place    w---a------x  w--a--
+ *     output   N---S------N-----S--
+ *
+ * **Emits** `none` on subscribe, `some(grant)` when elected, `none` no later than the local deadline of the session;
+ * then it stands again by itself, and the next grant has a greater token.
+ * **Errors** `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`; after a `none`. Never on a lost connection.
+ * **Completes** when the backend is closed, after a `none`.
+ * **Teardown** steps down; `backend.close()` waits for it.
+ * **Guarantee** not: that a paused process knows; give `grant.token` to the resource for that. But: at most one valid grant
+ * while clock rates differ by less than `drift`.
+ * **Source** etcd `concurrency.Election`, Curator `LeaderLatch`.
+ *
+ * @example
+ * campaign(backend, 'scheduler', { data: hostname() }).subscribe((grant) => console.log(isSome(grant)));
+ */
+export function campaign(backend: Backend, election: string, options: CampaignOptions = {}): Observable<Option<Grant>> {
+  checkName(election);
+  const place$ = defer(() =>
+    backend.enter(
+      { kind: 'election', name: election },
+      {
+        mode: 'exclusive',
+        permits: 1,
+        payload: encodePayload(backend.codec, `election ${JSON.stringify(election)}`, options.data),
+      },
+    ),
+  );
+  const grant$ = place$.pipe(map((place): Option<Grant> => (place.admitted ? some(grantOf(election, place)) : none)));
+  return concat(reentering(grant$, none), [none]).pipe(startWith(none), distinctUntilChanged(sameGrant));
+}
+
+function sameGrant(a: Option<Grant>, b: Option<Grant>): boolean {
+  return a._tag === 'None' ? b._tag === 'None' : b._tag === 'Some' && a.value.token === b.value.token;
+}

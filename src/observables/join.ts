@@ -1,0 +1,136 @@
+import {
+  defaultIfEmpty,
+  defer,
+  filter,
+  isObservable,
+  map,
+  Observable,
+  of,
+  ReplaySubject,
+  retry,
+  switchMap,
+  take,
+  throwError,
+} from 'rxjs';
+import type { Backend, Place, RosterKey } from '../backends/backend.js';
+import { encodePayload } from '../backends/codec.js';
+import { GroupNotFound, MemberAlreadyExists, PlaceLost } from '../backends/errors.js';
+import { checkName } from '../backends/keys.js';
+import { type MemberRecord, memberEntries } from './member-map.js';
+
+/** Options of `join`. */
+export interface JoinOptions {
+  /** Who joins. Default: a new unique id for each subscription. */
+  readonly id?: string;
+  /** Shown to everybody by `memberMap`. An Observable joins with its first value; each further one replaces the last. */
+  readonly capabilities?: unknown;
+  /** Create the group where it does not exist. Default `false`: then joining fails with `GroupNotFound`. */
+  readonly create?: boolean;
+}
+
+/** One's stay in a group. */
+export interface Membership {
+  readonly group: string;
+  readonly id: string;
+  /** Grows with each joining. */
+  readonly token: bigint;
+  /** Whether one is still a member, asked of the clock at this moment. */
+  isValid(): boolean;
+  /** Aborts when the membership is lost or left. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Is a member of `group` while subscribed.
+ *
+ * Cold: each subscription is a member of its own.
+ *
+ *     place    a------x    a--
+ *     output   m-----------m--
+ *
+ * **Emits** a `Membership` for each joining: when the session is lost, it joins again by itself in the next one.
+ * **Errors** `GroupNotFound` without `create`; `MemberAlreadyExists` when another is in the group under this id, who is not
+ * touched by that; `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`; what `capabilities`
+ * errors with. Never on a lost connection.
+ * **Completes** when the backend is closed.
+ * **Teardown** leaves; `backend.close()` waits for it.
+ * **Guarantee** no two members of one id are seen by `members` and `memberMap`.
+ * **Source** tooz `join_group`, `join_group_create`, `update_capabilities`, `leave_group`; kazoo `Party`.
+ *
+ * @example
+ * join(backend, 'workers', { id: 'w1', capabilities: { zone: 'a' }, create: true }).subscribe();
+ */
+export function join(backend: Backend, group: string, options: JoinOptions = {}): Observable<Membership> {
+  checkName(group);
+  if (options.id !== undefined) checkName(options.id);
+  return defer(() => {
+    const id = options.id ?? crypto.randomUUID();
+    const owner = crypto.randomUUID();
+    const encode = (capabilities: unknown): Uint8Array =>
+      encodePayload(backend.codec, `member ${JSON.stringify(id)}`, { id, owner, capabilities } satisfies MemberRecord);
+    const { capabilities } = options;
+    const payload$ = isObservable(capabilities)
+      ? capabilities.pipe(defaultIfEmpty(undefined), map(encode))
+      : of(encode(capabilities));
+    return membership(backend, group, { id, owner, create: options.create ?? false }, payload$);
+  });
+}
+
+interface Joining {
+  readonly id: string;
+  readonly owner: string;
+  readonly create: boolean;
+}
+
+function membership(
+  backend: Backend,
+  group: string,
+  { id, owner, create }: Joining,
+  payload$: Observable<Uint8Array>,
+): Observable<Membership> {
+  const roster: RosterKey = { kind: 'group', name: group };
+  let hasJoined = false;
+
+  /** Emits when nobody else has stood longer under this id. A first joining fails at once; a later one waits. */
+  const alone = ({ entry: mine }: Place): Observable<unknown> =>
+    memberEntries(backend, group).pipe(
+      filter((entries) => {
+        const isTaken = entries.some(
+          ({ entry, record }) => record.id === id && record.owner !== owner && entry.token < mine.token,
+        );
+        if (isTaken && !hasJoined) throw new MemberAlreadyExists(group, id);
+        return !isTaken;
+      }),
+      take(1),
+    );
+
+  return new Observable<Membership>((subscriber) => {
+    const payloads = new ReplaySubject<Uint8Array>(1);
+    subscriber.add(payload$.subscribe(payloads));
+    const joining = payloads.pipe(
+      take(1),
+      switchMap((payload) =>
+        backend.enter(roster, {
+          mode: 'shared',
+          permits: 1,
+          payload,
+          payload$: payloads.pipe(filter((next, index) => index > 0 || next !== payload)),
+          registered: true,
+        }),
+      ),
+      switchMap((place) => alone(place).pipe(map(() => place))),
+      map(({ entry, isValid, signal }): Membership => {
+        hasJoined = true;
+        return { group, id, token: entry.token, isValid, signal };
+      }),
+      retry({
+        delay: (error) => {
+          if (error instanceof PlaceLost) return of(0);
+          if (error instanceof GroupNotFound && create) return backend.register(roster);
+          return throwError(() => error);
+        },
+      }),
+    );
+    subscriber.add(joining.subscribe(subscriber));
+  });
+}

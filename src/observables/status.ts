@@ -1,0 +1,26 @@
+import { concat, type Observable } from 'rxjs';
+import type { Backend, Session } from '../backends/backend.js';
+
+/** How the backend stands with its store. */
+export type Status = Session | { readonly state: 'closed' };
+
+/**
+ * Emits how the backend stands with its store.
+ *
+ *     output   connecting--live---suspended--live----lost-connecting--live--(closed|)
+ *
+ * **Emits** the current state on subscribe, then each change: `connecting` (with the number of the attempt and why the
+ * last one failed), `live`, `suspended` (the connection is in doubt; what is held stays held until the deadline), `lost`
+ * (everything held was given up; a new session opens by itself), `closed`.
+ * **Errors** what waiting cannot heal: `AuthenticationFailed`, `MissingPackage`, `ConnectionRefused` with `failFastMs`.
+ * **Completes** after `closed`.
+ * **Teardown** stops looking; the session stays.
+ * **Guarantee** `lost` comes after all who held something were told.
+ * **Source** kazoo `KazooState`, Curator `ConnectionState`.
+ *
+ * @example
+ * status(backend).subscribe(({ state }) => console.log(state));
+ */
+export function status(backend: Backend): Observable<Status> {
+  return concat(backend.session$, [{ state: 'closed' } as const]);
+}

@@ -1,0 +1,36 @@
+import { type Either, left, right } from 'fp-ts/lib/Either.js';
+import { map, type Observable } from 'rxjs';
+import type { Backend } from '../backends/backend.js';
+import { Contended } from '../backends/errors.js';
+import { checkName } from '../backends/keys.js';
+import { type Grant, grantOf } from './grant.js';
+import { type LockOptions, placesFor } from './lock.js';
+
+/**
+ * Takes the lock `name` if it is free, without waiting for it.
+ *
+ *     free     --R(g)--------      held while subscribed
+ *     taken    --(L|)
+ *
+ * **Emits** once, as soon as the store has answered: `right(grant)` and stays open while the lock is held, or
+ * `left(Contended)`, when nothing of this try is left in line.
+ * **Errors** `LockLost` when it is lost after it was acquired; `InvalidName` (thrown at the call), `InvalidPayload`,
+ * `AuthenticationFailed`. Never on a lost connection.
+ * **Completes** after `left`, and when the backend is closed.
+ * **Teardown** releases; `backend.close()` waits for it.
+ * **Guarantee** that of `lock`.
+ * **Source** tooz `acquire(blocking=False)`, kazoo `NonBlockingLease`.
+ *
+ * @example
+ * tryLock(backend, 'invoice-42').subscribe((taken) => console.log(isRight(taken)));
+ */
+export function tryLock(
+  backend: Backend,
+  name: string,
+  options: Pick<LockOptions, 'data'> = {},
+): Observable<Either<Contended, Grant>> {
+  checkName(name);
+  return placesFor(backend, name, { data: options.data, wait: false }).pipe(
+    map((place) => (place.admitted ? right(grantOf(name, place)) : left(new Contended(name)))),
+  );
+}

@@ -1,0 +1,90 @@
+import {
+  asyncScheduler,
+  defer,
+  type MonoTypeOperatorFunction,
+  retry,
+  type SchedulerLike,
+  tap,
+  throwError,
+  timer,
+} from 'rxjs';
+import { InvalidOptions } from '../backends/errors.js';
+
+/** Options of `retryWithBackoff`. */
+export interface RetryOptions {
+  /** How often to subscribe in all. Default: without limit. */
+  readonly tries?: number;
+  /** The first pause. Each further one is twice as long. Default 100. */
+  readonly delayMs?: number;
+  /** The longest pause. Default 60,000. */
+  readonly maxDelayMs?: number;
+  /** Which part of each pause is left to chance, from 0 to 1: a pause lasts between `1 - jitter` of it and all. Default 0.5. */
+  readonly jitter?: number;
+  /** Give up rather than try later than this after the first failure. Default: without limit. */
+  readonly deadlineMs?: number;
+  /** Which errors to try again after. Default: all. */
+  readonly when?: (error: unknown) => boolean;
+  /** Where time comes from. Default: RxJS's `asyncScheduler`. */
+  readonly scheduler?: SchedulerLike;
+  /** Uniform in [0, 1). Default: `Math.random`. */
+  readonly random?: () => number;
+}
+
+/**
+ * Subscribes to the source again after an error, with exponential back-off and jitter.
+ *
+ *     source   -a-#
+ *     source         -a-#
+ *     output   -a-----a------…
+ *
+ * **Emits** what the source emits. An item ends a series of failures: tries, pauses and deadline start anew.
+ * **Errors** the source's last error, when `tries` or `deadlineMs` are used up or `when` refuses it; `InvalidOptions`
+ * (thrown at the call, names every violated relation).
+ * **Completes** when the source completes.
+ * **Teardown** that of the source; ends a pause.
+ * **Guarantee** no pause is longer than `maxDelayMs`.
+ * **Source** kazoo `KazooRetry`.
+ *
+ * @example
+ * lock(backend, 'invoice-42', { waitMs: 1_000 }).pipe(retryWithBackoff({ tries: 5 })).subscribe();
+ */
+export function retryWithBackoff<T>(options: RetryOptions = {}): MonoTypeOperatorFunction<T> {
+  const { tries = Number.POSITIVE_INFINITY, delayMs = 100, maxDelayMs = 60_000, jitter = 0.5 } = options;
+  const {
+    deadlineMs = Number.POSITIVE_INFINITY,
+    when = () => true,
+    scheduler = asyncScheduler,
+    random = Math.random,
+  } = options;
+  const violations: string[] = [];
+  if (!(tries >= 1)) violations.push(`tries must be at least 1, but is ${String(tries)}`);
+  if (!(delayMs >= 0)) violations.push(`delayMs must not be negative, but is ${String(delayMs)}`);
+  if (!(maxDelayMs >= delayMs && maxDelayMs < 2 ** 31))
+    violations.push(
+      `maxDelayMs (${String(maxDelayMs)}) must not be less than delayMs (${String(delayMs)}), nor over ${2 ** 31 - 1}`,
+    );
+  if (!(jitter >= 0 && jitter <= 1)) violations.push(`jitter must be from 0 to 1, but is ${String(jitter)}`);
+  if (!(deadlineMs >= 0)) violations.push(`deadlineMs must not be negative, but is ${String(deadlineMs)}`);
+  if (violations.length > 0) throw new InvalidOptions(violations);
+
+  return (source) =>
+    defer(() => {
+      let failures = 0;
+      let firstFailureMs = 0;
+      return source.pipe(
+        tap(() => {
+          failures = 0;
+        }),
+        retry({
+          delay: (error) => {
+            const nowMs = scheduler.now();
+            if (failures === 0) firstFailureMs = nowMs;
+            const pauseMs = Math.min(maxDelayMs, delayMs * 2 ** failures) * (1 - jitter * random());
+            failures++;
+            const isOver = failures >= tries || nowMs + pauseMs - firstFailureMs > deadlineMs || !when(error);
+            return isOver ? throwError(() => error) : timer(pauseMs, scheduler);
+          },
+        }),
+      );
+    });
+}

@@ -1,0 +1,25 @@
+import { asyncScheduler, debounceTime, type MonoTypeOperatorFunction, type SchedulerLike } from 'rxjs';
+import { InvalidOptions } from '../backends/errors.js';
+
+/**
+ * Lets a state pass when it has stayed the same for `quietMs` milliseconds: rebalance once after a deployment, not for
+ * each process that comes.
+ *
+ *     source       -a-b-c-------d|
+ *     settled(3)   --------c----(d|)
+ *
+ * **Emits** the latest value of the source after `quietMs` without another; the last one at once when the source completes.
+ * **Errors** what the source errors with; `InvalidOptions` (thrown at the call).
+ * **Completes** when the source completes.
+ * **Teardown** that of the source.
+ * **Guarantee** not: that it ever emits while the source keeps changing.
+ * **Source** kazoo `PatientChildrenWatch`.
+ *
+ * @example
+ * members(backend, 'workers').pipe(settled(2_000)).subscribe(rebalance);
+ */
+export function settled<T>(quietMs: number, scheduler: SchedulerLike = asyncScheduler): MonoTypeOperatorFunction<T> {
+  if (!(quietMs >= 0 && quietMs < 2 ** 31))
+    throw new InvalidOptions([`quietMs must be a number from 0 to ${2 ** 31 - 1}, but is ${String(quietMs)}`]);
+  return debounceTime(quietMs, scheduler);
+}

@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const fromRoot = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const globalSetup = fromRoot('./test/support/global-setup.ts');
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^conclave$/, replacement: fromRoot('./src/index.ts') },
+      { find: /^conclave\/(memory|redis|etcd|zookeeper)$/, replacement: fromRoot('./src/backends/$1/index.ts') },
+    ],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: existsSync(globalSetup) ? [globalSetup] : [],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 30_000,
+    dangerouslyIgnoreUnhandledErrors: false,
+    typecheck: {
+      enabled: true,
+      include: ['test/**/*.test-d.ts'],
+      tsconfig: './tsconfig.json',
+      // Errors outside of the type tests are the business of `npm run typecheck`.
+      ignoreSourceErrors: true,
+    },
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts'],
+      reporter: ['text', 'html'],
+    },
+  },
+});
