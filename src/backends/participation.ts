@@ -4,7 +4,6 @@ import {
   defer,
   EMPTY,
   finalize,
-  from,
   ignoreElements,
   merge,
   type Observable,
@@ -18,7 +17,7 @@ import {
 } from 'rxjs';
 import type { EntryRequest, Place, RosterKey } from './backend.js';
 import { PlaceLost, ReleaseFailed, SessionLost } from './errors.js';
-import type { KernelContext, Lease } from './session.js';
+import type { KernelContext, Lease } from './lease.js';
 import type { Standing, StandRequest } from './store.js';
 
 /** What a participation needs of the backend it belongs to. */
@@ -114,7 +113,7 @@ export class Participation {
     this.#isLeaving = true;
     this.#stay.unsubscribe();
     this.#controller.abort();
-    from(this.wish.beforeLeave?.() ?? EMPTY)
+    defer(() => this.wish.beforeLeave?.() ?? EMPTY)
       .pipe(
         ignoreElements(),
         catchError((cause) => {
