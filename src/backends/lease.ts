@@ -217,21 +217,29 @@ export class Lease {
     if (!this.check()) return;
     const { timing, clock } = this.context;
     const sentMs = clock.now();
-    this.#renewal = this.session
-      .renew()
-      .pipe(unansweredAfter(timing.requestTimeoutMs, 'renew', clock))
-      .subscribe({
-        next: (provedMs) => this.#prove(provedMs),
-        error: (cause) => {
-          if (cause instanceof SessionLost) return this.lose(cause.reason, cause);
-          this.#suspend(cause instanceof Unavailable ? cause : new Unavailable('the store', 'renew', cause));
-          this.#renewAfter(timing.renewEveryMs / 5);
-        },
-        complete: () => {
-          if (this.#linked.value) this.observer.live();
-          this.#renewAfter(sentMs + timing.renewEveryMs - clock.now());
-        },
-      });
+    // Known before it is begun: it may fail at once, and set the next one's timer in its stead.
+    const renewal = new Subscription();
+    this.#renewal = renewal;
+    renewal.add(
+      this.session
+        .renew()
+        .pipe(unansweredAfter(timing.requestTimeoutMs, 'renew', clock))
+        .subscribe({
+          next: (provedMs) => this.#prove(provedMs),
+          error: (cause) => {
+            if (cause instanceof SessionLost) {
+              this.lose(cause.reason, cause);
+              return;
+            }
+            this.#suspend(cause instanceof Unavailable ? cause : new Unavailable('the store', 'renew', cause));
+            this.#renewAfter(timing.renewEveryMs / 5);
+          },
+          complete: () => {
+            if (this.#linked.value) this.observer.live();
+            this.#renewAfter(sentMs + timing.renewEveryMs - clock.now());
+          },
+        }),
+    );
   }
 
   #prove(provedMs: number): void {

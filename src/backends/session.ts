@@ -12,6 +12,7 @@ import {
   switchMap,
   take,
   takeUntil,
+  tap,
   timer,
 } from 'rxjs';
 import type { Session } from './backend.js';
@@ -41,6 +42,8 @@ export class Sessions {
   #running: Subscription | undefined;
   #isClosed = false;
   #attempt = 0;
+  /** No session has been open yet: what `failFastMs` is about. */
+  #isFirst = true;
 
   constructor(
     private readonly store$: Observable<Store>,
@@ -53,16 +56,18 @@ export class Sessions {
     this.#isClosed = true;
     const lease = this.#channel.lease.value;
     const boundMs = Math.max(0, Math.min(withinMs, lease?.remainingMs() ?? 0));
+    const failed = (cause: unknown): void =>
+      this.context.report(new ReleaseFailed(`session ${lease?.session.id}`, cause));
     const goodbye =
       lease === undefined || lease.isOver
         ? EMPTY
         : lease
             .perform('close', () => lease.session.end())
             .pipe(
-              takeUntil(timer(boundMs, this.context.clock)),
+              takeUntil(timer(boundMs, this.context.clock).pipe(tap(() => failed('no answer in time')))),
               ignoreElements(),
               catchError((cause) => {
-                this.context.report(new ReleaseFailed(`session ${lease.session.id}`, cause));
+                failed(cause);
                 return EMPTY;
               }),
             );
@@ -102,8 +107,6 @@ export class Sessions {
         }),
     );
   }
-
-  #isFirst = true;
 
   #open(running: Subscription): void {
     const link = new Subscription();

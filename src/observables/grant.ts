@@ -16,5 +16,5 @@ export interface Grant {
 
 /** The grant that an admitted place is. */
 export function grantOf(name: string, place: Place): Grant {
-  return { name, token: place.entry.token, id: place.entry.id, isValid: place.isValid, signal: place.signal };
+  return { name, token: place.entry.token, id: place.entry.id, isValid: () => place.isValid(), signal: place.signal };
 }

@@ -1,7 +1,8 @@
-import { EMPTY, from, Observable, type ObservableInput, ReplaySubject, type Subscription } from 'rxjs';
+import { EMPTY, from, Observable, type ObservableInput, ReplaySubject, Subscription } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import type { Grant } from './grant.js';
 import { acquiring, checkLock, type LockOptions } from './lock.js';
+import { Work } from './work.js';
 
 /**
  * Does `work` under the lock `name`: work first, then release.
@@ -30,38 +31,38 @@ export function withLock<T>(
 ): Observable<T> {
   checkLock(name, options);
   return new Observable<T>((subscriber) => {
-    let running: Subscription | undefined;
+    let running: Work<T> | undefined;
     /** Completes when a promise that is under way has settled. */
     let settling: Observable<never> = EMPTY;
-    const held = acquiring(backend, name, options, () => settling).subscribe({
-      next: (grant) => {
-        const input = attempt(() => work(grant));
-        if ('error' in input) {
-          subscriber.error(input.error);
-          return;
-        }
-        if (isThenable(input.value)) settling = settlingOf(input.value);
-        running = from(input.value).subscribe({
-          next: (value) => subscriber.next(value),
-          error: (error) => subscriber.error(error),
-          complete: () => subscriber.complete(),
-        });
-      },
-      error: (error) => {
-        running?.unsubscribe();
-        subscriber.error(error);
-      },
-      complete: () => {
-        // The backend closes. A promise settles first, and tells its value; anything else ends here.
-        if (settling !== EMPTY) return;
-        running?.unsubscribe();
-        subscriber.complete();
-      },
-    });
-    return () => {
-      running?.unsubscribe();
+    const held = new Subscription();
+    subscriber.add(() => {
+      running?.stop();
       held.unsubscribe();
-    };
+    });
+    held.add(
+      acquiring(backend, name, options, () => settling).subscribe({
+        next: (grant) => {
+          const input = attempt(() => work(grant));
+          if ('error' in input) {
+            subscriber.error(input.error);
+            return;
+          }
+          if (isThenable(input.value)) settling = settlingOf(input.value);
+          running = new Work(from(input.value), subscriber);
+          running.start();
+        },
+        error: (error) => {
+          running?.stop();
+          subscriber.error(error);
+        },
+        complete: () => {
+          // The backend closes. A promise settles first, and tells its value; anything else ends here.
+          if (settling !== EMPTY) return;
+          running?.stop();
+          subscriber.complete();
+        },
+      }),
+    );
   });
 }
 

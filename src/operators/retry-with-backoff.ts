@@ -79,7 +79,7 @@ export function retryWithBackoff<T>(options: RetryOptions = {}): MonoTypeOperato
           delay: (error) => {
             const nowMs = scheduler.now();
             if (failures === 0) firstFailureMs = nowMs;
-            const pauseMs = Math.min(maxDelayMs, delayMs * 2 ** failures) * (1 - jitter * random());
+            const pauseMs = Math.min(maxDelayMs, delayMs * 2 ** Math.min(failures, 30)) * (1 - jitter * random());
             failures++;
             const isOver = failures >= tries || nowMs + pauseMs - firstFailureMs > deadlineMs || !when(error);
             return isOver ? throwError(() => error) : timer(pauseMs, scheduler);

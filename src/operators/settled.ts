@@ -6,7 +6,7 @@ import { InvalidOptions } from '../backends/errors.js';
  * each process that comes.
  *
  *     source       -a-b-c-------d|
- *     settled(3)   --------c----(d|)
+ *     settled(3)   --------c-----(d|)
  *
  * **Emits** the latest value of the source after `quietMs` without another; the last one at once when the source completes.
  * **Errors** what the source errors with; `InvalidOptions` (thrown at the call).

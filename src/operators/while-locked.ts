@@ -47,14 +47,14 @@ export function whileLocked<T>(
         return lock$;
       }).pipe(
         map((grant) => {
-          isOpen = grant.isValid;
+          isOpen = () => grant.isValid();
           return true;
         }),
         catchError((error) => {
           isLost = error instanceof LockLost && onLoss !== 'error';
           return isLost ? of(false) : throwError(() => error);
         }),
-        repeat({ delay: () => (isLost ? of(0) : EMPTY) }),
+        repeat({ delay: () => (isLost && onLoss === 'resubscribe' ? of(0) : EMPTY) }),
         startWith(false),
       );
       return source.pipe(whileTrue(held$, { onLoss, isOpen: () => isOpen() }));

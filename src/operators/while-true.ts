@@ -1,6 +1,7 @@
-import { type MonoTypeOperatorFunction, Observable, Subject, Subscription, takeUntil } from 'rxjs';
+import { type MonoTypeOperatorFunction, Observable, Subscription } from 'rxjs';
 import { GateClosed } from '../backends/errors.js';
 import { tellDueLosses } from '../backends/validity.js';
+import { Work } from '../observables/work.js';
 
 /** What a gate does when it closes after it was open. */
 export interface GateOptions {
@@ -42,17 +43,14 @@ export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}
   const { onLoss = 'resubscribe', isOpen = () => true } = options;
   return (source) =>
     new Observable<T>((subscriber) => {
-      let running: Subject<void> | undefined;
+      let running: Work<T> | undefined;
       const close = (): void => {
-        const closing = running;
+        running?.stop();
         running = undefined;
-        closing?.next();
       };
       const open = (): void => {
         if (running !== undefined || subscriber.closed) return;
-        const mine = new Subject<void>();
-        running = mine;
-        source.pipe(takeUntil(mine)).subscribe({
+        const mine: Work<T> = new Work(source, {
           next: (value) => {
             tellDueLosses();
             if (running !== mine) return;
@@ -60,10 +58,10 @@ export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}
             else shut();
           },
           error: (error) => subscriber.error(error),
-          complete: () => {
-            if (running === mine) subscriber.complete();
-          },
+          complete: () => subscriber.complete(),
         });
+        running = mine;
+        mine.start();
       };
       const shut = (): void => {
         if (running === undefined) return;

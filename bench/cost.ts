@@ -1,0 +1,223 @@
+/**
+ * Counts, on the servers, what coordinating costs; nothing here is timed. Writes docs/cost.md and fails where a figure is
+ * over its limit.
+ */
+import { writeFile } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Backend, connect, lock } from 'conclave';
+import { firstValueFrom, type Subscription } from 'rxjs';
+import { type Counts, difference, etcdCounts, redisCounts, zooKeeperCounts } from '../test/support/counters.js';
+import { startEtcd } from '../test/support/etcd.js';
+import { ensureServers } from '../test/support/install.js';
+import { startRedis } from '../test/support/redis.js';
+import type { TestServer } from '../test/support/server.js';
+import { startZooKeeper } from '../test/support/zookeeper.js';
+
+interface Subject {
+  readonly name: string;
+  readonly start: () => Promise<TestServer>;
+  readonly read: (url: string) => Promise<Counts>;
+  /** Which of the counts are requests of a client. */
+  readonly isRequest: (count: string) => boolean;
+  /** Most requests for acquiring and releasing a free lock. */
+  readonly acquireLimit: number;
+}
+
+const ROUNDS = 100;
+const WAITERS = 100;
+const LOCKS = 1_000;
+const PERIODS = 5;
+const RENEW_EVERY_MS = 1_000;
+/** Renews so seldom that no renewal falls into a measurement. */
+const QUIET = { ttlMs: 60_000, renewEveryMs: 30_000, requestTimeoutMs: 10_000 };
+const RENEWING = { ttlMs: 10_000, renewEveryMs: RENEW_EVERY_MS, requestTimeoutMs: 3_000 };
+
+const subjects: readonly Subject[] = [
+  {
+    name: 'Redis',
+    start: () => startRedis(),
+    read: redisCounts,
+    isRequest: (count) => count === 'evalsha' || count === 'eval',
+    acquireLimit: 2,
+  },
+  {
+    name: 'etcd',
+    start: () => startEtcd(),
+    read: etcdCounts,
+    isRequest: (count) => /^(KV|Lease|Watch)\/\w+$/.test(count),
+    acquireLimit: 2,
+  },
+  {
+    name: 'ZooKeeper',
+    start: () => startZooKeeper(),
+    read: zooKeeperCounts,
+    isRequest: (count) => count === 'reads' || count === 'writes',
+    acquireLimit: 4,
+  },
+];
+
+/** One line of the table: figures by the name of the store. */
+type Table = Map<string, Map<string, string>>;
+
+async function main(): Promise<void> {
+  await ensureServers();
+  const table: Table = new Map();
+  const failures: string[] = [];
+  for (const subject of subjects) {
+    await using server = await subject.start();
+    const figures = await measure(subject, server.url);
+    for (const { what, requests, limit, detail } of figures) {
+      const row = table.get(what) ?? new Map<string, string>();
+      table.set(what, row.set(subject.name, `${round(requests)}${limit === undefined ? '' : ` (≤ ${round(limit)})`}`));
+      console.log(`${subject.name}: ${what}: ${round(requests)} ${JSON.stringify(detail)}`);
+      if (limit !== undefined && requests > limit)
+        failures.push(`${subject.name}, ${what}: ${round(requests)} requests, and ${round(limit)} is the limit`);
+    }
+  }
+  await writeFile(new URL('../docs/cost.md', import.meta.url), page(table));
+  console.log(`\n${page(table)}`);
+  for (const failure of failures) console.error(failure);
+  process.exitCode = failures.length === 0 ? 0 : 1;
+}
+
+interface Figure {
+  readonly what: string;
+  readonly requests: number;
+  readonly limit?: number;
+  readonly detail: Counts;
+}
+
+async function measure(subject: Subject, url: string): Promise<readonly Figure[]> {
+  const requestsOf = (counts: Counts): number =>
+    Object.entries(counts).reduce((sum, [name, count]) => sum + (subject.isRequest(name) ? count : 0), 0);
+  const counted = async (act: () => Promise<unknown>): Promise<Counts> => {
+    const before = await subject.read(url);
+    await act();
+    return difference(before, await calm(() => subject.read(url), requestsOf));
+  };
+  const figures: Figure[] = [];
+  const note = (what: string, detail: Counts, per: number, limit?: number): number => {
+    const requests = requestsOf(detail) / per;
+    figures.push({ what, requests, detail, ...(limit !== undefined && { limit }) });
+    return requests;
+  };
+
+  {
+    await using backend = connect(url, QUIET);
+    await firstValueFrom(lock(backend, 'free'));
+    await calm(() => subject.read(url), requestsOf);
+    const uncontended = await counted(async () => {
+      for (let i = 0; i < ROUNDS; i++) await firstValueFrom(lock(backend, 'free'));
+    });
+    note('acquire and release a lock that is free', uncontended, ROUNDS, subject.acquireLimit);
+    const unused = await counted(async () => {
+      for (let i = 0; i < ROUNDS; i++) await firstValueFrom(lock(backend, `unused ${i}`));
+    });
+    note('the same, the first time under a name', unused, ROUNDS);
+  }
+  {
+    const backends = Array.from({ length: 10 }, () => connect(url, QUIET));
+    const line = await standInLine(backends);
+    await calm(() => subject.read(url), requestsOf);
+    const handOff = await counted(async () => {
+      line[0]?.subscription.unsubscribe();
+      await line[1]?.admitted;
+    });
+    // The release, and what the one who is woken asks; 99 others ask nothing.
+    note(`hand over to the next of ${WAITERS} waiters in 10 processes' sessions`, handOff, 1, 6);
+    await Promise.all(backends.map((backend) => backend.close()));
+  }
+  const windowMs = PERIODS * RENEW_EVERY_MS;
+  const renewals = async (prepare: (backend: Backend) => Promise<unknown>): Promise<Counts> => {
+    await using backend = connect(url, RENEWING);
+    await prepare(backend);
+    await pause(RENEW_EVERY_MS);
+    const before = await subject.read(url);
+    await pause(windowMs);
+    return difference(before, await subject.read(url));
+  };
+  const one = note('renewals, one lock held (a period)', await renewals(holdLocks(1)), PERIODS);
+  // A window may hold one renewal more than another.
+  const limit = one * (1 + 1 / PERIODS) + 1 / PERIODS;
+  note(`renewals, ${LOCKS} locks held (a period)`, await renewals(holdLocks(LOCKS)), PERIODS, limit);
+  const waiting = await renewals((backend) => standInLine([backend]));
+  note(`renewals, one lock held and ${WAITERS} waiters (a period)`, waiting, PERIODS, limit);
+  return figures;
+}
+
+function holdLocks(count: number): (backend: Backend) => Promise<unknown> {
+  return (backend) =>
+    Promise.all(
+      Array.from({ length: count }, (_, i) => new Promise((held) => lock(backend, `held ${i}`).subscribe(held))),
+    );
+}
+
+interface InLine {
+  readonly subscription: Subscription;
+  readonly admitted: Promise<unknown>;
+}
+
+/** One holder and 100 waiters, one after the other. */
+async function standInLine(backends: readonly Backend[]): Promise<readonly InLine[]> {
+  const line: InLine[] = [];
+  for (let i = 0; i <= WAITERS; i++) {
+    const backend = backends[i % backends.length];
+    if (backend === undefined) throw new RangeError('there is no backend to stand in line with');
+    line.push(await stand(backend));
+  }
+  return line;
+}
+
+function stand(backend: Backend): Promise<InLine> {
+  return new Promise((standing, failed) => {
+    let admit: (value: unknown) => void = () => undefined;
+    const admitted = new Promise((resolve) => {
+      admit = resolve;
+    });
+    const place$ = backend.enter(
+      { kind: 'lock', name: 'line' },
+      { mode: 'exclusive', permits: 1, payload: new Uint8Array() },
+    );
+    const subscription = place$.subscribe({
+      next: (place) => {
+        if (place.admitted) admit(place);
+        standing({ subscription, admitted });
+      },
+      error: failed,
+    });
+  });
+}
+
+/** Waits until the requests stay the same for a while: releases are sent, not awaited. */
+async function calm(read: () => Promise<Counts>, requestsOf: (counts: Counts) => number): Promise<Counts> {
+  for (let before = await read(); ; ) {
+    await pause(300);
+    const after = await read();
+    if (requestsOf(difference(before, after)) === 0) return after;
+    before = after;
+  }
+}
+
+function page(table: Table): string {
+  const names = subjects.map(({ name }) => name);
+  const lines = [...table].map(
+    ([what, row]) => `| ${what} | ${names.map((name) => row.get(name) ?? '').join(' | ')} |`,
+  );
+  return `# What it costs
+
+Requests as the servers count them, written by \`npm run cost\`; in brackets the limit that the script holds them to.
+
+| | ${names.join(' | ')} |
+|---|${names.map(() => '---|').join('')}
+${lines.join('\n')}
+
+Redis: scripts run by clients. etcd: unary calls, and messages on the keep-alive and watch streams. ZooKeeper: requests
+that the server answered, with the client library's own pings.
+`;
+}
+
+function round(figure: number): string {
+  return String(Math.round(figure * 100) / 100);
+}
+
+await main();

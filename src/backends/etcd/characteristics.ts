@@ -1,0 +1,17 @@
+import type { Characteristics } from '../backend.js';
+
+/** What the etcd backend promises. */
+export const etcdCharacteristics: Characteristics = {
+  distributed: true,
+  fair: true,
+  tokensSurviveRestart: true,
+  tokensSurviveDataLoss: false,
+  consistentFailover: true,
+  cells: true,
+  caveats: [
+    'Tokens are create revisions: after a loss of all data, or a restore of a backup, they begin again from a lower one.',
+    'Leases live for whole seconds, at least 1.5 election timeouts of the cluster: the lifetime granted may exceed ttlMs.',
+    'A change of the cluster’s leader is weathered by moving what is held to a new lease, which needs the deadline to be still ahead.',
+    'Whoever waits for one of several permits is told of each release before it, not only of the one that lets it in.',
+  ],
+};

@@ -1,0 +1,114 @@
+import type { IKeyValue } from 'etcd3';
+import { filter, map, type Observable, switchMap, take } from 'rxjs';
+import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
+import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
+import { swapCell, watchCell } from './cells.js';
+import type { Grant } from './grant.js';
+import { below, isEntry, type Layout, modeOf, oneKey } from './layout.js';
+import type { Link } from './link.js';
+import { mirror } from './mirror.js';
+import { Participant } from './participant.js';
+import { PlaceWatch } from './place.js';
+import { register, registered, unregister } from './registry.js';
+import { SessionLease } from './session-lease.js';
+
+/** A session: a lease, kept alive over a link that mends itself. */
+export class EtcdSession implements StoreSession {
+  readonly id: string;
+  readonly ttlMs: number;
+  readonly provedMs: number;
+  readonly link$: Observable<boolean>;
+  readonly #lease: SessionLease;
+  readonly #participant: Participant;
+  readonly #entries = new WeakMap<IKeyValue, Entry>();
+
+  constructor(
+    grant: Grant,
+    private readonly link: Link,
+    private readonly layout: Layout,
+    private readonly context: StoreContext,
+  ) {
+    this.#lease = new SessionLease(grant, link, layout.probe, context);
+    this.#participant = new Participant(link, this.#lease, layout);
+    this.id = this.#lease.hex;
+    this.ttlMs = grant.ttlMs;
+    this.provedMs = grant.sentMs;
+    this.link$ = link.up$;
+  }
+
+  renew(): Observable<number> {
+    return this.#lease.renew();
+  }
+
+  enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
+    return this.#participant.enter(roster, request);
+  }
+
+  place(roster: RosterKey, request: StandRequest, standing: Standing): Observable<number> {
+    const contender = this.#participant.contender(roster, request);
+    const watch = new PlaceWatch(this.link, this.#lease, this.context.scheduler, contender, standing.entry.token);
+    return watch.places(this.#participant.firstLook(standing));
+  }
+
+  update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
+    return this.#participant.update(roster, request, payload);
+  }
+
+  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
+    return this.#participant.leave(roster, request, inDoubt);
+  }
+
+  entries(roster: RosterKey): Observable<readonly Entry[]> {
+    const prefix = this.layout.entries(roster);
+    return mirror(this.link, below(prefix)).pipe(
+      map((found) =>
+        [...found].map(([key, kv]) => this.#entry(key.slice(prefix.length), kv)).filter(({ id }) => isEntry(id)),
+      ),
+    );
+  }
+
+  evict(roster: RosterKey, entryId: string): Observable<boolean> {
+    const key = oneKey(this.layout.entries(roster) + entryId).start;
+    return this.link
+      .call('evict', ({ kv }, options) => kv.deleteRange({ key }, options))
+      .pipe(map(({ deleted }) => Number(deleted) > 0));
+  }
+
+  register(roster: RosterKey, writeId: string): Observable<boolean> {
+    return register(this.link, this.layout, roster, writeId);
+  }
+
+  unregister(roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'> {
+    return unregister(this.link, this.layout, roster);
+  }
+
+  registered(kind: RosterKind): Observable<ReadonlySet<string>> {
+    return registered(this.link, this.layout, kind);
+  }
+
+  cell(key: string): Observable<Versioned | undefined> {
+    return watchCell(this.link, this.layout, key);
+  }
+
+  swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): Observable<SwapResult> {
+    return swapCell(this.link, oneKey(this.layout.cell(key)), expected, value, writeId);
+  }
+
+  /** Waits for the link if it is down: whoever asks bounds the time. */
+  end(): Observable<void> {
+    return this.link.up$.pipe(
+      filter((up) => up),
+      take(1),
+      switchMap(() => this.#lease.revoke()),
+    );
+  }
+
+  /** Each snapshot of a roster is mostly the one before. */
+  #entry(id: string, kv: IKeyValue): Entry {
+    const known = this.#entries.get(kv);
+    if (known !== undefined) return known;
+    const entry = { id, token: BigInt(kv.create_revision), mode: modeOf(id), payload: new Uint8Array(kv.value) };
+    this.#entries.set(kv, entry);
+    return entry;
+  }
+}

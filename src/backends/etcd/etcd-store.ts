@@ -1,0 +1,96 @@
+import type { Etcd3 } from 'etcd3';
+import { forkJoin, map, NEVER, Observable, startWith, switchMap } from 'rxjs';
+import { loadClient } from '../load-client.js';
+import type { Store, StoreContext, StoreSession } from '../store.js';
+import { etcdCharacteristics } from './characteristics.js';
+import { newClient } from './client.js';
+import { Connection } from './connection.js';
+import { EtcdSession } from './etcd-session.js';
+import { type Grant, grantLease } from './grant.js';
+import { Layout } from './layout.js';
+import { Link } from './link.js';
+import { checkedHosts, type EtcdOptions } from './options.js';
+
+type Module = typeof import('etcd3');
+
+export function etcdStore(options: EtcdOptions): Store {
+  return new EtcdStore(options);
+}
+
+/** The adapter: opens sessions in a cluster, one member after the other. */
+class EtcdStore implements Store {
+  readonly name = 'etcd';
+  readonly address: string;
+  readonly characteristics = etcdCharacteristics;
+  readonly #hosts: readonly string[];
+  readonly #layout: Layout;
+  #turn: number;
+
+  constructor(private readonly options: EtcdOptions) {
+    this.#hosts = checkedHosts(options);
+    this.address = options.client === undefined ? this.#hosts.join(',') : 'the client given';
+    this.#layout = new Layout(options.namespace ?? '');
+    // Not everybody begins with the same member.
+    this.#turn = Math.floor(Math.random() * this.#hosts.length);
+  }
+
+  open(context: StoreContext): Observable<StoreSession> {
+    return loadClient('etcd3', 'etcd', () => import('etcd3')).pipe(
+      switchMap((module) => this.#open(() => this.#connect(module, context), context)),
+    );
+  }
+
+  #open(connect: () => Connection, context: StoreContext): Observable<StoreSession> {
+    return new Observable<StoreSession>((subscriber) => {
+      const connection = connect();
+      subscriber.add(() => connection.close());
+      // The lease is granted to anybody; only the read shows whether the credentials are good for more.
+      const opening = forkJoin({
+        grant: grantLease(connection, context),
+        probe: connection.probe(this.#layout.probe),
+      }).pipe(
+        map(({ grant }) => this.#session(grant, connection, connect, context)),
+        switchMap(({ session, link }) =>
+          NEVER.pipe(
+            startWith(session),
+            untilUnsubscribed(() => link.close()),
+          ),
+        ),
+      );
+      subscriber.add(opening.subscribe(subscriber));
+    });
+  }
+
+  #session(
+    grant: Grant,
+    connection: Connection,
+    connect: () => Connection,
+    context: StoreContext,
+  ): { session: StoreSession; link: Link } {
+    const link = new Link(connection, connect, this.#layout.probe, context);
+    return { session: new EtcdSession(grant, link, this.#layout, context), link };
+  }
+
+  #connect({ Etcd3 }: Module, { timing }: StoreContext): Connection {
+    const { client } = this.options;
+    const host = this.#hosts[this.#turn++ % this.#hosts.length] ?? '';
+    return new Connection({
+      client: client === undefined ? newClient(Etcd3, host, this.options, timing) : clientOf(client),
+      isOwn: client === undefined,
+      address: this.options.client === undefined ? host : this.address,
+      requestTimeoutMs: timing.requestTimeoutMs,
+    });
+  }
+}
+
+function clientOf(client: Etcd3 | (() => Etcd3)): Etcd3 {
+  return typeof client === 'function' ? client() : client;
+}
+
+function untilUnsubscribed<T>(close: () => void): (source: Observable<T>) => Observable<T> {
+  return (source) =>
+    new Observable<T>((subscriber) => {
+      subscriber.add(close);
+      return source.subscribe(subscriber);
+    });
+}

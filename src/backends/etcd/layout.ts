@@ -1,0 +1,88 @@
+import type { Mode, RosterKey, RosterKind } from '../backend.js';
+import { decodeSegment, encodeSegment, escapeFirst } from '../keys.js';
+
+/** Everything but locks lives below this word, so that locks can stand where Go's `concurrency` package has them. */
+const RESERVED = 'conclave';
+
+/** The keys from `start` up to, but without, `end`; `end` left out means the one key. */
+export interface KeyRange {
+  readonly start: Buffer;
+  readonly end?: Buffer;
+}
+
+/**
+ * Where things are:
+ *
+ *     <name>/<lease hex>-<id>                        locks: the layout of Go's `concurrency`, with a suffix
+ *     conclave/elections/<name>/<lease hex>-<id>     the value is the payload
+ *     conclave/groups/<name>/<lease hex>-<id>        the value is the payload
+ *     conclave/registry/<kind>/<name>                the value is the id of the write that made it
+ *     conclave/cells/<key>                           the value follows the id of its write
+ *     conclave/refused/<id>                          an entry that was given up and must not come to anything
+ *
+ * An `r` at the end of an entry's key says that it is shared; whatever others write there is exclusive.
+ */
+export class Layout {
+  readonly #root: string;
+
+  constructor(namespace: string) {
+    this.#root = namespace === '' ? '' : `${namespace}/`;
+  }
+
+  /** Never written: read to learn whether the cluster answers. */
+  get probe(): string {
+    return `${this.#root}${RESERVED}/probe`;
+  }
+
+  entries({ kind, name }: RosterKey): string {
+    const segment = encodeSegment(name);
+    if (kind !== 'lock') return `${this.#root}${RESERVED}/${kind}s/${segment}/`;
+    return `${this.#root}${segment === RESERVED ? escapeFirst(segment) : segment}/`;
+  }
+
+  refusal(id: string): string {
+    return `${this.#root}${RESERVED}/refused/${id}`;
+  }
+
+  registration({ kind, name }: RosterKey): string {
+    return this.registry(kind) + encodeSegment(name);
+  }
+
+  registry(kind: RosterKind): string {
+    return `${this.#root}${RESERVED}/registry/${kind}/`;
+  }
+
+  cell(key: string): string {
+    return `${this.#root}${RESERVED}/cells/${encodeSegment(key)}`;
+  }
+}
+
+/** What follows the roster's prefix. `session` is the hex of the lease that the session began with. */
+export function entryId(session: string, id: string, mode: Mode): string {
+  return `${session}-${id}${mode === 'shared' ? 'r' : ''}`;
+}
+
+export function modeOf(entryId: string): Mode {
+  return /^[0-9a-f]+-[0-9a-f]{32}r$/.test(entryId) ? 'shared' : 'exclusive';
+}
+
+/** Deeper keys belong to others whose names begin alike: a namespace, or a lock of another client with a slash in its name. */
+export function isEntry(entryId: string): boolean {
+  return !entryId.includes('/');
+}
+
+export function nameOf(segment: string): string | undefined {
+  return decodeSegment(segment);
+}
+
+export function oneKey(key: string): KeyRange {
+  return { start: Buffer.from(key) };
+}
+
+/** All keys that begin with `prefix`, which is not empty and ends in ASCII. */
+export function below(prefix: string): KeyRange {
+  const start = Buffer.from(prefix);
+  const end = Buffer.from(start);
+  end[end.length - 1] = (end.at(-1) ?? 0) + 1;
+  return { start, end };
+}

@@ -1,0 +1,86 @@
+import type { Etcd3 } from 'etcd3';
+import { BehaviorSubject, defer, type Observable, Subscription, throwError, timer } from 'rxjs';
+import { Unavailable } from '../errors.js';
+import type { StoreContext } from '../store.js';
+import type { CallOptions, Connection } from './connection.js';
+
+/** Keeps a session connected: when its connection breaks, it connects again, with back-off, to the next member. */
+export class Link {
+  readonly up$ = new BehaviorSubject(true);
+  #connection: Connection | undefined;
+  readonly #attempts = new Subscription();
+
+  constructor(
+    connection: Connection,
+    private readonly connect: () => Connection,
+    private readonly probeKey: string,
+    private readonly context: StoreContext,
+  ) {
+    this.#adopt(connection);
+  }
+
+  get connection(): Connection | undefined {
+    return this.#connection;
+  }
+
+  call<T>(operation: string, send: (client: Etcd3, options: CallOptions) => Promise<T>): Observable<T> {
+    return this.through(operation, (connection) => connection.call(operation, send));
+  }
+
+  /** What is done over the connection there is, if there is one. */
+  through<T>(operation: string, use: (connection: Connection) => Observable<T>): Observable<T> {
+    return defer(() =>
+      this.#connection === undefined
+        ? throwError(() => new Unavailable('etcd', operation, 'there is no connection'))
+        : use(this.#connection),
+    );
+  }
+
+  close(): void {
+    this.#attempts.unsubscribe();
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.close();
+  }
+
+  #adopt(connection: Connection): void {
+    this.#connection = connection;
+    connection.onBroken = () => {
+      if (this.#connection !== connection) return;
+      this.#connection = undefined;
+      this.up$.next(false);
+      this.#connectAfter(0);
+    };
+  }
+
+  #connectAfter(attempt: number): void {
+    const { initialBackoffMs, maxBackoffMs } = this.context.timing;
+    const pauseMs = Math.min(maxBackoffMs, initialBackoffMs * 2 ** Math.min(attempt, 30)) * (0.5 + Math.random() / 2);
+    this.#attempts.add(timer(pauseMs, this.context.scheduler).subscribe(() => this.#connectAgain(attempt)));
+  }
+
+  #connectAgain(attempt: number): void {
+    let connection: Connection;
+    try {
+      connection = this.connect();
+    } catch {
+      // A client that the caller makes may fail in the making.
+      this.#connectAfter(attempt + 1);
+      return;
+    }
+    const abandoned = new Subscription(() => connection.close());
+    this.#attempts.add(abandoned);
+    connection.probe(this.probeKey).subscribe({
+      next: () => {
+        this.#attempts.remove(abandoned);
+        this.#adopt(connection);
+        this.up$.next(true);
+      },
+      error: () => {
+        this.#attempts.remove(abandoned);
+        connection.close();
+        if (!this.#attempts.closed) this.#connectAfter(attempt + 1);
+      },
+    });
+  }
+}

@@ -1,0 +1,52 @@
+import type { IEvent, IKeyValue } from 'etcd3';
+import { concatMap, filter, map, type Observable, of, scan } from 'rxjs';
+import type { Connection } from './connection.js';
+import type { KeyRange } from './layout.js';
+import type { Link } from './link.js';
+
+/** What the mirror is told: everything, once, and then what happens. */
+type News = { readonly revision: bigint; readonly kvs: readonly IKeyValue[] } | { readonly events: readonly IEvent[] };
+
+interface State {
+  readonly revision: bigint;
+  readonly found: ReadonlyMap<string, IKeyValue> | undefined;
+}
+
+/**
+ * What stands in a range, by key, in the order in which it was made: all of it first, then again after each change. The
+ * watch is there before the range is read, so nothing is missed; and it begins at the present, so nothing can have been
+ * compacted away.
+ */
+export function mirror(link: Link, range: KeyRange): Observable<ReadonlyMap<string, IKeyValue>> {
+  const news$ = link.through('watch', (connection) =>
+    connection.watches
+      .watch(range, 'all')
+      .pipe(concatMap(({ created, events }): Observable<News> => (created ? all(connection, range) : of({ events })))),
+  );
+  return news$.pipe(
+    scan(after, { revision: 0n, found: undefined }),
+    map(({ found }) => found),
+    filter((found) => found !== undefined),
+  );
+}
+
+function all(connection: Connection, range: KeyRange): Observable<News> {
+  return connection.read('list', range).pipe(
+    map(({ header, kvs }) => ({
+      revision: BigInt(header.revision),
+      kvs: kvs.sort((a, b) => (BigInt(a.create_revision) < BigInt(b.create_revision) ? -1 : 1)),
+    })),
+  );
+}
+
+/** A key that is made anew goes to the end of a Map, so the order holds. */
+function after(state: State, news: News): State {
+  if ('kvs' in news) return { revision: news.revision, found: new Map(news.kvs.map((kv) => [kv.key.toString(), kv])) };
+  const found = new Map(state.found);
+  for (const { type, kv } of news.events) {
+    if (BigInt(kv.mod_revision) <= state.revision) continue;
+    if (type === 'Put') found.set(kv.key.toString(), kv);
+    else found.delete(kv.key.toString());
+  }
+  return { ...state, found };
+}

@@ -1,0 +1,80 @@
+import type { Etcd3 } from 'etcd3';
+import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
+import { InvalidOptions, InvalidUrl } from '../errors.js';
+import type { BackendOptions } from '../options.js';
+import { type Host, queryOptions, type StoreUrl } from '../url.js';
+
+/** The port of etcd's clients where none is given. */
+const DEFAULT_PORT = 2379;
+
+/** Options of `etcd`. `namespace` is empty by default, and otherwise stands, with a slash, before every key. */
+export interface EtcdOptions extends BackendOptions {
+  /** Members of one cluster, as `host:port`, each with `https://` before it if TLS is to be used. Default `127.0.0.1:2379`. */
+  readonly hosts?: string | readonly string[] | undefined;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /** Certificates in PEM, where those of the system do not do. Turns TLS on. */
+  readonly tls?: EtcdTls | undefined;
+  /**
+   * A client that was made elsewhere, or how to get one; it is never closed here. One that is given as it is cannot be
+   * replaced when it stops working, and its own fault handling and deadlines apply: a function is asked again for
+   * each connection.
+   */
+  readonly client?: Etcd3 | (() => Etcd3) | undefined;
+}
+
+/** Certificates in PEM. */
+export interface EtcdTls {
+  /** Of the authority that signed the server's. */
+  readonly rootCertificate: Buffer;
+  /** The client's own, where the server wants one. */
+  readonly privateKey?: Buffer | undefined;
+  readonly certChain?: Buffer | undefined;
+}
+
+/** Reads `etcd://user:password@host:port,host:port?option=value`, or `etcds:` for TLS with the system's certificates. */
+export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, EtcdOptions> {
+  if (url.path !== '') return left(new InvalidUrl(shown(url), 'etcd has no path: use the option namespace'));
+  if (url.password !== undefined && url.username === undefined)
+    return left(new InvalidUrl(shown(url), 'it has a password, but no user'));
+  const options = queryOptions(url);
+  if (isLeft(options)) return options;
+  const scheme = url.scheme === 'etcds' ? 'https://' : '';
+  const hosts = url.hosts.length === 0 ? [{ host: '127.0.0.1', port: undefined }] : url.hosts;
+  return right({
+    ...options.right,
+    hosts: hosts.map((host) => scheme + authority(host)),
+    ...(url.username === undefined ? {} : { username: url.username, password: url.password ?? '' }),
+  });
+}
+
+/** The hosts to connect to, in the order given. Throws `InvalidOptions`, which names what contradicts. */
+export function checkedHosts({
+  hosts = `127.0.0.1:${DEFAULT_PORT}`,
+  client,
+  username,
+  password,
+  tls,
+}: EtcdOptions): readonly string[] {
+  const list = typeof hosts === 'string' ? [hosts] : hosts;
+  const violations: string[] = [];
+  if (list.length === 0) violations.push('hosts must name at least one member');
+  for (const host of list)
+    if (typeof host !== 'string' || host === '' || /[\s/,]/.test(host.replace(/^https?:\/\//, '')))
+      violations.push(`hosts must be of the form host:port, and ${JSON.stringify(host)} is not`);
+  if (new Set(list.map((host) => String(host).startsWith('https://'))).size > 1)
+    violations.push('hosts must all begin with https://, or none of them');
+  if (password !== undefined && username === undefined) violations.push('password needs a username');
+  if (client !== undefined && (username !== undefined || tls !== undefined))
+    violations.push('client brings its own credentials: username, password and tls are for those made here');
+  if (violations.length > 0) throw new InvalidOptions(violations);
+  return list;
+}
+
+function authority({ host, port = DEFAULT_PORT }: Host): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+function shown({ scheme, hosts, path }: StoreUrl): string {
+  return `${scheme}://${hosts.map(authority).join(',')}/${path}`;
+}

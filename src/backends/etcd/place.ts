@@ -1,0 +1,134 @@
+import {
+  catchError,
+  concat,
+  concatMap,
+  defer,
+  distinctUntilChanged,
+  expand,
+  filter,
+  first,
+  map,
+  merge,
+  type Observable,
+  of,
+  type SchedulerLike,
+  scan,
+  switchMap,
+  take,
+  throwError,
+  timer,
+} from 'rxjs';
+import { PlaceLost } from '../errors.js';
+import { below, oneKey } from './layout.js';
+import { type Contender, isAlwaysAdmitted, type Line, lost, readLine } from './line.js';
+import type { Link } from './link.js';
+import type { FirstLook } from './participant.js';
+import type { SessionLease } from './session-lease.js';
+
+/** What is over sooner is not watched: most locks are held for less, and cost two requests. */
+const UNWATCHED_MS = 1_000;
+
+/** One entry's place in line, for as long as it stands there. */
+export class PlaceWatch {
+  constructor(
+    private readonly link: Link,
+    private readonly lease: SessionLease,
+    private readonly scheduler: SchedulerLike,
+    private readonly contender: Contender,
+    private readonly token: bigint,
+  ) {}
+
+  /** Where the entry stands, then each change. Fails with `PlaceLost` when it is gone. */
+  places(firstLook: FirstLook | undefined): Observable<number> {
+    return defer(() => {
+      // What was seen over another connection may have been overtaken by anything.
+      const isFresh = firstLook !== undefined && firstLook.connection === this.link.connection;
+      return (isFresh ? of(firstLook.line) : this.#readLine()).pipe(
+        switchMap((line) => merge(this.#ahead(line), this.#untilGone(line.revision))),
+        distinctUntilChanged(),
+      );
+    });
+  }
+
+  #ahead(line: Line): Observable<number> {
+    const { permits } = this.contender.request;
+    const now = Math.min(line.ahead.length, permits);
+    if (now === 0 || isAlwaysAdmitted(this.contender)) return of(now);
+    if (permits === 1) return this.#followNearest(line).pipe(map(({ ahead }) => ahead.length));
+    return concat(of(now), this.#followAll(now < permits ? UNWATCHED_MS : 0));
+  }
+
+  /** Looks only at the nearest one ahead, and when that has gone, for the one which is nearest then. */
+  #followNearest(line: Line): Observable<Line> {
+    return of(line).pipe(
+      expand((known) => {
+        const nearest = known.ahead.at(-1);
+        // The expansion ends here: nobody gets in before those who are there.
+        if (nearest === undefined) return [];
+        return this.link
+          .through('watch', ({ watches }) => watches.watch(oneKey(nearest), 'deletions'))
+          .pipe(
+            // The watch stays while one looks, so that nothing happens between two watches.
+            filter(({ created, revision }) => !created || revision > known.revision),
+            concatMap(() => this.#readLine()),
+            first(({ ahead }) => ahead.at(-1) !== nearest),
+          );
+      }),
+    );
+  }
+
+  /** Several may stand ahead, and each that goes counts. Only keys are read, once, and deletions watched. */
+  #followAll(afterMs: number): Observable<number> {
+    const watched = this.link.through('watch', ({ watches }) =>
+      watches.watch(below(this.contender.prefix), 'deletions'),
+    );
+    return (afterMs === 0 ? of(0) : timer(afterMs, this.scheduler)).pipe(
+      switchMap(() => watched),
+      concatMap(({ created, events }) =>
+        created ? this.#readLine().pipe(map(({ ahead }) => ({ ahead }))) : of({ gone: events }),
+      ),
+      scan((ahead, change) => {
+        if ('ahead' in change) return new Set(change.ahead);
+        for (const { kv } of change.gone) ahead.delete(kv.key.toString());
+        return ahead;
+      }, new Set<string>()),
+      map(({ size }) => Math.min(size, this.contender.request.permits)),
+    );
+  }
+
+  /** Says nothing until the entry is gone: taken out by somebody, or with the session's lease. */
+  #untilGone(seen: bigint): Observable<never> {
+    const { key } = this.contender;
+    const gone$ = this.lease.gone$.pipe(filter((gone) => gone === key));
+    const deleted$ = timer(UNWATCHED_MS, this.scheduler).pipe(
+      switchMap(() => this.link.through('watch', ({ watches }) => watches.watch(oneKey(key), 'deletions'))),
+      filter(({ created, revision }) => !created || revision > seen),
+      concatMap(({ created }) => (created ? this.#isGone() : of(true))),
+      filter((isGone) => isGone),
+    );
+    return merge(gone$, deleted$).pipe(
+      take(1),
+      switchMap(() => this.#gone()),
+    );
+  }
+
+  #isGone(): Observable<boolean> {
+    return this.link
+      .through('look for the entry', (connection) => connection.read('look for the entry', oneKey(this.contender.key)))
+      .pipe(map(({ kvs }) => kvs[0] === undefined || BigInt(kvs[0].create_revision) !== this.token));
+  }
+
+  /** The whole session may have ended: then that is told, to everybody. */
+  #gone(): Observable<never> {
+    this.lease.forget(this.contender.key);
+    return this.lease
+      .isAlive()
+      .pipe(switchMap((isAlive) => (isAlive ? lost(this.contender) : throwError(() => this.lease.lost()))));
+  }
+
+  #readLine(): Observable<Line> {
+    return readLine(this.link, this.contender, this.token).pipe(
+      catchError((error) => (error instanceof PlaceLost ? this.#gone() : throwError(() => error))),
+    );
+  }
+}

@@ -1,0 +1,250 @@
+import type { IRequestOp, IResponseOp } from 'etcd3';
+import {
+  catchError,
+  concat,
+  defer,
+  EMPTY,
+  expand,
+  ignoreElements,
+  last,
+  map,
+  type Observable,
+  of,
+  Subject,
+  share,
+  switchMap,
+  throwError,
+  timeout,
+} from 'rxjs';
+import { SessionLost, Unavailable } from '../errors.js';
+import type { StoreContext } from '../store.js';
+import { isLeaseGone } from './failures.js';
+import { type Grant, grantLease, leaseHex } from './grant.js';
+import { oneKey } from './layout.js';
+import type { Link } from './link.js';
+import { isLeased, isMadeAt, keysRead, read } from './requests.js';
+
+/** A server allows 128 operations, and to those within an operation what is left: here the two comparisons. */
+const MOVES_PER_TRANSACTION = 126;
+
+/** Where a key was last seen to be attached. */
+interface Kept {
+  readonly token: bigint;
+  readonly lease: string;
+}
+
+/**
+ * The lease of a session, and what is attached to it.
+ *
+ * A renewal is proved when the keepalive's answer and that of a read that was sent after it both carry the term of the
+ * grant: then no leader that has not seen the renewal can expire the lease. Under any other term it is never
+ * extended again, since a deposed leader may still revoke it; instead everything moves to a new lease, and when all of
+ * it has, the new grant is the proof.
+ */
+export class SessionLease {
+  /** The first lease's id names the session's keys for good, also when they have moved to another. */
+  readonly hex: string;
+  readonly ttlMs: number;
+  /** Keys that turned out to be gone while being moved. */
+  readonly gone$ = new Subject<string>();
+  readonly #kept = new Map<string, Kept>();
+  /** Leases that keys may still be attached to, the newest last. */
+  #grants: Grant[];
+  /** Leases that nothing is attached to any more, until the server has them revoked. */
+  readonly #retired = new Set<string>();
+
+  readonly #renewal: Observable<number> = defer(() => (this.#grants.length > 1 ? this.#move() : this.#extend())).pipe(
+    (renewal) => defer(() => this.#bounded(renewal)),
+    share(),
+  );
+
+  constructor(
+    private readonly first: Grant,
+    private readonly link: Link,
+    private readonly probeKey: string,
+    private readonly context: StoreContext,
+  ) {
+    this.hex = leaseHex(first.lease);
+    this.ttlMs = first.ttlMs;
+    this.#grants = [first];
+  }
+
+  /** What new keys are to be attached to. */
+  get newest(): Grant {
+    return this.#grants.at(-1) ?? this.first;
+  }
+
+  /** Whether a key attached to this lease lives as long as the session: otherwise it must be made again. */
+  keep(key: string, token: bigint, lease: string): boolean {
+    if (!this.#grants.some((grant) => grant.lease === lease)) return false;
+    this.#kept.set(key, { token, lease });
+    return true;
+  }
+
+  forget(key: string): void {
+    this.#kept.delete(key);
+  }
+
+  /** Sends one renewal; emits the time that it proves. One at a time: who asks meanwhile gets the answer to that one. */
+  renew(): Observable<number> {
+    return this.#renewal;
+  }
+
+  /** The session's end: all leases, and all that is attached to them. */
+  revoke(): Observable<void> {
+    return defer(() => {
+      const leases = [...this.#retired, ...this.#grants.map(({ lease }) => lease)];
+      return concat(...leases.map((lease) => this.#revoke(lease)));
+    });
+  }
+
+  /** Whether the server still has the lease, by its own and not by the cluster's word. */
+  isAlive(): Observable<boolean> {
+    return this.link
+      .call('ask for the lease', ({ leaseClient }, options) =>
+        leaseClient.leaseTimeToLive({ ID: this.newest.lease }, options),
+      )
+      .pipe(map(({ TTL }) => Number(TTL) > 0));
+  }
+
+  lost(cause?: unknown): SessionLost {
+    return new SessionLost(this.hex, 'the store has expired or revoked its lease', true, cause);
+  }
+
+  #extend(): Observable<number> {
+    const held = this.newest;
+    const sentMs = this.context.now();
+    return this.link
+      .through('renew', ({ keepAlives }) => keepAlives.renew(held.lease))
+      .pipe(
+        switchMap(({ TTL, header }) => {
+          const ttlMs = Number(TTL) * 1000;
+          if (!(ttlMs > 0)) return throwError(() => this.lost());
+          if (header.raft_term !== held.term) return this.#replace();
+          return this.link
+            .through('renew', (connection) => connection.probe(this.probeKey))
+            .pipe(
+              switchMap((answer) =>
+                answer.header.raft_term === held.term ? of(this.#proved(sentMs, ttlMs)) : this.#replace(),
+              ),
+            );
+        }),
+      );
+  }
+
+  #replace(): Observable<number> {
+    return this.link
+      .through('grant a lease', (connection) => grantLease(connection, this.context))
+      .pipe(
+        switchMap((grant) => {
+          this.#grants.push(grant);
+          return this.#move();
+        }),
+      );
+  }
+
+  /** Goes on until nothing is attached to an older lease, also to what was entered meanwhile. */
+  #move(): Observable<number> {
+    const target = this.newest;
+    if (this.context.now() - target.sentMs > target.ttlMs / 2) return this.#replace();
+    return of(undefined).pipe(
+      expand(() => {
+        const batch = [...this.#kept].filter(([, { lease }]) => lease !== target.lease).slice(0, MOVES_PER_TRANSACTION);
+        return batch.length === 0 ? EMPTY : this.#moveBatch(batch, target.lease);
+      }),
+      last(),
+      map(() => {
+        // Nothing runs between the look at what is left and this.
+        for (const { lease } of this.#grants.splice(0, this.#grants.length - 1)) this.#retire(lease);
+        return this.#proved(target.sentMs, target.ttlMs);
+      }),
+    );
+  }
+
+  #moveBatch(batch: readonly [string, Kept][], target: string): Observable<undefined> {
+    const success = batch.map(([key, { token, lease }]): IRequestOp => {
+      const range = oneKey(key);
+      return {
+        request_txn: {
+          compare: [isMadeAt(range, token), isLeased(range, lease)],
+          // A put keeps the create revision: the token, and the place in line.
+          success: [{ request_put: { key: range.start, lease: target, ignore_value: true } }],
+          failure: [read(range, { keys_only: true })],
+        },
+      };
+    });
+    return this.link
+      .call('move to a new lease', ({ kv }, options) => kv.txn({ success }, options))
+      .pipe(
+        map(({ responses }) => {
+          for (const [index, [key, kept]] of batch.entries()) this.#moved(key, kept, target, responses[index]);
+          return undefined;
+        }),
+        catchError((error) => throwError(() => (isLeaseGone(error) ? this.lost(error) : error))),
+      );
+  }
+
+  #moved(key: string, kept: Kept, target: string, response: IResponseOp | undefined): void {
+    // Whoever left meanwhile has nothing here any more.
+    if (!this.#kept.has(key)) return;
+    const answer = response?.response_txn;
+    if (answer?.succeeded) {
+      this.#kept.set(key, { ...kept, lease: target });
+      return;
+    }
+    const found = keysRead(answer?.responses ?? [], 0)[0];
+    if (found !== undefined && BigInt(found.create_revision) === kept.token) {
+      // Moved by an earlier try whose answer was lost, or touched by somebody: as it is found, it is kept.
+      this.#kept.set(key, { ...kept, lease: found.lease });
+      return;
+    }
+    this.#kept.delete(key);
+    this.gone$.next(key);
+  }
+
+  #bounded(renewal: Observable<number>): Observable<number> {
+    const { timing, scheduler } = this.context;
+    const overdue = new Error(`no answer within ${timing.requestTimeoutMs} ms`);
+    return renewal.pipe(
+      timeout({
+        first: timing.requestTimeoutMs,
+        scheduler,
+        with: () =>
+          throwError(() => {
+            // Streams say nothing when the server stalls: only this tells that they must be begun again.
+            const failure = new Unavailable('etcd', 'renew', overdue);
+            this.link.connection?.break(failure);
+            return failure;
+          }),
+      }),
+    );
+  }
+
+  /** The kernel counts the session's lifetime from this: a lease granted for less moves it back. */
+  #proved(sentMs: number, ttlMs: number): number {
+    return sentMs + Math.min(0, ttlMs - this.ttlMs);
+  }
+
+  #retire(lease: string): void {
+    this.#retired.add(lease);
+    // If it fails, the lease ends by itself, or with the session.
+    this.#revoke(lease).subscribe({ error: () => undefined });
+  }
+
+  #revoke(lease: string): Observable<void> {
+    return this.link
+      .call('revoke a lease', ({ leaseClient }, options) => leaseClient.leaseRevoke({ ID: lease }, options))
+      .pipe(
+        ignoreElements(),
+        catchError((error) => (isLeaseGone(error) ? EMPTY : throwError(() => error))),
+        (revoked) =>
+          concat(
+            revoked,
+            defer(() => {
+              this.#retired.delete(lease);
+              return EMPTY;
+            }),
+          ),
+      );
+  }
+}

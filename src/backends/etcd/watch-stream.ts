@@ -1,0 +1,113 @@
+import type { IEvent, IWatchRequest, IWatchResponse, WatchClient } from 'etcd3';
+import { Observable, type Subscriber } from 'rxjs';
+import { Unavailable } from '../errors.js';
+import type { KeyRange } from './layout.js';
+import { rangeOf } from './requests.js';
+
+type Stream = Awaited<ReturnType<WatchClient['watch']>>;
+
+/** `created` comes first: whatever happens after its revision follows. What came before is for whoever watches to read. */
+export interface Watched {
+  readonly created: boolean;
+  readonly revision: bigint;
+  readonly events: readonly IEvent[];
+}
+
+/**
+ * All watches of a connection, over one stream, which is opened for the first of them.
+ *
+ * A watch begins at the store's present: one that begins in the past is served in batches, every 100 ms, and may find
+ * the past compacted away. When the connection breaks every watch errors with `Unavailable`; none is resumed.
+ */
+export class WatchStream {
+  readonly #watchers = new Map<string, Subscriber<Watched>>();
+  #unsent: IWatchRequest[] = [];
+  #stream: Stream | undefined;
+  #isOpening = false;
+  #isClosed = false;
+  #lastId = 0;
+
+  constructor(
+    private readonly open: () => Promise<Stream>,
+    private readonly broken: (cause: unknown) => void,
+  ) {}
+
+  watch(range: KeyRange, only: 'deletions' | 'all'): Observable<Watched> {
+    return new Observable<Watched>((subscriber) => {
+      if (this.#isClosed) {
+        subscriber.error(new Unavailable('etcd', 'watch', 'the connection is closed'));
+        return undefined;
+      }
+      const id = String(++this.#lastId);
+      this.#watchers.set(id, subscriber);
+      this.#send({
+        create_request: { ...rangeOf(range), watch_id: id, filters: only === 'deletions' ? ['Noput'] : [] },
+      });
+      return () => {
+        if (this.#watchers.delete(id)) this.#send({ cancel_request: { watch_id: id } });
+      };
+    });
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#unsent = [];
+    this.#stream?.cancel();
+    const watchers = [...this.#watchers.values()];
+    this.#watchers.clear();
+    for (const watcher of watchers) watcher.error(new Unavailable('etcd', 'watch', 'the connection is closed'));
+  }
+
+  #send(request: IWatchRequest): void {
+    if (this.#isClosed) return;
+    if (this.#stream !== undefined) this.#stream.write(request);
+    else {
+      this.#unsent.push(request);
+      this.#openOnce();
+    }
+  }
+
+  #openOnce(): void {
+    if (this.#isOpening) return;
+    this.#isOpening = true;
+    this.open().then(
+      (stream) => {
+        // A listener from the first moment on: an error that nobody hears would end the process.
+        stream.on('error', this.broken);
+        stream.on('end', () => this.broken(new Error('the stream of watches has ended')));
+        stream.on('data', (response) => this.#receive(response));
+        if (this.#isClosed) {
+          stream.cancel();
+          return;
+        }
+        this.#stream = stream;
+        for (const request of this.#unsent.splice(0)) stream.write(request);
+      },
+      (cause: unknown) => this.broken(cause),
+    );
+  }
+
+  #receive(response: IWatchResponse): void {
+    if (response.canceled) {
+      this.#canceled(response);
+      return;
+    }
+    this.#watchers.get(response.watch_id)?.next({
+      created: response.created,
+      revision: BigInt(response.header.revision),
+      events: response.events,
+    });
+  }
+
+  #canceled({ watch_id, created, cancel_reason, compact_revision }: IWatchResponse): void {
+    // Refused where reading is allowed, which whoever watches does too, means a token that is out of date.
+    if (created && compact_revision === '0') {
+      this.broken(new Error(cancel_reason));
+      return;
+    }
+    const watcher = this.#watchers.get(watch_id);
+    this.#watchers.delete(watch_id);
+    watcher?.error(new Unavailable('etcd', 'watch', new Error(cancel_reason || 'the server has cancelled the watch')));
+  }
+}

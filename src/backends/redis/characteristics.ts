@@ -1,0 +1,20 @@
+import type { Characteristics } from '../backend.js';
+
+/** What the Redis backend promises. */
+export const redisCharacteristics: Characteristics = {
+  distributed: true,
+  fair: true,
+  tokensSurviveRestart: true,
+  tokensSurviveDataLoss: true,
+  consistentFailover: false,
+  cells: true,
+  caveats: [
+    'Replication is asynchronous: a fail-over may forget what was acknowledged last. After it nobody is admitted for one ttl, which protects holders until their deadline, and tokens keep growing if the clocks of both servers agree. A master that is cut off from its replicas and still serves some clients is not noticed: set min-replicas-to-write.',
+    'After a restart of Redis nobody new is admitted until the server has been up for one ttl, since it cannot know what it has forgotten; this holds for the very first use of a server that was started just now, too.',
+    'FLUSHALL, or any other removal of its keys while Redis is running, is noticed by those who held something at their next renewal; a process that connects before that and knew nothing of the server may be admitted beside them until then.',
+    'The maxmemory-policy must be noeviction: with any other, Redis may remove what somebody holds.',
+    'A leap of the server clock by less than a third of the shortest ttl counts as time that has passed: it may end the session of a process that is cut off at that moment too early by as much.',
+    'All who share a namespace should use the same ttlMs: after a loss of data nobody knows the longest.',
+    'The value of a cell that was written, but whose reply was lost for more than a minute, may be written again if others have written it meanwhile.',
+  ],
+};

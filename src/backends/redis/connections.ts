@@ -1,0 +1,243 @@
+import type { RedisOptions as ClientOptions, Redis } from 'ioredis';
+import { BehaviorSubject, distinctUntilChanged, Observable, Subject } from 'rxjs';
+import { type CoordinationError, NotSupported, Unavailable } from '../errors.js';
+import type { StoreContext } from '../store.js';
+import { failureOf, isUnanswered, isUncached } from './failures.js';
+import type { Script } from './scripts.js';
+import { type Server, serverOf } from './server.js';
+
+/** What a script is given and what it returns. Text comes back as bytes. */
+export type Argument = string | number | Buffer;
+export type Reply = readonly unknown[];
+
+export type StrictOptions = Omit<ClientOptions, 'replyMapping'> & { readonly replyMapping: 'legacy' };
+
+/** What no client may deviate from: each option keeps a command from being sent twice, late, or under other keys. */
+function strictOptions({ timing }: StoreContext, retryStrategy: () => number | null): StrictOptions {
+  return {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    reconnectOnError: null,
+    retryStrategy,
+    commandTimeout: timing.requestTimeoutMs,
+    connectTimeout: timing.requestTimeoutMs,
+    // How long a socket that is being closed waits for the other side.
+    disconnectTimeout: 50,
+    // Each connection begins with INFO anyway, to learn which server it leads to.
+    enableReadyCheck: false,
+    enableAutoPipelining: false,
+    disableClientInfo: true,
+    monitor: false,
+    readOnly: false,
+    keyPrefix: '',
+    // With RESP3, a password that the server does not ask for leaves ioredis and the server with different protocols.
+    protocol: 2,
+    replyMapping: 'legacy',
+    stringNumbers: false,
+  };
+}
+
+/**
+ * The two connections of a session, one for commands and one for messages, which are made again when they break.
+ * `up$` is true while the server is known on the first and the session's channel is subscribed to on the second.
+ */
+export class Connections {
+  readonly up$: Observable<boolean>;
+  /** What is received in the session's own channel. */
+  readonly messages$: Observable<string>;
+  /** Why one of them has just broken. */
+  readonly cut$: Observable<Unavailable>;
+  readonly #up = new BehaviorSubject(false);
+  readonly #messages = new Subject<readonly [channel: string, message: string]>();
+  readonly #cut = new Subject<Unavailable>();
+  readonly #commands: Redis;
+  readonly #subscriber: Redis;
+  readonly #channels = new Map<string, { users: number; readonly subscribed: Promise<unknown> }>();
+  #server: Server | undefined;
+  #isListening = false;
+  #isKept = false;
+  #isClosed = false;
+  #attempt = 0;
+  #lastError: unknown;
+
+  constructor(
+    connect: (options: StrictOptions) => Redis,
+    private readonly sessionChannel: string,
+    private readonly address: string,
+    private readonly context: StoreContext,
+    /** Told why a connection could not be made, until `keep` is called. */
+    private readonly failed: (cause: CoordinationError) => void,
+  ) {
+    this.up$ = this.#up.pipe(distinctUntilChanged());
+    this.cut$ = this.#cut.asObservable();
+    this.messages$ = new Observable((observer) =>
+      this.#messages.subscribe(([channel, message]) => {
+        if (channel === sessionChannel) observer.next(message);
+      }),
+    );
+    const options = strictOptions(context, () => (this.#isKept ? this.#backoffMs() : null));
+    this.#commands = connect(options);
+    this.#subscriber = connect(options);
+    this.#subscriber.on('message', (channel: string, message: string) => this.#messages.next([channel, message]));
+    this.#follow(this.#commands, 'connect', () => this.#greet());
+    this.#follow(this.#subscriber, 'listen', () => this.#listen());
+  }
+
+  open(): void {
+    // What becomes of it is told by events.
+    for (const client of [this.#commands, this.#subscriber]) client.connect().catch(() => undefined);
+  }
+
+  /** From now on, what breaks is made again. */
+  keep(): void {
+    this.#isKept = true;
+  }
+
+  /** Cuts both connections, at once and for good. */
+  close(): void {
+    this.#isClosed = true;
+    this.#server = undefined;
+    for (const client of [this.#commands, this.#subscriber]) client.disconnect();
+    this.#cut.complete();
+    this.#messages.complete();
+    this.#up.complete();
+  }
+
+  /** Runs a script. Rejects with what the failure means. */
+  async run(operation: string, script: Script, key: string, args: (server: Server) => Argument[]): Promise<Reply> {
+    const server = this.#server;
+    if (server === undefined) throw new Unavailable('redis', operation, this.#lastError ?? new Error('not connected'));
+    try {
+      const reply = await this.#evaluate(script, [1, key, ...args(server)]);
+      if (!Array.isArray(reply)) throw new TypeError(`the script returned ${String(reply)}`);
+      return reply;
+    } catch (cause) {
+      // Nobody notices a half-open connection; one on which a command went unanswered may be one.
+      if (isUnanswered(cause) && this.#server === server) this.#remake(this.#commands);
+      throw failureOf(cause, operation, this.address);
+    }
+  }
+
+  /** Emits once the channel is subscribed to, and at each message in it. Errors when the connection breaks. */
+  channel(name: string): Observable<void> {
+    return new Observable((observer) => {
+      const channel = this.#channels.get(name) ?? { users: 0, subscribed: this.#subscriber.subscribe(name) };
+      this.#channels.set(name, channel);
+      channel.users += 1;
+      channel.subscribed.then(
+        () => observer.next(),
+        (cause) => this.#failSubscription(cause, (error) => observer.error(error)),
+      );
+      observer.add(this.#cut.subscribe((cause) => observer.error(cause)));
+      observer.add(
+        this.#messages.subscribe(([from]) => {
+          if (from === name) observer.next();
+        }),
+      );
+      return () => {
+        channel.users -= 1;
+        if (channel.users > 0 || this.#channels.get(name) !== channel) return;
+        this.#channels.delete(name);
+        if (this.#isListening) this.#subscriber.unsubscribe(name).catch(() => undefined);
+      };
+    });
+  }
+
+  /** Makes the connection for messages again, because they do not seem to arrive. */
+  distrustMessages(): void {
+    this.#remake(this.#subscriber);
+  }
+
+  #follow(client: Redis, operation: string, ready: () => Promise<void>): void {
+    client.on('error', (cause: unknown) => {
+      this.#lastError = cause;
+      // The wrong database would be used without a word.
+      if (isSelect(cause)) this.#giveUp(client, failureOf(cause, operation, this.address));
+      else if (this.#isKept) this.context.fault(failureOf(cause, operation, this.address));
+    });
+    client.on('ready', () => {
+      ready().then(
+        () => this.#tellUp(),
+        (cause) => this.#giveUp(client, failureOf(cause, operation, this.address)),
+      );
+    });
+    client.on('close', () => this.#broken(client));
+    client.on('end', () => {
+      if (!this.#isKept && !this.#isClosed) this.failed(failureOf(this.#lastError, operation, this.address));
+    });
+  }
+
+  async #greet(): Promise<void> {
+    const server = serverOf(await this.#commands.info(), this.context);
+    if (server.isTooOld) throw new NotSupported('redis', `version ${server.version}: it must be 6.2 or later`);
+    if (server.isLoading) throw new Error('LOADING: the server is still reading its data');
+    // It may have broken again while the server answered.
+    if (this.#commands.status === 'ready' && !this.#isClosed) this.#server = server;
+  }
+
+  async #listen(): Promise<void> {
+    await this.#subscriber.subscribe(this.sessionChannel);
+    this.#isListening = this.#subscriber.status === 'ready' && !this.#isClosed;
+  }
+
+  #broken(client: Redis): void {
+    if (client === this.#commands) this.#server = undefined;
+    else this.#isListening = false;
+    this.#tellUp();
+    // Channels are not subscribed to again by themselves: whoever was listening has to read again anyway.
+    if (client === this.#subscriber) this.#channels.clear();
+    this.#cut.next(new Unavailable('redis', 'keep the connection', this.#lastError));
+  }
+
+  /** Nothing more is expected of this connection. */
+  #remake(client: Redis): void {
+    this.#broken(client);
+    client.disconnect(true);
+  }
+
+  #giveUp(client: Redis, cause: CoordinationError): void {
+    if (this.#isClosed) return;
+    this.#lastError = cause;
+    if (!this.#isKept) {
+      this.failed(cause);
+      return;
+    }
+    this.context.fault(cause);
+    this.#remake(client);
+  }
+
+  #failSubscription(cause: unknown, tell: (error: CoordinationError) => void): void {
+    if (isUnanswered(cause)) this.distrustMessages();
+    tell(failureOf(cause, 'subscribe', this.address));
+  }
+
+  #tellUp(): void {
+    const up = this.#server !== undefined && this.#isListening;
+    if (up) this.#attempt = 0;
+    this.#up.next(up);
+  }
+
+  async #evaluate(script: Script, args: Argument[]): Promise<unknown> {
+    try {
+      return await this.#commands.callBuffer('EVALSHA', script.sha, ...args);
+    } catch (cause) {
+      if (!isUncached(cause)) throw cause;
+      return await this.#commands.callBuffer('EVAL', script.lua, ...args);
+    }
+  }
+
+  #backoffMs(): number {
+    const { initialBackoffMs, maxBackoffMs } = this.context.timing;
+    const pause = Math.min(maxBackoffMs, initialBackoffMs * 2 ** Math.min(this.#attempt++, 30));
+    return pause * (0.5 + Math.random() / 2);
+  }
+}
+
+function isSelect(cause: unknown): boolean {
+  if (!(cause instanceof Error) || !('command' in cause)) return false;
+  const { command } = cause;
+  return typeof command === 'object' && command !== null && 'name' in command && command.name === 'select';
+}

@@ -1,0 +1,43 @@
+import { isLeft } from 'fp-ts/lib/Either.js';
+import { of } from 'rxjs';
+import type { Backend } from '../backend.js';
+import { createBackend } from '../create-backend.js';
+import { redisCharacteristics } from './characteristics.js';
+import { checkOptions, type RedisOptions } from './options.js';
+import { redisStore } from './redis-store.js';
+
+export type { BackendOptions } from '../options.js';
+export type { RedisOptions } from './options.js';
+
+/**
+ * A backend on a Redis server, version 6.2 or later, through the package `ioredis`.
+ *
+ * Nothing is connected before something is subscribed to. Each session has two connections, one of them for
+ * notifications, and one lease on the server, which one script renews every `renewEveryMs` whatever stands in it. To
+ * enter a roster is one script, to leave it another; waiting costs nothing, and a release wakes the one that is next.
+ *
+ * **Guarantee** exclusion as long as the server does not forget what it acknowledged while it runs, and its clock does
+ * not leap by less than a third of the ttl just when a holder is cut off; fencing tokens grow across restarts and the
+ * loss of all data. After a restart nobody new is admitted until the server has been up for one ttl. Redis replicates
+ * asynchronously: see `characteristics.caveats`.
+ * **Errors** `InvalidOptions` is thrown at once. Streams error with `AuthenticationFailed`, `PermissionDenied`,
+ * `MissingPackage` or `NotSupported`; never on a lost connection.
+ * **Teardown** `close()` leaves everything, ends the session on the server and closes both connections.
+ *
+ * The user of Redis needs the commands that the scripts call, `@read`, `@write`, `@pubsub`, `@scripting`, `info` and
+ * `time`, on the keys and channels `{conclave:*`.
+ *
+ * @example
+ * ```ts
+ * import { lock } from 'conclave';
+ * import { redis } from 'conclave/redis';
+ *
+ * const backend = redis({ host: '127.0.0.1', password: 'secret', ttlMs: 5_000 });
+ * lock(backend, 'invoice-42').subscribe((grant) => console.log(grant.token));
+ * ```
+ */
+export function redis(options: RedisOptions = {}): Backend {
+  const checked = checkOptions(options);
+  if (isLeft(checked)) throw checked.left;
+  return createBackend('redis', redisCharacteristics, of(redisStore(options)), options);
+}

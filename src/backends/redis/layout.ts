@@ -1,0 +1,62 @@
+import type { RosterKey } from '../backend.js';
+import { encodeSegment } from '../keys.js';
+import type { StandRequest } from '../store.js';
+
+/**
+ * Where things are. All keys of one script share the hash tag `{namespace:shard}`, so that Redis Cluster keeps them in
+ * one slot; a single server needs one shard. Channels are named in the same way.
+ *
+ *     {ns:0}:m           hash    run_id, clock and last token of the shard; never deleted
+ *     {ns:0}:s           zset    session -> end of its lease, in the shard's own time
+ *     {ns:0}:t           zset    session -> its ttl
+ *     {ns:0}:i:session   set     what stands in the session: e<entry>:<roster>; x<entry>: one that is refused
+ *     {ns:0}:o:roster    zset    entry -> token
+ *     {ns:0}:w:roster    zset    the exclusive entries only
+ *     {ns:0}:e:roster    hash    entry -> payload, if it has one
+ *     {ns:0}:g:kind      hash    registered roster -> id of the write
+ *     {ns:0}:k:cell      hash    value, version
+ *     {ns:0}:d           zset    ids of the writes of cells in the last minute
+ *
+ *     {ns:0}:c:session   channel of one session: which of its entries to look at, and its own heartbeats
+ *     {ns:0}:n:roster    channel of a roster: it has changed; likewise {ns:0}:g:kind and {ns:0}:k:cell
+ */
+export interface Layout {
+  /** The key that every script gets: the others begin with all of it but its last letter. */
+  readonly main: string;
+  roster(roster: RosterKey): string;
+  segment(name: string): string;
+  rosterChannel(roster: string): string;
+  registryChannel(kind: string): string;
+  cellChannel(cell: string): string;
+  sessionChannel(sessionId: string): string;
+}
+
+/** The only shard, until there are several. */
+const SHARD = 0;
+
+export function layoutOf(namespace: string): Layout {
+  const tag = `{${encodeSegment(namespace)}:${SHARD}}`;
+  return {
+    main: `${tag}:m`,
+    roster: ({ kind, name }) => `${kind}:${encodeSegment(name)}`,
+    segment: encodeSegment,
+    rosterChannel: (roster) => `${tag}:n:${roster}`,
+    registryChannel: (kind) => `${tag}:g:${kind}`,
+    cellChannel: (cell) => `${tag}:k:${cell}`,
+    sessionChannel: (sessionId) => `${tag}:c:${sessionId}`,
+  };
+}
+
+/** An entry's id says whose it is, its mode and its permits (none: any number), so that a wake needs no look-up. */
+export function entryIdOf(sessionId: string, { id, mode, permits }: StandRequest): string {
+  const limit = Number.isSafeInteger(permits) ? String(permits) : '';
+  return `${sessionId}.${id}.${mode === 'exclusive' ? 'x' : 's'}${limit}`;
+}
+
+const ENTRY_ID = /^[0-9a-f]+\.[0-9a-f]+\.([sx])\d*$/;
+
+/** The mode of an entry; `undefined` for what is not an entry of ours. */
+export function modeOf(entryId: string): 'exclusive' | 'shared' | undefined {
+  const mode = ENTRY_ID.exec(entryId)?.[1];
+  return mode === 'x' ? 'exclusive' : mode === 's' ? 'shared' : undefined;
+}

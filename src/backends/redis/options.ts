@@ -1,0 +1,71 @@
+import type { ConnectionOptions } from 'node:tls';
+import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
+import type { Redis } from 'ioredis';
+import { InvalidOptions, InvalidUrl } from '../errors.js';
+import type { BackendOptions } from '../options.js';
+import { queryOptions, type StoreUrl } from '../url.js';
+
+/** Options of `redis`. `namespace` is `conclave` by default. */
+export interface RedisOptions extends BackendOptions {
+  /** Default `localhost`. */
+  readonly host?: string | undefined;
+  /** Default 6379. */
+  readonly port?: number | undefined;
+  /** Index of the database. Default 0. */
+  readonly db?: number | undefined;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /** `true`, or options of Node's TLS, such as `ca` and `cert`. Default: no TLS. */
+  readonly tls?: boolean | ConnectionOptions | undefined;
+  /**
+   * A client of ioredis that says how to connect, in place of the options above: for sentinels, a socket's path or a
+   * connector of one's own. It is duplicated, never used itself and never closed; make it with `lazyConnect: true` to
+   * save its own connection. What would make a command run twice is switched off in the duplicates.
+   */
+  readonly client?: Redis | (() => Redis) | undefined;
+}
+
+/** The default of `RedisOptions.namespace`. */
+export const DEFAULT_NAMESPACE = 'conclave';
+
+/** Reads `redis://user:password@host:port/db` and `rediss://…`, which is the same over TLS. */
+export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, RedisOptions> {
+  const invalid = (reason: string): Either<InvalidUrl, RedisOptions> => left(new InvalidUrl(shown(url), reason));
+  if (url.scheme !== 'redis' && url.scheme !== 'rediss') return invalid('its scheme is neither redis: nor rediss:');
+  if (url.hosts.length > 1)
+    return invalid('it names several hosts, and this backend talks to one server (sentinels: pass a `client`)');
+  if (url.path !== '' && !/^\d{1,9}$/.test(url.path))
+    return invalid(`its path is "${url.path}" and should be the index of a database, such as /0`);
+  const options = queryOptions(url);
+  if (isLeft(options)) return options;
+  return right({
+    ...options.right,
+    host: url.hosts[0]?.host,
+    port: url.hosts[0]?.port,
+    db: url.path === '' ? undefined : Number(url.path),
+    username: url.username,
+    password: url.password,
+    tls: url.scheme === 'rediss' ? true : undefined,
+  });
+}
+
+/** Refuses what ioredis would accept and then fail on, or silently ignore. */
+export function checkOptions({ port, db, client, ...options }: RedisOptions): Either<InvalidOptions, void> {
+  const violations: string[] = [];
+  if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_535))
+    violations.push(`port must be an integer from 1 to 65535, but is ${String(port)}`);
+  if (db !== undefined && !(Number.isInteger(db) && db >= 0))
+    violations.push(`db must be an integer from 0, but is ${String(db)}`);
+  const { host, username, password, tls } = options;
+  const own = Object.entries({ host, port, db, username, password, tls }).filter(([, value]) => value !== undefined);
+  if (client !== undefined && own.length > 0)
+    violations.push(
+      `client says how to connect, so ${own.map(([name]) => name).join(', ')} must not be given beside it`,
+    );
+  return violations.length === 0 ? right(undefined) : left(new InvalidOptions(violations));
+}
+
+function shown({ scheme, hosts, path }: StoreUrl): string {
+  const names = hosts.map(({ host, port }) => (host.includes(':') ? `[${host}]` : host) + (port ? `:${port}` : ''));
+  return `${scheme}://${names.join(',')}${path === '' ? '' : `/${path}`}`;
+}

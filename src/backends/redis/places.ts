@@ -1,0 +1,225 @@
+import { Observable, Subject, Subscription, timer } from 'rxjs';
+import { type CoordinationError, PlaceLost, Unavailable } from '../errors.js';
+import type { StandRequest, StoreContext } from '../store.js';
+
+/** Entries that one script looks at. */
+const MOST_LOOKED_AT = 500;
+
+/** An entry of this session, from when it is asked for until it leaves. */
+export interface Stay {
+  readonly entryId: string;
+  readonly roster: string;
+  readonly request: StandRequest;
+  /** As last told by the server; `undefined` until it stands. */
+  ahead: number | undefined;
+  /** Something may have changed since `ahead` was told. */
+  isOutdated: boolean;
+  readonly changes: Subject<number>;
+}
+
+/** What the server says whenever it is asked about places, in ms. */
+export interface Outlook {
+  /** Nobody is admitted for so long. */
+  readonly quarantineMs: number;
+  /** The first lease of another ends so soon, if there is one. */
+  readonly earliestMs: number | undefined;
+  /** There are dead left to be removed. */
+  readonly more: boolean;
+}
+
+/** Asks for the places of some entries: how many stand before each, or -1 if it is gone. */
+export type Look = (stays: readonly Stay[]) => Observable<{ outlook: Outlook; places: readonly number[] }>;
+
+/**
+ * Where the entries of one session stand. Nothing is asked for before there is a reason: the server has named an entry
+ * in the session's channel, the connection is new, a quarantine has ended, or the lease of another ends before the
+ * next renewal would notice it.
+ */
+export class Places {
+  readonly #stays = new Map<string, Stay>();
+  readonly #due = new Set<Stay>();
+  readonly #timers = new Subscription();
+  readonly #interrupted = new Subject<CoordinationError>();
+  #quarantine: Subscription | undefined;
+  #quarantineEndsMs = 0;
+  #expiry: Subscription | undefined;
+  #expiresMs: number | undefined;
+  #renewsMs = 0;
+  #watching = 0;
+  #isFlushing = false;
+
+  constructor(
+    private readonly look: Look,
+    private readonly context: StoreContext,
+    /** For what concerns the whole session. */
+    private readonly failed: (cause: CoordinationError) => void,
+  ) {}
+
+  dispose(): void {
+    this.#timers.unsubscribe();
+    this.#quarantine?.unsubscribe();
+    this.#expiry?.unsubscribe();
+  }
+
+  get all(): readonly Stay[] {
+    return [...this.#stays.values()];
+  }
+
+  get(entryId: string): Stay | undefined {
+    return this.#stays.get(entryId);
+  }
+
+  /** The entry is about to be asked for: from now on, what is said about it is heard. */
+  expect(entryId: string, roster: string, request: StandRequest): Stay {
+    const known = this.#stays.get(entryId);
+    if (known !== undefined) return known;
+    const stay: Stay = { entryId, roster, request, ahead: undefined, isOutdated: false, changes: new Subject() };
+    this.#stays.set(entryId, stay);
+    return stay;
+  }
+
+  /** The entry stands, with so many before it. Returns how many that is to its owner. */
+  stands(stay: Stay, ahead: number, outlook: Pick<Outlook, 'quarantineMs'>): number {
+    const { permits } = stay.request;
+    this.#heedQuarantine(outlook.quarantineMs);
+    // Nobody ever enters before it, so whoever is admitted stays so.
+    const admissible = outlook.quarantineMs > 0 && ahead < permits && permits !== Number.POSITIVE_INFINITY;
+    const now = Math.min(admissible ? permits : ahead, permits, stay.ahead ?? Number.POSITIVE_INFINITY);
+    const before = stay.ahead;
+    stay.ahead = now;
+    if (now !== before) stay.changes.next(now);
+    this.#heedExpiry();
+    return now;
+  }
+
+  forget(entryId: string): void {
+    this.#stays.delete(entryId);
+  }
+
+  /** The entry is gone without its owner's doing. */
+  gone(stay: Stay): void {
+    if (!this.#stays.delete(stay.entryId)) return;
+    stay.changes.error(new PlaceLost(stay.roster, 'evicted'));
+  }
+
+  /** The server has named this entry. */
+  heard(entryId: string): void {
+    const stay = this.#stays.get(entryId);
+    if (stay === undefined) return;
+    stay.isOutdated = true;
+    if (stay.changes.observed) this.#lookAt([stay]);
+  }
+
+  /** The connection is gone, and whatever is said meanwhile is lost. */
+  cut(cause: CoordinationError): void {
+    for (const stay of this.#stays.values()) stay.isOutdated = true;
+    this.#expiry?.unsubscribe();
+    this.#interrupted.next(cause);
+  }
+
+  /** How many stand before the entry: as it was told, if nothing can have changed since, and after each change. */
+  of(entryId: string): Observable<number> {
+    return new Observable((observer) => {
+      const stay = this.#stays.get(entryId);
+      if (stay === undefined) {
+        observer.error(new PlaceLost(entryId, 'evicted'));
+        return;
+      }
+      observer.add(stay.changes.subscribe(observer));
+      observer.add(this.#interrupted.subscribe((cause) => observer.error(cause)));
+      if (stay.ahead === undefined || stay.isOutdated) this.#lookAt([stay]);
+      else observer.next(stay.ahead);
+      this.#heedExpiry();
+    });
+  }
+
+  /** While somebody follows the entries of a roster, the end of others' leases matters too. */
+  watching(change: 1 | -1): void {
+    this.#watching += change;
+    this.#heedExpiry();
+  }
+
+  /** The session was renewed at `sentMs` and the server has said this. */
+  renewed(sentMs: number, outlook: Outlook): void {
+    this.#renewsMs = sentMs + this.context.timing.renewEveryMs;
+    this.#heed(outlook);
+  }
+
+  #heed(outlook: Outlook): void {
+    const soonMs = outlook.more ? 0 : outlook.earliestMs;
+    this.#expiresMs = soonMs === undefined ? undefined : this.context.now() + soonMs;
+    this.#heedQuarantine(outlook.quarantineMs);
+    this.#heedExpiry();
+  }
+
+  #lookAt(stays: Iterable<Stay>): void {
+    for (const stay of stays) this.#due.add(stay);
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    queueMicrotask(() => {
+      this.#isFlushing = false;
+      const due = [...this.#due].filter((stay) => this.#stays.get(stay.entryId) === stay);
+      this.#due.clear();
+      for (let at = 0; at < due.length; at += MOST_LOOKED_AT) this.#ask(due.slice(at, at + MOST_LOOKED_AT));
+    });
+  }
+
+  #ask(stays: readonly Stay[]): void {
+    if (this.#timers.closed) return;
+    // What is said from now on may be newer than the answer.
+    for (const stay of stays) stay.isOutdated = false;
+    this.#timers.add(
+      this.look(stays).subscribe({
+        next: ({ outlook, places }) => {
+          for (const [at, stay] of stays.entries()) {
+            const ahead = places[at];
+            if (ahead === undefined || this.#stays.get(stay.entryId) !== stay || stay.ahead === undefined) continue;
+            if (ahead < 0) this.gone(stay);
+            else this.stands(stay, ahead, outlook);
+          }
+          this.#heed(outlook);
+        },
+        error: (cause) => {
+          if (!(cause instanceof Unavailable)) return this.failed(cause);
+          for (const stay of stays) stay.isOutdated = true;
+          if (stays.length > 0) this.#interrupted.next(cause);
+        },
+      }),
+    );
+  }
+
+  get #isWaiting(): boolean {
+    for (const stay of this.#stays.values())
+      if (stay.ahead !== undefined && stay.ahead >= stay.request.permits) return true;
+    return false;
+  }
+
+  #heedQuarantine(ms: number): void {
+    if (ms <= 0) return;
+    const endsMs = this.context.now() + ms;
+    if (endsMs <= this.#quarantineEndsMs) return;
+    if (this.#quarantineEndsMs === 0) this.context.fault(new Unavailable('redis', 'admit anybody', quarantined(ms)));
+    this.#quarantineEndsMs = endsMs;
+    this.#quarantine?.unsubscribe();
+    this.#quarantine = timer(ms + 1, this.context.scheduler).subscribe(() => {
+      this.#quarantineEndsMs = 0;
+      const waiting = this.all.filter((stay) => stay.ahead !== undefined && stay.ahead >= stay.request.permits);
+      if (waiting.length > 0) this.#lookAt(waiting);
+    });
+  }
+
+  #heedExpiry(): void {
+    this.#expiry?.unsubscribe();
+    if (this.#expiresMs === undefined || this.#expiresMs >= this.#renewsMs || this.#timers.closed) return;
+    if (this.#watching === 0 && !this.#isWaiting) return;
+    const ms = Math.max(1, this.#expiresMs - this.context.now() + 1);
+    this.#expiry = timer(ms, this.context.scheduler).subscribe(() => {
+      this.#expiresMs = undefined;
+      this.#ask([]);
+    });
+  }
+}
+
+function quarantined(ms: number): Error {
+  return new Error(`the server was started or lost its data just now; it admits again in ${ms} ms`);
+}

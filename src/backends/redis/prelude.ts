@@ -1,0 +1,152 @@
+/**
+ * How every script begins.
+ *
+ * **The shard's own time.** Leases are not counted in the server's clock but in a time `v` that advances with it as far
+ * as scripts have witnessed: from one script to the next by a third of the shortest ttl at most, while there is any
+ * session. Sessions renew every fifth of their ttl, so it normally keeps pace. A server that was stopped, or whose
+ * clock leapt, or that had nobody to talk to, has not expired everybody when it comes back; and since `v` is never
+ * faster than the clock and never goes back, a lease lasts its ttl from the moment the server received the renewal.
+ * What is expired is never revived: whoever comes first removes it.
+ *
+ * **Quarantine.** A server of another run (`run_id`) may have forgotten what it had acknowledged. Whoever held
+ * something then was renewed before this run began, so nobody is admitted until the server has been up for the longest
+ * known ttl: by then every deadline is over. A promoted replica has been up for long, so there, and where a client knows
+ * the shard but its data is gone, it is the whole ttl. A server that has been up for a ttl and has no data is taken for
+ * one that was never used. Entries may stand in line and leave during a quarantine; it ends admissions only.
+ *
+ * KEYS: the shard's main key. ARGV: session, its ttl in µs, run_id, ms that the server has been up, whether this client
+ * knows the shard, the highest token it knows; then each script's own. Numbers go through string.format: Lua's tostring
+ * loses digits.
+ */
+export const PRELUDE = `
+local M = KEYS[1]
+local T = string.sub(M, 1, -2)
+local S, L = T .. 's', T .. 't'
+local sid, ttl, run, up, known, floor =
+  ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]) * 1000, ARGV[5] == '1', tonumber(ARGV[6])
+
+local function int(n) return string.format('%.0f', n) end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local m = redis.call('HMGET', M, 'run', 'seen', 'v', 'token', 'until')
+local passed = math.max(0, now - (tonumber(m[2]) or now))
+local least = tonumber(redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2])
+local v = math.floor((tonumber(m[3]) or now) + (least and math.min(passed, least / 3) or passed))
+local token = math.max(tonumber(m[4]) or 0, floor)
+local opens = tonumber(m[5]) or 0
+if m[1] ~= run then
+  local most = math.max(ttl, tonumber(redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or 0)
+  opens = math.max(opens, v + math.max(0, most - ((m[1] or not known) and up or 0)))
+end
+local quarantine = int(math.max(0, math.ceil((opens - v) / 1000)))
+
+local function save(call)
+  return call('HSET', M, 'run', run, 'seen', int(now), 'v', int(v), 'token', int(token), 'until', int(opens))
+end
+
+-- Growing beyond the last one and the clock, so that a loss of the former does not matter.
+local function nextToken()
+  token = math.max(token + 1, now)
+  return int(token)
+end
+
+local function alive(who)
+  local lease = redis.call('ZSCORE', S, who)
+  return lease and tonumber(lease) > v
+end
+
+-- What a client that knew the shard says about lost data counts even if its own session is lost.
+local function lost()
+  save(redis.pcall)
+  return { 'lost' }
+end
+
+local function parse(id)
+  local owner, mode, permits = string.match(id, '^(%x+)%.%x+%.([sx])(%d*)$')
+  return owner, mode, tonumber(permits) or math.huge
+end
+
+local changed, woken = {}, {}
+
+-- Whoever is admitted by the removal of an entry that stood at 'token', and nobody else.
+local function wakeAfter(r, at, mode, permits)
+  if permits == math.huge then return end
+  local o, w = T .. 'o:' .. r, T .. 'w:' .. r
+  local following = redis.call('ZRANGE', o, permits - 1, permits - 1, 'WITHSCORES')
+  if following[1] and tonumber(following[2]) > at then
+    local _, itsMode = parse(following[1])
+    if itsMode == 'x' then woken[#woken + 1] = following[1] end
+  end
+  if mode ~= 'x' then return end
+  local from = at
+  if permits > 1 then
+    local last = redis.call('ZRANGE', w, permits - 2, permits - 2, 'WITHSCORES')[2]
+    if not last then return end
+    from = math.max(from, tonumber(last))
+  end
+  local to = redis.call('ZRANGE', w, permits - 1, permits - 1, 'WITHSCORES')[2]
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', o, '(' .. int(from), to and '(' .. to or '+inf')) do
+    woken[#woken + 1] = id
+  end
+end
+
+local function remove(r, id)
+  local o = T .. 'o:' .. r
+  local at = redis.call('ZSCORE', o, id)
+  if not at then return false end
+  local owner, mode, permits = parse(id)
+  redis.call('ZREM', o, id)
+  redis.call('HDEL', T .. 'e:' .. r, id)
+  if owner then redis.call('SREM', T .. 'i:' .. owner, 'e' .. id .. ':' .. r) end
+  if mode == 'x' then redis.call('ZREM', T .. 'w:' .. r, id) end
+  changed[r] = true
+  if owner then wakeAfter(r, tonumber(at), mode, permits) end
+  return true
+end
+
+-- Takes out at most so many entries of a session; the session itself when none is left. Returns what is left to spend.
+local function dismantle(who, budget)
+  local members = redis.call('SPOP', T .. 'i:' .. who, int(budget))
+  for _, member in ipairs(members) do
+    local id, r = string.match(member, '^e([^:]*):(.*)$')
+    if id then remove(r, id) end
+  end
+  if #members >= budget then return 0 end
+  redis.call('ZREM', S, who)
+  redis.call('ZREM', L, who)
+  return budget - #members
+end
+
+-- Removes the dead. Returns whether there are more of them.
+local function reap(budget)
+  local dead = redis.call('ZRANGEBYSCORE', S, '-inf', int(v), 'LIMIT', 0, 50)
+  for _, who in ipairs(dead) do
+    if budget <= 0 then break end
+    budget = dismantle(who, budget)
+  end
+  return budget <= 0 or #dead == 50
+end
+
+local function tell()
+  for r in pairs(changed) do redis.call('PUBLISH', T .. 'n:' .. r, '') end
+  for _, id in ipairs(woken) do
+    local owner = parse(id)
+    if owner then redis.call('PUBLISH', T .. 'c:' .. owner, id) end
+  end
+end
+
+local function ahead(r, id, at)
+  local _, mode = parse(id)
+  if mode == 's' then return redis.call('ZCOUNT', T .. 'w:' .. r, '-inf', '(' .. at) end
+  return redis.call('ZRANK', T .. 'o:' .. r, id)
+end
+
+-- In how many ms the first lease of another ends; '' if there is none.
+local function earliest()
+  local first = redis.call('ZRANGE', S, 0, 1, 'WITHSCORES')
+  local lease = first[1] == sid and first[4] or first[2]
+  if not lease or (first[1] == sid and not first[3]) then return '' end
+  return int(math.max(0, math.ceil((tonumber(lease) - v) / 1000)))
+end
+`;

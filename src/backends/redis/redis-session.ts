@@ -1,0 +1,353 @@
+import {
+  defer,
+  EMPTY,
+  expand,
+  finalize,
+  from,
+  map,
+  merge,
+  type Observable,
+  ReplaySubject,
+  Subscription,
+  tap,
+  timer,
+} from 'rxjs';
+import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
+import { type CoordinationError, GroupNotFound, PlaceLost, SessionLost, Unavailable } from '../errors.js';
+import { decodeSegment } from '../keys.js';
+import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
+import type { Argument, Connections, Reply } from './connections.js';
+import { entryIdOf, type Layout, modeOf } from './layout.js';
+import { type Outlook, Places } from './places.js';
+import * as scripts from './scripts.js';
+import type { Server } from './server.js';
+import { Watch } from './watch.js';
+
+/** What one client knows of the shard, whatever becomes of its sessions. */
+export interface Acquaintance {
+  /** It has been there: if it is empty now, its data was lost. */
+  known: boolean;
+  /** The highest token met with: the next is higher, whatever the server has forgotten. */
+  token: bigint;
+}
+
+/** What a session is opened with. */
+export interface Opened {
+  readonly id: string;
+  readonly ttlMs: number;
+  readonly provedMs: number;
+  readonly runId: string;
+}
+
+const HEARTBEAT = 'beat:';
+
+/** What every script is told first. */
+export function preamble(id: string, ttlMs: number, server: Server, { known, token }: Acquaintance): Argument[] {
+  return [id, Math.round(ttlMs * 1_000), server.runId, server.upMs(), known ? '1' : '', token.toString()];
+}
+
+/** A session: one lease on the server, and what stands in it. */
+export class RedisSession implements StoreSession {
+  readonly id: string;
+  readonly ttlMs: number;
+  readonly provedMs: number;
+  readonly link$: Observable<boolean>;
+  readonly #places: Places;
+  readonly #watches = new Map<string, Watch<unknown>>();
+  readonly #lost = new ReplaySubject<never>(1);
+  readonly #running = new Subscription();
+  /** Of the server that was last known to have everything that stands here. */
+  #runId: string;
+  #sentBeat = 0;
+  #heardBeat = 0;
+  #heartbeat: Subscription | undefined;
+  #cuts = 0;
+
+  constructor(
+    opened: Opened,
+    private readonly connections: Connections,
+    private readonly layout: Layout,
+    private readonly acquaintance: Acquaintance,
+    private readonly context: StoreContext,
+  ) {
+    this.id = opened.id;
+    this.ttlMs = opened.ttlMs;
+    this.provedMs = opened.provedMs;
+    this.#runId = opened.runId;
+    this.link$ = merge(connections.up$, this.#lost);
+    this.#places = new Places(
+      (stays) => this.#look(stays),
+      context,
+      (cause) => this.#lost.error(cause),
+    );
+    this.#running.add(() => this.#places.dispose());
+    this.#running.add(connections.cut$.subscribe((cause) => this.#cut(cause)));
+    this.#running.add(connections.messages$.subscribe((message) => this.#hear(message)));
+  }
+
+  /** Ends its timers. */
+  dispose(): void {
+    this.#running.unsubscribe();
+    this.#heartbeat?.unsubscribe();
+  }
+
+  renew(): Observable<number> {
+    return defer(() => {
+      const sentMs = this.context.now();
+      const beat = ++this.#sentBeat;
+      const cuts = this.#cuts;
+      let runId = '';
+      return this.#run('renew', scripts.RENEW, (server) => {
+        runId = server.runId;
+        return [beat, this.#runId];
+      }).pipe(
+        map((reply) => {
+          if (runId !== this.#runId) this.#reconcile(texts(reply[4]));
+          this.#runId = runId;
+          this.#places.renewed(sentMs, outlookOf(reply));
+          if (cuts === this.#cuts) this.#expectHeartbeat(beat);
+          return sentMs;
+        }),
+      );
+    });
+  }
+
+  enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
+    const at = this.layout.roster(roster);
+    const id = entryIdOf(this.id, request);
+    const registry = request.registered ? [roster.kind, this.layout.segment(roster.name)] : ['', ''];
+    return defer(() => {
+      const stay = this.#places.expect(id, at, request);
+      return this.#run('enter', scripts.ENTER, () => [at, id, bytes(request.payload), ...registry]).pipe(
+        map((reply) => {
+          const status = text(reply[0]);
+          if (status === 'absent') throw new GroupNotFound(roster.name);
+          if (status !== 'ok') throw new PlaceLost(at, 'evicted');
+          const token = this.#met(text(reply[2]));
+          const ahead = this.#places.stands(stay, Number(reply[3]), { quarantineMs: Number(text(reply[1])) });
+          return { entry: { id, token, mode: request.mode, payload: request.payload }, ahead };
+        }),
+        tap({
+          error: (cause) => {
+            // It did not happen, and is not repeated.
+            if (!(cause instanceof Unavailable)) this.#places.forget(id);
+          },
+        }),
+      );
+    });
+  }
+
+  place(_roster: RosterKey, request: StandRequest): Observable<number> {
+    return this.#places.of(entryIdOf(this.id, request));
+  }
+
+  update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
+    const at = this.layout.roster(roster);
+    const id = entryIdOf(this.id, request);
+    return this.#run('update', scripts.UPDATE, () => [at, id, bytes(payload)]).pipe(
+      map((reply) => {
+        if (text(reply[0]) !== 'ok') throw new PlaceLost(at, 'evicted');
+      }),
+    );
+  }
+
+  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
+    const id = entryIdOf(this.id, request);
+    return defer(() => {
+      this.#places.forget(id);
+      return this.#leave(this.layout.roster(roster), id, inDoubt);
+    });
+  }
+
+  entries(roster: RosterKey): Observable<readonly Entry[]> {
+    const at = this.layout.roster(roster);
+    const entries$ = this.#watch(this.layout.rosterChannel(at), () =>
+      this.#run('read entries', scripts.ENTRIES, () => [at]).pipe(map((reply) => this.#entriesOf(reply))),
+    );
+    return defer(() => {
+      this.#places.watching(1);
+      return entries$.pipe(finalize(() => this.#places.watching(-1)));
+    });
+  }
+
+  evict(roster: RosterKey, entryId: string): Observable<boolean> {
+    return this.#run('evict', scripts.EVICT, () => [this.layout.roster(roster), entryId]).pipe(
+      map((reply) => text(reply[1]) === '1'),
+    );
+  }
+
+  register(roster: RosterKey, writeId: string): Observable<boolean> {
+    return this.#run('create', scripts.REGISTER, () => [roster.kind, this.layout.segment(roster.name), writeId]).pipe(
+      map((reply) => text(reply[1]) === '1'),
+    );
+  }
+
+  unregister(roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'> {
+    return this.#run('delete', scripts.UNREGISTER, () => [roster.kind, this.layout.segment(roster.name)]).pipe(
+      map((reply) => {
+        const outcome = text(reply[1]);
+        return outcome === 'absent' || outcome === 'occupied' ? outcome : 'removed';
+      }),
+    );
+  }
+
+  registered(kind: RosterKind): Observable<ReadonlySet<string>> {
+    return this.#watch(this.layout.registryChannel(kind), () =>
+      this.#run('read registrations', scripts.REGISTERED, () => [kind]).pipe(
+        map((reply) => new Set(texts(reply.slice(1)).flatMap((segment) => decodeSegment(segment) ?? []))),
+      ),
+    );
+  }
+
+  cell(key: string): Observable<Versioned | undefined> {
+    const at = this.layout.segment(key);
+    return this.#watch(this.layout.cellChannel(at), () =>
+      this.#run('read a cell', scripts.CELL, () => [at]).pipe(map((reply) => this.#versioned(reply[1], reply[2]))),
+    );
+  }
+
+  swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): Observable<SwapResult> {
+    return this.#run('write a cell', scripts.SWAP, () => [
+      this.layout.segment(key),
+      expected.toString(),
+      writeId,
+      value === undefined ? '' : '1',
+      bytes(value ?? new Uint8Array()),
+    ]).pipe(map((reply) => ({ swapped: text(reply[1]) === '1', current: this.#versioned(reply[2], reply[3]) })));
+  }
+
+  end(): Observable<void> {
+    const next = (): Observable<Reply> => this.#run('end the session', scripts.END, () => []);
+    return next().pipe(
+      expand((reply) => (text(reply[1]) === '1' ? next() : EMPTY)),
+      map(() => undefined),
+    );
+  }
+
+  #run(operation: string, script: scripts.Script, own: (server: Server) => Argument[]): Observable<Reply> {
+    return defer(() =>
+      from(
+        this.connections.run(operation, script, this.layout.main, (server) => [
+          ...preamble(this.id, this.ttlMs, server, this.acquaintance),
+          ...own(server),
+        ]),
+      ),
+    ).pipe(
+      tap((reply) => {
+        if (text(reply[0]) === 'lost') throw new SessionLost(this.id, 'the store has ended it', true);
+      }),
+    );
+  }
+
+  #look(stays: readonly { roster: string; entryId: string }[]): ReturnType<ConstructorParameters<typeof Places>[0]> {
+    return this.#run('look at places', scripts.LOOK, () =>
+      stays.flatMap(({ roster, entryId }) => [roster, entryId]),
+    ).pipe(map((reply) => ({ outlook: outlookOf(reply), places: numbers(reply[4]) })));
+  }
+
+  #leave(at: string, entryId: string, inDoubt: boolean): Observable<void> {
+    return this.#run('leave', scripts.LEAVE, () => [at, entryId, inDoubt ? '1' : '']).pipe(map(() => undefined));
+  }
+
+  /** A message in the session's channel: an entry to look at, or one of its own heartbeats. */
+  #hear(message: string): void {
+    if (message.startsWith(HEARTBEAT))
+      this.#heardBeat = Math.max(this.#heardBeat, Number(message.slice(HEARTBEAT.length)) || 0);
+    else this.#places.heard(message);
+  }
+
+  #cut(cause: CoordinationError): void {
+    this.#cuts += 1;
+    this.#heartbeat?.unsubscribe();
+    this.#places.cut(cause);
+  }
+
+  /**
+   * Each renewal comes back as a message. One that does not tells that messages are lost, and the connection for them
+   * half-open maybe: it is made again, and everything is read again.
+   */
+  #expectHeartbeat(beat: number): void {
+    if (this.#heardBeat >= beat || (this.#heartbeat !== undefined && !this.#heartbeat.closed)) return;
+    this.#heartbeat = timer(this.context.timing.requestTimeoutMs, this.context.scheduler).subscribe(() => {
+      if (this.#heardBeat < beat) this.connections.distrustMessages();
+    });
+  }
+
+  /** The server is another one than before, or was started again: what stands there now is compared to what should. */
+  #reconcile(members: readonly string[]): void {
+    const there = new Map<string, string>();
+    for (const member of members) {
+      const [, id, roster] = /^e([^:]*):(.*)$/s.exec(member) ?? [];
+      if (id !== undefined && roster !== undefined) there.set(id, roster);
+    }
+    for (const stay of this.#places.all)
+      if (stay.ahead !== undefined && !there.has(stay.entryId)) this.#places.gone(stay);
+    for (const [id, roster] of there) {
+      if (this.#places.get(id) !== undefined) continue;
+      this.#running.add(this.#leave(roster, id, false).subscribe({ error: (cause) => this.context.fault(cause) }));
+    }
+  }
+
+  #watch<T>(channel: string, read: () => Observable<T>): Observable<T> {
+    return defer(() => {
+      const known = this.#watches.get(channel) as Watch<T> | undefined;
+      if (known !== undefined) return known.value$;
+      const made: Watch<T> = new Watch(this.connections.channel(channel), read, () => {
+        if (this.#watches.get(channel) === made) this.#watches.delete(channel);
+      });
+      this.#watches.set(channel, made as Watch<unknown>);
+      return made.value$;
+    });
+  }
+
+  #entriesOf(reply: Reply): readonly Entry[] {
+    const entries: Entry[] = [];
+    for (let at = 1; at + 2 < reply.length; at += 3) {
+      const id = text(reply[at]);
+      const mode = modeOf(id);
+      if (mode === undefined) continue;
+      entries.push({ id, mode, token: this.#met(text(reply[at + 1])), payload: payloadOf(reply[at + 2]) });
+    }
+    return entries;
+  }
+
+  #versioned(version: unknown, value: unknown): Versioned | undefined {
+    const known = text(version);
+    return known === '' ? undefined : { version: this.#met(known), value: payloadOf(value) };
+  }
+
+  #met(decimal: string): bigint {
+    const token = BigInt(decimal);
+    if (token > this.acquaintance.token) this.acquaintance.token = token;
+    return token;
+  }
+}
+
+function outlookOf(reply: Reply): Outlook {
+  const earliest = text(reply[2]);
+  return {
+    quarantineMs: Number(text(reply[1])),
+    earliestMs: earliest === '' ? undefined : Number(earliest),
+    more: text(reply[3]) === '1',
+  };
+}
+
+function text(value: unknown): string {
+  return Buffer.isBuffer(value) ? value.toString() : String(value ?? '');
+}
+
+function texts(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.map(text) : [];
+}
+
+function numbers(value: unknown): readonly number[] {
+  return Array.isArray(value) ? value.map(Number) : [];
+}
+
+function payloadOf(value: unknown): Uint8Array {
+  return Buffer.isBuffer(value) ? new Uint8Array(value) : new Uint8Array();
+}
+
+function bytes(payload: Uint8Array): Buffer {
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+}

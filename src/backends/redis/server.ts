@@ -1,0 +1,29 @@
+import type { StoreContext } from '../store.js';
+
+/** What is known of the server that a connection leads to. A server that was started again is another one. */
+export interface Server {
+  readonly runId: string;
+  readonly version: string;
+  readonly isTooOld: boolean;
+  readonly isLoading: boolean;
+  /** For how many milliseconds it has surely been up as what it is; 0 if it was promoted from a replica. */
+  upMs(): number;
+}
+
+/** Reads the reply of INFO. */
+export function serverOf(info: string, { now }: Pick<StoreContext, 'now'>): Server {
+  const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+  const version = field('redis_version') ?? '0';
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const askedMs = now();
+  // It is the difference of two times that were cut off to seconds, so it may be one second too many.
+  const thenUpMs = Math.max(0, Number(field('uptime_in_seconds') ?? 0) - 1) * 1_000;
+  const isOriginal = /^0+$/.test(field('master_replid2') ?? '');
+  return {
+    runId: field('run_id') ?? '',
+    version,
+    isTooOld: major < 6 || (major === 6 && minor < 2),
+    isLoading: field('loading') === '1',
+    upMs: () => (isOriginal ? Math.floor(thenUpMs + now() - askedMs) : 0),
+  };
+}

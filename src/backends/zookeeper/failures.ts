@@ -1,0 +1,67 @@
+import {
+  catchError,
+  type MonoTypeOperatorFunction,
+  type ObservableInput,
+  type OperatorFunction,
+  throwError,
+} from 'rxjs';
+import { AuthenticationFailed, CoordinationError, PermissionDenied, SessionLost, Unavailable } from '../errors.js';
+
+/** Error codes of ZooKeeper that mean something to the adapter. */
+export const Code = {
+  noNode: -101,
+  noAuth: -102,
+  badVersion: -103,
+  nodeExists: -110,
+  notEmpty: -111,
+  sessionExpired: -112,
+  authFailed: -115,
+  sessionMoved: -118,
+} as const;
+
+/** A request that the server answered with an error. */
+export class Refused extends Error {
+  override readonly name = 'Refused';
+  constructor(
+    readonly code: number,
+    readonly operation: string,
+    cause?: unknown,
+  ) {
+    super(`ZooKeeper answered "${operation}" with ${nameOf(code)}`, { cause });
+  }
+}
+
+function nameOf(code: number): string {
+  const known = Object.entries(Code).find(([, value]) => value === code);
+  return known === undefined ? `error ${code}` : `${known[0]} (${code})`;
+}
+
+/** What to do instead where the server refuses with one of these codes. */
+export function onRefusal<T, R>(
+  codes: readonly number[],
+  instead: () => ObservableInput<R>,
+): OperatorFunction<T, T | R> {
+  return catchError((error) =>
+    error instanceof Refused && codes.includes(error.code) ? instead() : throwError(() => error),
+  );
+}
+
+/** Turns what the server refused into the errors of the port. */
+export function translated<T>(address: string, sessionId: string): MonoTypeOperatorFunction<T> {
+  return catchError((error) => throwError(() => toCoordinationError(error, address, sessionId)));
+}
+
+function toCoordinationError(error: unknown, address: string, sessionId: string): unknown {
+  if (error instanceof CoordinationError) return error;
+  if (!(error instanceof Refused)) return new Unavailable('zookeeper', 'an operation', error);
+  switch (error.code) {
+    case Code.noAuth:
+      return new PermissionDenied('zookeeper', error.operation, error);
+    case Code.authFailed:
+      return new AuthenticationFailed('zookeeper', address, error);
+    case Code.sessionExpired:
+      return new SessionLost(sessionId, 'the store has expired it', true, error);
+    default:
+      return new Unavailable('zookeeper', error.operation, error);
+  }
+}

@@ -1,0 +1,41 @@
+import { isLeft } from 'fp-ts/lib/Either.js';
+import { of } from 'rxjs';
+import type { Backend } from '../backend.js';
+import { createBackend } from '../create-backend.js';
+import { zookeeperCharacteristics } from './characteristics.js';
+import { resolveOptions, type ZooKeeperOptions } from './options.js';
+import { zookeeperStore } from './zookeeper-store.js';
+
+export { type ZooKeeperAcl, type ZooKeeperOptions, zookeeperFromUrl } from './options.js';
+
+/**
+ * A backend over an ensemble of ZooKeeper servers, or a single one, through npm `node-zookeeper-client`.
+ *
+ * **Not guaranteed** anything by a process that stands still (use the fencing token); growing tokens across an ensemble
+ * that has lost its data; encryption, since the client has neither TLS nor SASL.
+ *
+ * Everything is below `<chroot>/<namespace>`, by default `/conclave`. Locks and elections are those of kazoo:
+ * `Lock(client, '/conclave/locks/<name>')` there and `lock(backend, '<name>')` here exclude each other, and so do
+ * `ReadLock`, `WriteLock` and `Election`; contenders of Curator in the same place count as well. `namespace: ''` puts
+ * `locks` directly below the chroot.
+ *
+ * A renewal is a write of its own, for reads are answered by servers that have lost touch with their leader. On a
+ * follower it takes three of them to prove one, with `tickTimeMs` between the first two, so `ttlMs` must be
+ * somewhat above 2.5 of the servers' ticks where `hosts` names several (5.2 s by default); the error names the relation.
+ * The server bounds `ttlMs` by its `minSessionTimeout` and `maxSessionTimeout`, 2 and 20 ticks by default.
+ *
+ * **Throws** `InvalidOptions`, which names each violated relation.
+ * **Errors** (of its streams) `AuthenticationFailed`, `PermissionDenied`; `InvalidOptions` where the server grants less
+ * than the times need; `MissingPackage` without the client's package. Lost connections are ridden out.
+ * **Guarantee** one holder and one leader at a time while clock rates differ by less than `drift`; tokens are the ids of
+ * the transactions that created the entries.
+ * **Source** ZooKeeper's recipes, as kazoo and Curator have them.
+ *
+ * @example
+ * const backend = zookeeper({ hosts: [{ host: 'zk1', port: 2181 }, { host: 'zk2', port: 2181 }], chroot: '/apps/shop' });
+ */
+export function zookeeper(options: ZooKeeperOptions = {}): Backend {
+  const resolved = resolveOptions(options);
+  if (isLeft(resolved)) throw resolved.left;
+  return createBackend('zookeeper', zookeeperCharacteristics, of(zookeeperStore(resolved.right)), options);
+}

@@ -1,0 +1,81 @@
+import type { Mode, RosterKey, RosterKind } from '../backend.js';
+import { decodeSegment, encodeSegment } from '../keys.js';
+
+const FOLDERS: Readonly<Record<RosterKind, string>> = { lock: 'locks', election: 'elections', group: 'groups' };
+
+/** What stands between the id and the sequence number in names, ours first; the others' are kazoo's and Curator's. */
+const MARKERS: Readonly<Record<RosterKind, Readonly<Record<string, Mode>>>> = {
+  lock: {
+    __lock__: 'exclusive',
+    __rlock__: 'shared',
+    '-lock-': 'exclusive',
+    __WRIT__: 'exclusive',
+    __READ__: 'shared',
+  },
+  election: { __lock__: 'exclusive', __rlock__: 'shared', '-lock-': 'exclusive', '-latch-': 'exclusive' },
+  group: { __xmember__: 'exclusive', __member__: 'shared' },
+};
+
+/** Data of a parent that only holds entries: it goes when it is empty, and registers nothing. */
+export const MARK = 'conclave';
+
+/** An entry, as far as its name tells. */
+export interface Named {
+  readonly name: string;
+  readonly mode: Mode;
+  /** 32 bits, wrapping around; it goes up with each child that is made or deleted. */
+  readonly sequence: number;
+}
+
+/** Where everything is, below one root. */
+export class Layout {
+  readonly cells: string;
+  /** A node that is never there. */
+  readonly heartbeat: string;
+
+  constructor(readonly root: string) {
+    this.cells = `${root}/cells`;
+    this.heartbeat = `${root}/heartbeat`;
+  }
+
+  folder(kind: RosterKind): string {
+    return `${this.root}/${FOLDERS[kind]}`;
+  }
+
+  parent(roster: RosterKey): string {
+    return `${this.folder(roster.kind)}/${encodeSegment(roster.name)}`;
+  }
+
+  cell(key: string): string {
+    return `${this.cells}/${encodeSegment(key)}`;
+  }
+}
+
+/** The root of `chroot` and `namespace`, each of which may have several segments. */
+export function rootOf(chroot: string, namespace: string): string {
+  const segments = [...chroot.split('/'), ...namespace.split('/')].filter((segment) => segment !== '');
+  return segments.map((segment) => `/${encodeSegment(segment)}`).join('');
+}
+
+/** The start of an entry's name, to which the server adds the sequence number. */
+export function prefixOf(kind: RosterKind, mode: Mode, id: string): string {
+  const marker = Object.entries(MARKERS[kind]).find(([, meant]) => meant === mode)?.[0];
+  return `${id}${marker}`;
+}
+
+/** `undefined` for whatever else stands there. */
+export function parseEntry(kind: RosterKind, name: string): Named | undefined {
+  const [, marker = '', digits] = /(__[A-Za-z]+__|-[a-z]+-)(-?\d{10})$/.exec(name) ?? [];
+  const markers = MARKERS[kind];
+  const mode = Object.hasOwn(markers, marker) ? markers[marker] : undefined;
+  return mode === undefined ? undefined : { name, mode, sequence: Number(digits) | 0 };
+}
+
+export function parseEntries(kind: RosterKind, names: readonly string[]): readonly Named[] {
+  return names.map((name) => parseEntry(kind, name)).filter((entry) => entry !== undefined);
+}
+
+/** The name that a segment stands for; that of another client's stands for itself. */
+export function nameOf(segment: string): string {
+  return decodeSegment(segment) ?? segment;
+}

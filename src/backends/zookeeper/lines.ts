@@ -1,0 +1,273 @@
+import { defer, distinctUntilChanged, forkJoin, map, type Observable, of, switchMap, tap, throwError } from 'rxjs';
+import type { RosterKey } from '../backend.js';
+import { GroupNotFound, PlaceLost } from '../errors.js';
+import type { Standing, StandRequest } from '../store.js';
+import type { Connection } from './connection.js';
+import { Code, onRefusal } from './failures.js';
+import { follow, type WatchSet } from './follow.js';
+import { type Layout, MARK, type Named, parseEntries, parseEntry, prefixOf } from './layout.js';
+import { entriesAhead, type Mine } from './order.js';
+import type { Parents } from './parents.js';
+
+/** Where everybody is admitted, so many before one are watched; beyond that, their leaving is told late. */
+const MOST_WATCHED = 16;
+
+/** What was seen on entering; good for following the place as long as one's own node has not changed since. */
+interface Glance {
+  readonly connection: Connection;
+  readonly ahead: readonly Named[];
+  isOld: boolean;
+  stop(): void;
+}
+
+/** One's own entry, found again by the request's id. */
+interface Stand {
+  readonly parent: string;
+  readonly path: string;
+  mine: Mine | undefined;
+  glance: Glance | undefined;
+}
+
+/** Standing in line: ephemeral sequential nodes under the roster's parent. */
+export class Lines {
+  readonly #stands = new Map<string, Stand>();
+  /** Ids under which a node was asked for; whether it was made may not be known. */
+  readonly #attempted = new Set<string>();
+
+  constructor(
+    private readonly layout: Layout,
+    private readonly parents: Parents,
+  ) {}
+
+  /** The nodes that stand in this session, as far as is known. */
+  get paths(): readonly string[] {
+    return [...this.#stands.values()].map(({ path }) => path);
+  }
+
+  enter(connection: Connection, roster: RosterKey, request: StandRequest): Observable<Standing> {
+    const parent = this.layout.parent(roster);
+    return defer(() => {
+      if (this.#stands.has(request.id)) return of(undefined);
+      if (!this.#attempted.has(request.id)) return this.#make(connection, roster, request);
+      return this.#find(connection, parent, request.id).pipe(
+        switchMap(([name]) => (name === undefined ? this.#make(connection, roster, request) : of(name))),
+      );
+    }).pipe(
+      map((name) => (name === undefined ? this.#stand(roster, request) : this.#keep(request, parent, name))),
+      switchMap((stand) => this.#glance(connection, roster, request, stand)),
+      map(({ mine, ahead }) => ({
+        entry: { id: mine.name, token: mine.token, mode: mine.mode, payload: request.payload },
+        ahead: Math.min(ahead.length, request.permits),
+      })),
+    );
+  }
+
+  /**
+   * Waits for the nearest conflicting ones ahead: when one goes, the line is read again. With n permits, n are watched:
+   * however they leave, the last departure that matters is among them. One's own node is watched for its deletion.
+   */
+  place(connection: Connection, roster: RosterKey, request: StandRequest): Observable<number> {
+    return defer(() => {
+      const stand = this.#stand(roster, request);
+      const watched = request.permits === Number.POSITIVE_INFINITY ? MOST_WATCHED : request.permits;
+      return follow(connection, (watches) =>
+        this.#look(connection, watches, roster, request, stand).pipe(
+          switchMap((ahead) =>
+            this.#watch(connection, watches, stand.parent, ahead.slice(-watched)).pipe(
+              map(() => Math.min(ahead.length, request.permits)),
+            ),
+          ),
+        ),
+      );
+    }).pipe(distinctUntilChanged());
+  }
+
+  update(connection: Connection, roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
+    return defer(() => connection.write(this.#stand(roster, request).path, payload)).pipe(
+      onRefusal([Code.noNode], () => throwError(() => this.#gone(roster, request))),
+      map(() => undefined),
+    );
+  }
+
+  leave(connection: Connection, roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
+    const parent = this.layout.parent(roster);
+    return defer(() => {
+      const stand = this.#stands.get(request.id);
+      if (stand !== undefined && !inDoubt) return of([stand.path]);
+      if (stand === undefined && !this.#attempted.has(request.id)) return of([]);
+      return this.#find(connection, parent, request.id).pipe(map((names) => names.map((name) => `${parent}/${name}`)));
+    }).pipe(
+      switchMap((paths) => (paths.length === 0 ? of([]) : forkJoin(paths.map((path) => remove(connection, path))))),
+      map(() => this.#drop(request.id)),
+    );
+  }
+
+  evict(connection: Connection, roster: RosterKey, entryId: string): Observable<boolean> {
+    // Anything else, a path that leads elsewhere for one, is no entry.
+    if (entryId.includes('/') || parseEntry(roster.kind, entryId) === undefined) return of(false);
+    return remove(connection, `${this.layout.parent(roster)}/${entryId}`);
+  }
+
+  /**
+   * The nodes made under an id. The write comes before the listing, so that the listing knows of everything that the
+   * session had made until then. What an earlier connection sent cannot come after it: requests of one connection are
+   * carried out in order; the server that continues a session closes the session's connection before; and what another
+   * server still has in hand is refused by the leader, for which the session has moved (SessionMoved) since the new
+   * connection was accepted.
+   */
+  #find(connection: Connection, parent: string, id: string): Observable<readonly string[]> {
+    return forkJoin([
+      connection.remove(this.layout.heartbeat).pipe(onRefusal([Code.noNode, Code.noAuth], () => of(undefined))),
+      connection.children(parent).pipe(onRefusal([Code.noNode], () => of<readonly string[]>([]))),
+    ]).pipe(map(([, names]) => names.filter((name) => name.startsWith(id))));
+  }
+
+  #make(connection: Connection, roster: RosterKey, request: StandRequest): Observable<string> {
+    const parent = this.layout.parent(roster);
+    const folder = this.layout.folder(roster.kind);
+    const prefix = prefixOf(roster.kind, request.mode, request.id);
+    const missing = (): Observable<never> => throwError(() => new GroupNotFound(roster.name));
+    const make = (): Observable<string> => {
+      this.#attempted.add(request.id);
+      if (!request.registered) return this.parents.makeChild(connection, folder, parent, prefix, request.payload);
+      return connection.create(`${parent}/${prefix}`, request.payload, 'ephemeralSequential').pipe(
+        onRefusal([Code.noNode], missing),
+        map((path) => path.slice(parent.length + 1)),
+      );
+    };
+    if (!request.registered) return make();
+    return connection.read(parent).pipe(
+      onRefusal([Code.noNode], missing),
+      switchMap(({ data }) => (data.toString() === MARK ? missing() : make())),
+    );
+  }
+
+  #keep(request: StandRequest, parent: string, name: string): Stand {
+    const stand: Stand = { parent, path: `${parent}/${name}`, mine: undefined, glance: undefined };
+    this.#stands.set(request.id, stand);
+    if (!request.registered) this.parents.entered(parent);
+    return stand;
+  }
+
+  #stand(roster: RosterKey, request: StandRequest): Stand {
+    const stand = this.#stands.get(request.id);
+    if (stand === undefined) throw this.#gone(roster, request);
+    return stand;
+  }
+
+  /** Reads one's own node and the line, and leaves a watch on one's own node for `place` to go on with. */
+  #glance(
+    connection: Connection,
+    roster: RosterKey,
+    request: StandRequest,
+    stand: Stand,
+  ): Observable<{ mine: Mine; ahead: readonly Named[] }> {
+    return defer(() => {
+      stand.glance?.stop();
+      let isOld = false;
+      const stop = connection.listen('data', stand.path, () => {
+        isOld = true;
+      });
+      return this.#read(connection, roster, request, stand).pipe(
+        tap(({ ahead }) => {
+          stand.glance = {
+            connection,
+            ahead,
+            stop,
+            get isOld() {
+              return isOld;
+            },
+          };
+        }),
+      );
+    });
+  }
+
+  #look(
+    connection: Connection,
+    watches: WatchSet,
+    roster: RosterKey,
+    request: StandRequest,
+    stand: Stand,
+  ): Observable<readonly Named[]> {
+    const { glance } = stand;
+    stand.glance = undefined;
+    const isFresh = glance?.connection === connection && !glance.isOld;
+    const isWatched = watches.has('data', stand.path);
+    watches.set('data', stand.path);
+    glance?.stop();
+    if (glance !== undefined && isFresh) return of(glance.ahead);
+    // The list shows whether one's own node is still there, so with the watch on it there is no need to ask for it.
+    const { mine } = stand;
+    if (mine === undefined || !isWatched)
+      return this.#read(connection, roster, request, stand).pipe(map(({ ahead }) => ahead));
+    return connection.children(stand.parent).pipe(
+      onRefusal([Code.noNode], () => of<readonly string[]>([])),
+      switchMap((names) => {
+        if (!names.includes(mine.name)) throw this.#gone(roster, request);
+        return entriesAhead(connection, stand.parent, parseEntries(roster.kind, names), mine);
+      }),
+    );
+  }
+
+  #read(
+    connection: Connection,
+    roster: RosterKey,
+    request: StandRequest,
+    stand: Stand,
+  ): Observable<{ mine: Mine; ahead: readonly Named[] }> {
+    return forkJoin([
+      connection.exists(stand.path, true),
+      connection.children(stand.parent).pipe(onRefusal([Code.noNode], () => of<readonly string[]>([]))),
+    ]).pipe(
+      switchMap(([stat, names]) => {
+        const named = parseEntry(roster.kind, stand.path.slice(stand.parent.length + 1));
+        if (stat === undefined || named === undefined) throw this.#gone(roster, request);
+        const mine: Mine = { ...named, token: stat.czxid };
+        stand.mine = mine;
+        return entriesAhead(connection, stand.parent, parseEntries(roster.kind, names), mine).pipe(
+          map((ahead) => ({ mine, ahead })),
+        );
+      }),
+    );
+  }
+
+  #watch(connection: Connection, watches: WatchSet, parent: string, nearest: readonly Named[]): Observable<unknown> {
+    const unwatched = nearest.map(({ name }) => `${parent}/${name}`).filter((path) => !watches.has('data', path));
+    if (unwatched.length === 0) return of(undefined);
+    return forkJoin(
+      unwatched.map((path) => {
+        watches.set('data', path);
+        // Reading leaves no watch where there is no node; looking whether it is there would leave one for ever.
+        return connection.read(path, true).pipe(
+          onRefusal([Code.noNode], () => {
+            watches.drop('data', path);
+            watches.again();
+            return of(undefined);
+          }),
+        );
+      }),
+    );
+  }
+
+  #gone(roster: RosterKey, request: StandRequest): PlaceLost {
+    this.#drop(request.id);
+    return new PlaceLost(`${roster.kind} ${JSON.stringify(roster.name)}`, 'evicted');
+  }
+
+  #drop(id: string): void {
+    const stand = this.#stands.get(id);
+    this.#stands.delete(id);
+    this.#attempted.delete(id);
+    stand?.glance?.stop();
+    if (stand !== undefined) this.parents.left(stand.parent);
+  }
+}
+
+/** Emits whether it was there. */
+function remove(connection: Connection, path: string): Observable<boolean> {
+  return connection.remove(path).pipe(
+    map(() => true),
+    onRefusal([Code.noNode], () => of(false)),
+  );
+}

@@ -1,0 +1,309 @@
+import {
+  BehaviorSubject,
+  defer,
+  filter,
+  merge,
+  Observable,
+  retry,
+  Subject,
+  type Subscription,
+  switchMap,
+  take,
+  throwError,
+  timer,
+} from 'rxjs';
+import { AuthenticationFailed, InvalidOptions, SessionLost, Unavailable } from '../errors.js';
+import { reliableMs } from '../options.js';
+import type { StoreContext } from '../store.js';
+import { Connection, type Ticket } from './connection.js';
+import { Code, onRefusal } from './failures.js';
+import type { ResolvedOptions } from './options.js';
+import { followerPlan, Proof } from './proof.js';
+import type { ClientModule, Server } from './raw-client.js';
+import { askRole, type Role } from './role.js';
+
+/** Where the next connection is tried. Shared by the sessions of one backend, so that a dead server is not asked first each time. */
+export class Hosts {
+  #at: number;
+
+  constructor(readonly all: readonly Server[]) {
+    this.#at = Math.floor(Math.random() * all.length);
+  }
+
+  next(): Server {
+    const host = this.all[this.#at % this.all.length];
+    this.#at++;
+    if (host === undefined) throw new InvalidOptions(['hosts must name at least one server']);
+    return host;
+  }
+}
+
+export interface LinkObserver {
+  /** Once: the session is open. */
+  opened(): void;
+  /** Once, instead. Afterwards `up$` errors. */
+  failed(error: unknown): void;
+}
+
+/** Keeps one session of ZooKeeper connected: connection after connection, each continuing the session of the one before. */
+export class Link {
+  readonly up$: BehaviorSubject<boolean> = new BehaviorSubject(false);
+  #connection: Connection | undefined;
+  #proof: Proof | undefined;
+  #ticket: Ticket | undefined;
+  #ttlMs = 0;
+  #openedMs = 0;
+  #waiting: Subscription | undefined;
+  #asking: Subscription | undefined;
+  #failures = 0;
+  #isOpened = false;
+  #isOver = false;
+  #isEnding = false;
+  readonly #gone = new Subject<void>();
+
+  constructor(
+    private readonly module: ClientModule,
+    private readonly hosts: Hosts,
+    private readonly options: ResolvedOptions,
+    private readonly context: StoreContext,
+    private readonly observer: LinkObserver,
+  ) {}
+
+  get sessionId(): string {
+    return this.#ticket?.sessionId.toString('hex') ?? 'not open';
+  }
+
+  get ttlMs(): number {
+    return this.#ttlMs;
+  }
+
+  /** When the request that made the session was sent. */
+  get openedMs(): number {
+    return this.#openedMs;
+  }
+
+  /** Tries each host once; then, for an open session, again after a pause. */
+  connect(): void {
+    const { timing, scheduler } = this.context;
+    const { client, auth, acl } = this.options;
+    const inTurn = Math.max(1, this.hosts.all.length);
+    const server = this.hosts.next();
+    try {
+      const connection: Connection = new Connection(
+        {
+          module: this.module,
+          server,
+          makeClient: client,
+          auth,
+          acl,
+          sessionTimeoutMs: this.#ticket === undefined ? Math.ceil(timing.ttlMs) : this.#ttlMs,
+          connectTimeoutMs: Math.min(timing.requestTimeoutMs, timing.ttlMs / (inTurn + 1)),
+          requestTimeoutMs: timing.requestTimeoutMs,
+          ticket: this.#ticket,
+          scheduler,
+        },
+        {
+          connected: () => this.#connected(connection),
+          ended: (how, cause) => this.#ended(how, cause),
+        },
+      );
+      this.#connection = connection;
+      connection.start();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Runs one operation on the connection of the moment. */
+  use<T>(operation: string, run: (connection: Connection) => Observable<T>): Observable<T> {
+    return defer(() => {
+      const connection = this.#connection;
+      return connection?.isUp
+        ? run(connection)
+        : throwError(() => new Unavailable('zookeeper', operation, 'not connected'));
+    });
+  }
+
+  /**
+   * One renewal: a write that changes nothing, but which only a leader with its quorum can acknowledge. On a follower
+   * there may be a second one, where the times are tight.
+   */
+  renew(): Observable<number> {
+    return this.use('renew', (connection) => {
+      const first = this.#beat(connection);
+      const plan = followerPlan(this.context.timing, this.#ttlMs, this.options.tickTimeMs);
+      const again = this.#proof?.isForwarded && (typeof plan === 'string' || plan.twice);
+      const provedMs = again ? first.pipe(switchMap(() => this.#beat(connection))) : first;
+      return new Observable<number>((subscriber) =>
+        provedMs.subscribe({
+          next: (proved) => {
+            if (proved !== undefined) subscriber.next(proved);
+          },
+          error: (error) => subscriber.error(error),
+          complete: () => subscriber.complete(),
+        }),
+      );
+    });
+  }
+
+  /** Says goodbye to the server after `last`. Where the answer is lost, an expired session tells as much. */
+  end(last: (connection: Connection) => Observable<unknown>): Observable<void> {
+    const goodbye = this.use('end the session', (connection) =>
+      last(connection).pipe(
+        switchMap(() => {
+          this.#isEnding = true;
+          return connection.closeSession();
+        }),
+      ),
+    );
+    const again = goodbye.pipe(
+      retry({
+        delay: (error) => {
+          if (!this.#isEnding) return throwError(() => error);
+          return this.up$.pipe(
+            filter((isUp) => isUp),
+            take(1),
+          );
+        },
+      }),
+    );
+    return merge(again, this.#gone).pipe(take(1));
+  }
+
+  /** Cuts the link at once. */
+  destroy(): void {
+    this.#isOver = true;
+    this.#waiting?.unsubscribe();
+    this.#asking?.unsubscribe();
+    this.#connection?.destroy();
+  }
+
+  #beat(connection: Connection): Observable<number | undefined> {
+    return defer(() => {
+      const sentMs = this.context.now();
+      // Refused is what it should be: the refusal is committed as any write is.
+      return connection.remove(this.options.layout.heartbeat).pipe(
+        onRefusal([Code.noNode, Code.noAuth, Code.notEmpty], () => [undefined]),
+        switchMap(() => [this.#proof?.acked({ sentMs, ackedMs: this.context.now() })]),
+      );
+    });
+  }
+
+  #connected(connection: Connection): void {
+    const isNew = this.#ticket === undefined;
+    const { negotiatedMs } = connection;
+    if (!isNew && negotiatedMs < this.#ttlMs) {
+      // From now on the server lets it live for less than the deadline in force was reckoned with.
+      const reason = `the server granted only ${negotiatedMs} ms instead of ${this.#ttlMs}`;
+      this.#fail(new SessionLost(this.sessionId, reason, false));
+      return;
+    }
+    if (isNew) {
+      this.#ttlMs = negotiatedMs;
+      this.#openedMs = connection.connectSentMs;
+    }
+    this.#keepTicket();
+    const proof = new Proof(connection.connectSentMs, this.options.tickTimeMs);
+    this.#proof = proof;
+    const plan = followerPlan(this.context.timing, this.#ttlMs, this.options.tickTimeMs);
+    const violation = typeof plan === 'string' ? plan : undefined;
+    const tooShort = isNew ? this.#tooShort() : undefined;
+    if (tooShort !== undefined) {
+      this.#fail(new InvalidOptions([tooShort]));
+      return;
+    }
+    const ready = (role: Role): void => {
+      proof.roleIs(role);
+      if (violation !== undefined && proof.isForwarded) {
+        const what = role === undefined ? 'did not say what it is' : `is a ${role}`;
+        const error = new InvalidOptions([`${violation} (the server at ${connection.peer.host} ${what})`]);
+        if (this.#isOpened) this.context.fault(error);
+        else this.#fail(error);
+      }
+      if (!this.#isOver && !this.up$.value && connection.isUp) this.#isUp(connection);
+    };
+    const limitMs = Math.min(this.context.timing.requestTimeoutMs, 1_000);
+    this.#asking?.unsubscribe();
+    if (this.options.balanced) ready(undefined);
+    else {
+      this.#asking = askRole(connection.peer, limitMs, this.context.scheduler).subscribe(ready);
+      // Only where all depends on the role is it waited for.
+      if (violation === undefined || this.#isOpened) this.#isUp(connection);
+    }
+  }
+
+  /** With credentials, the first answer tells whether they were taken. */
+  #isUp(connection: Connection): void {
+    this.#failures = 0;
+    const tell = (): void => {
+      if (this.#isOver || !connection.isUp) return;
+      this.up$.next(true);
+      if (this.#isOpened || this.#isOver) return;
+      this.#isOpened = true;
+      this.observer.opened();
+    };
+    if (this.#isOpened || this.options.auth === undefined) tell();
+    else this.#waiting = this.#beat(connection).subscribe({ next: tell, error: () => undefined });
+  }
+
+  #tooShort(): string | undefined {
+    const { timing } = this.context;
+    const reliable = reliableMs(timing, this.#ttlMs);
+    if (this.#ttlMs >= timing.ttlMs || timing.renewEveryMs + timing.requestTimeoutMs < reliable) return undefined;
+    return (
+      `the server grants at most ${this.#ttlMs} ms instead of ttlMs (${timing.ttlMs}), and renewEveryMs ` +
+      `(${timing.renewEveryMs}) + requestTimeoutMs (${timing.requestTimeoutMs}) must be less than that ` +
+      `* (1 - drift) - guardMs (${reliable}). Lower ttlMs, or raise the server's maxSessionTimeout`
+    );
+  }
+
+  #ended(how: 'cut' | 'expired' | 'authFailed', cause: unknown): void {
+    this.#keepTicket();
+    this.#asking?.unsubscribe();
+    const { address } = this.options;
+    if (how === 'expired' && this.#isEnding) {
+      this.destroy();
+      this.#gone.next();
+    } else if (how === 'authFailed') this.#fail(new AuthenticationFailed('zookeeper', address, cause));
+    else if (how === 'expired') this.#fail(new SessionLost(this.sessionId, 'the store has expired it', true, cause));
+    else this.#retry(cause);
+  }
+
+  #retry(cause: unknown): void {
+    if (this.#isOver) return;
+    if (this.up$.value) this.up$.next(false);
+    if (this.#isOver) return;
+    this.#failures++;
+    const round = this.hosts.all.length;
+    if (!this.#isOpened && this.#failures >= round) {
+      this.#fail(new Unavailable('zookeeper', `open a session with ${this.options.address}`, cause));
+      return;
+    }
+    this.#waiting = timer(this.#pauseMs(round), this.context.scheduler).subscribe(() => this.connect());
+  }
+
+  /** None while there are hosts that were not tried; then ever longer, but not so long that it costs the session. */
+  #pauseMs(round: number): number {
+    const { timing } = this.context;
+    if (this.#failures <= round) return 0;
+    const most = Math.min(timing.maxBackoffMs, timing.ttlMs / 5);
+    const pause = Math.min(most, timing.initialBackoffMs * 2 ** Math.min(30, Math.floor(this.#failures / round) - 1));
+    return pause * (0.5 + Math.random() / 2);
+  }
+
+  #keepTicket(): void {
+    const ticket = this.#connection?.ticket;
+    if (ticket === undefined || ticket.sessionId.every((byte) => byte === 0)) return;
+    const seen = (known: Ticket): bigint => known.lastZxid.readBigInt64BE();
+    // Answers that carry no state of the store must not make older states acceptable again.
+    const isOlder = this.#ticket !== undefined && seen(ticket) < seen(this.#ticket);
+    this.#ticket = isOlder && this.#ticket !== undefined ? { ...ticket, lastZxid: this.#ticket.lastZxid } : ticket;
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.destroy();
+    if (!this.#isOpened) this.observer.failed(error);
+    this.up$.error(error);
+  }
+}

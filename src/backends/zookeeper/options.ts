@@ -1,0 +1,104 @@
+import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
+import { InvalidOptions, InvalidUrl } from '../errors.js';
+import { type BackendOptions, timingOf } from '../options.js';
+import { type Host, queryOptions, type StoreUrl } from '../url.js';
+import { serversOf } from './connection.js';
+import { Layout, rootOf } from './layout.js';
+import { followerPlan } from './proof.js';
+import type { Server } from './raw-client.js';
+
+const DEFAULT_PORT = 2181;
+const DEFAULT_TICK_MS = 2_000;
+
+/** One rule of a node's access control list. */
+export interface ZooKeeperAcl {
+  /** ZooKeeper's bits: 1 read, 2 write, 4 create, 8 delete, 16 admin. */
+  readonly permissions: number;
+  /** `world`, `auth`, `digest`, `ip`, … */
+  readonly scheme: string;
+  readonly id: string;
+}
+
+/** Options of `zookeeper`. */
+export interface ZooKeeperOptions extends BackendOptions {
+  /** Servers of one ensemble, by name or IPv4 address. Default: `127.0.0.1:2181`. */
+  readonly hosts?: readonly Host[] | undefined;
+  /** Path under which everything is, such as `/apps/shop`; made if it is not there. Default: the root. */
+  readonly chroot?: string | undefined;
+  /** The servers' `tickTime`, or more. Matters on followers. Default 2,000. */
+  readonly tickTimeMs?: number | undefined;
+  /** What to tell the servers about oneself, such as `{ scheme: 'digest', auth: 'user:password' }`. */
+  readonly auth?: { readonly scheme: string; readonly auth: string } | undefined;
+  /** Who may do what with the nodes that are made. Default: everybody everything. */
+  readonly acl?: readonly ZooKeeperAcl[] | undefined;
+  /** `true` where a host stands for several servers behind a balancer: then what it says of its role is not believed. */
+  readonly balanced?: boolean | undefined;
+  /** `true` leaves empty parents of locks and elections, for kazoo's sake, whose Lock objects rely on them. */
+  readonly keepParents?: boolean | undefined;
+  /** Makes the client, with `createClient` of node-zookeeper-client, without connecting it: a new one for each connection. */
+  readonly client?: (() => unknown) | undefined;
+}
+
+/** Options with their defaults. */
+export interface ResolvedOptions {
+  readonly hosts: readonly Server[];
+  readonly address: string;
+  readonly layout: Layout;
+  readonly tickTimeMs: number;
+  readonly auth: ZooKeeperOptions['auth'];
+  readonly acl: ZooKeeperOptions['acl'];
+  readonly balanced: boolean;
+  readonly keepParents: boolean;
+  readonly client: ZooKeeperOptions['client'];
+}
+
+/** Fills in defaults and checks every relation; the left side names each one violated. */
+export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions, ResolvedOptions> {
+  const timing = timingOf(options);
+  const violations: string[] = isLeft(timing) ? [...timing.left.violations] : [];
+  const { tickTimeMs = DEFAULT_TICK_MS, chroot = '', namespace = 'conclave', acl, auth, client } = options;
+  const given =
+    options.hosts ?? (client === undefined ? [{ host: '127.0.0.1', port: undefined }] : serversOf(client()));
+  const hosts = given.map(({ host, port = DEFAULT_PORT }) => ({ host, port }));
+  if (hosts.length === 0) violations.push('hosts must name at least one server');
+  for (const { host } of hosts)
+    if (host.includes(':')) violations.push(`hosts must not hold the IPv6 address ${host}: the client cannot use it`);
+  if (!(tickTimeMs >= 1 && tickTimeMs <= 60_000))
+    violations.push(`tickTimeMs must be a number from 1 to 60000, but is ${String(tickTimeMs)}`);
+  if (acl?.length === 0) violations.push('acl must hold at least one rule, or nobody could use what is made');
+  if (violations.length === 0 && !isLeft(timing) && hosts.length > 1) {
+    const plan = followerPlan(timing.right, timing.right.ttlMs, tickTimeMs);
+    if (typeof plan === 'string') violations.push(plan);
+  }
+  if (violations.length > 0) return left(new InvalidOptions(violations));
+  return right({
+    hosts,
+    address: hosts.map(({ host, port }) => `${host}:${port}`).join(','),
+    layout: new Layout(rootOf(chroot, namespace)),
+    tickTimeMs,
+    auth,
+    acl,
+    balanced: options.balanced ?? false,
+    keepParents: options.keepParents ?? false,
+    client,
+  });
+}
+
+/** The options that a URL `zookeeper://user:password@host:port,host:port/chroot?option=value` stands for. */
+export function zookeeperFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, ZooKeeperOptions> {
+  const { username, password, hosts, path } = url;
+  const shown = `${url.scheme}://${hosts.map(({ host }) => host).join(',')}/${path}`;
+  const ipv6 = hosts.find(({ host }) => host.includes(':'));
+  if (ipv6 !== undefined)
+    return left(new InvalidUrl(shown, `${ipv6.host} is an IPv6 address, which node-zookeeper-client cannot use`));
+  if (username === undefined && password !== undefined)
+    return left(new InvalidUrl(shown, 'it has a password and no user'));
+  const parsed = queryOptions(url, { tickTimeMs: 'number', balanced: 'flag', keepParents: 'flag' });
+  if (isLeft(parsed)) return parsed;
+  return right({
+    ...parsed.right,
+    ...(hosts.length > 0 && { hosts }),
+    ...(path !== '' && { chroot: `/${path}` }),
+    ...(username !== undefined && { auth: { scheme: 'digest', auth: `${username}:${password ?? ''}` } }),
+  });
+}

@@ -1,0 +1,117 @@
+import { catchError, defer, EMPTY, merge, type Observable, Subscription, timer, toArray } from 'rxjs';
+import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
+import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
+import { Cells } from './cells.js';
+import type { Connection } from './connection.js';
+import { entries } from './entries.js';
+import { translated } from './failures.js';
+import { Groups } from './groups.js';
+import { Lines } from './lines.js';
+import type { Link } from './link.js';
+import type { ResolvedOptions } from './options.js';
+import { Parents } from './parents.js';
+
+/** An open session: each operation on the connection of the moment, each failure in the words of the port. */
+export class ZooKeeperSession implements StoreSession {
+  readonly id: string;
+  readonly ttlMs: number;
+  readonly provedMs: number;
+  readonly link$: Observable<boolean>;
+  readonly #lines: Lines;
+  readonly #groups: Groups;
+  readonly #cells: Cells;
+  readonly #parents: Parents;
+
+  constructor(
+    private readonly link: Link,
+    private readonly options: ResolvedOptions,
+    private readonly context: StoreContext,
+  ) {
+    this.id = link.sessionId;
+    this.ttlMs = link.ttlMs;
+    this.provedMs = link.openedMs;
+    this.link$ = link.up$;
+    this.#parents = new Parents(() => context.now(), options.keepParents);
+    this.#lines = new Lines(options.layout, this.#parents);
+    this.#groups = new Groups(options.layout, this.#parents);
+    this.#cells = new Cells(options.layout, this.#parents);
+  }
+
+  /** Deletes parents that are not in use any more, from time to time. */
+  tidying(): Subscription {
+    const { scheduler } = this.context;
+    const tidying = new Subscription();
+    tidying.add(
+      timer(this.ttlMs, this.ttlMs, scheduler).subscribe(() => {
+        const tidied = this.link.use('tidy up', (connection) => this.#parents.tidy(connection, this.ttlMs));
+        // Nothing depends on it, and what remains is deleted by whoever uses it next.
+        tidying.add(tidied.subscribe({ error: () => undefined }));
+      }),
+    );
+    return tidying;
+  }
+
+  renew(): Observable<number> {
+    return this.link.renew().pipe(translated(this.options.address, this.id));
+  }
+
+  enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
+    return this.#use('enter', (connection) => this.#lines.enter(connection, roster, request));
+  }
+
+  place(roster: RosterKey, request: StandRequest): Observable<number> {
+    return this.#use('follow a place', (connection) => this.#lines.place(connection, roster, request));
+  }
+
+  update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
+    return this.#use('update', (connection) => this.#lines.update(connection, roster, request, payload));
+  }
+
+  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
+    return this.#use('leave', (connection) => this.#lines.leave(connection, roster, request, inDoubt));
+  }
+
+  entries(roster: RosterKey): Observable<readonly Entry[]> {
+    return this.#use('follow entries', (connection) => entries(connection, this.options.layout, roster));
+  }
+
+  evict(roster: RosterKey, entryId: string): Observable<boolean> {
+    return this.#use('evict', (connection) => this.#lines.evict(connection, roster, entryId));
+  }
+
+  register(roster: RosterKey, writeId: string): Observable<boolean> {
+    return this.#use('register', (connection) => this.#groups.register(connection, roster, writeId));
+  }
+
+  unregister(roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'> {
+    return this.#use('unregister', (connection) => this.#groups.unregister(connection, roster));
+  }
+
+  registered(kind: RosterKind): Observable<ReadonlySet<string>> {
+    return this.#use('follow registrations', (connection) => this.#groups.registered(connection, kind));
+  }
+
+  cell(key: string): Observable<Versioned | undefined> {
+    return this.#use('follow a cell', (connection) => this.#cells.cell(connection, key));
+  }
+
+  swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): Observable<SwapResult> {
+    return this.#use('write a cell', (connection) => this.#cells.swap(connection, key, expected, value, writeId));
+  }
+
+  end(): Observable<void> {
+    return defer(() => this.link.end((connection) => this.#leaveAll(connection))).pipe(
+      translated(this.options.address, this.id),
+    );
+  }
+
+  /** What stands in the session goes first, so that what it stood under can go as well. */
+  #leaveAll(connection: Connection): Observable<unknown> {
+    const leaving = this.#lines.paths.map((path) => connection.remove(path).pipe(catchError(() => EMPTY)));
+    return merge(...leaving, this.#parents.tidyAll(connection)).pipe(toArray());
+  }
+
+  #use<T>(operation: string, run: (connection: Connection) => Observable<T>): Observable<T> {
+    return this.link.use(operation, run).pipe(translated(this.options.address, this.id));
+  }
+}

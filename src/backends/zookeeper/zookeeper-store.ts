@@ -1,0 +1,47 @@
+import { Observable, switchMap } from 'rxjs';
+import { loadClient } from '../load-client.js';
+import type { Store, StoreContext, StoreSession } from '../store.js';
+import { zookeeperCharacteristics } from './characteristics.js';
+import { Hosts, Link } from './link.js';
+import type { ResolvedOptions } from './options.js';
+import type { ClientModule } from './raw-client.js';
+import { ZooKeeperSession } from './zookeeper-session.js';
+
+/** The adapter that the kernel talks to. */
+export function zookeeperStore(options: ResolvedOptions): Store {
+  const hosts = new Hosts(options.hosts);
+  return {
+    name: 'zookeeper',
+    address: options.address,
+    characteristics: zookeeperCharacteristics,
+    open: (context) =>
+      loadClient('node-zookeeper-client', 'zookeeper', loadModule).pipe(
+        switchMap((module) => open(module, hosts, options, context)),
+      ),
+  };
+}
+
+async function loadModule(): Promise<ClientModule> {
+  const module = await import('node-zookeeper-client');
+  return module as unknown as ClientModule;
+}
+
+function open(
+  module: ClientModule,
+  hosts: Hosts,
+  options: ResolvedOptions,
+  context: StoreContext,
+): Observable<StoreSession> {
+  return new Observable((subscriber) => {
+    const link: Link = new Link(module, hosts, options, context, {
+      opened: () => {
+        const session = new ZooKeeperSession(link, options, context);
+        subscriber.add(session.tidying());
+        subscriber.next(session);
+      },
+      failed: (error) => subscriber.error(error),
+    });
+    subscriber.add(() => link.destroy());
+    link.connect();
+  });
+}

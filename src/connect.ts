@@ -1,0 +1,99 @@
+import { type Either, isLeft, map, right } from 'fp-ts/lib/Either.js';
+import { defer, from } from 'rxjs';
+import type { Backend, Characteristics } from './backends/backend.js';
+import { createBackend } from './backends/create-backend.js';
+import { type CoordinationError, UnknownScheme } from './backends/errors.js';
+import { etcdCharacteristics } from './backends/etcd/characteristics.js';
+import { type EtcdOptions, etcdFromUrl } from './backends/etcd/options.js';
+import { type MemoryOptions, memory } from './backends/memory/index.js';
+import { memoryFromUrl } from './backends/memory/options.js';
+import type { BackendOptions } from './backends/options.js';
+import { redisCharacteristics } from './backends/redis/characteristics.js';
+import { checkOptions, type RedisOptions, redisFromUrl } from './backends/redis/options.js';
+import type { Store } from './backends/store.js';
+import { parseUrl, type StoreUrl } from './backends/url.js';
+import { zookeeperCharacteristics } from './backends/zookeeper/characteristics.js';
+import { resolveOptions, type ZooKeeperOptions, zookeeperFromUrl } from './backends/zookeeper/options.js';
+
+/** Options of `connect`: those of the backend that the URL names. */
+export type ConnectOptions = MemoryOptions | RedisOptions | EtcdOptions | ZooKeeperOptions;
+
+type Connector = (url: StoreUrl, options: ConnectOptions) => Backend;
+
+const checkRedis = (options: RedisOptions): Either<CoordinationError, RedisOptions> =>
+  map(() => options)(checkOptions(options));
+
+const redis = connector('redis', redisCharacteristics, redisFromUrl, checkRedis, async (options) =>
+  (await import('./backends/redis/redis-store.js')).redisStore(options),
+);
+const etcd = connector('etcd', etcdCharacteristics, etcdFromUrl, right, async (options) =>
+  (await import('./backends/etcd/etcd-store.js')).etcdStore(options),
+);
+const zookeeper = connector('zookeeper', zookeeperCharacteristics, zookeeperFromUrl, resolveOptions, async (options) =>
+  (await import('./backends/zookeeper/zookeeper-store.js')).zookeeperStore(options),
+);
+
+const connectors: ReadonlyMap<string, Connector> = new Map<string, Connector>([
+  ['memory', (url, options) => memory(merged(orThrow(memoryFromUrl(url)), options))],
+  ['redis', redis],
+  ['rediss', redis],
+  ['etcd', etcd],
+  ['etcds', etcd],
+  ['zookeeper', zookeeper],
+]);
+
+/**
+ * Makes a backend of a URL. Nothing is loaded or connected to until something is subscribed to.
+ *
+ * | URL | store |
+ * |---|---|
+ * | `memory:` `memory:name` | this process; backends that name the same store share it |
+ * | `redis://user:pass@host:port/db` `rediss://…` | Redis (needs `ioredis`) |
+ * | `etcd://host:port,host:port` `etcds://…` | etcd (needs `etcd3`) |
+ * | `zookeeper://host:port,host:port/chroot` | ZooKeeper (needs `node-zookeeper-client`) |
+ *
+ * Options may stand in the query (`?ttlMs=5000&namespace=shop`); those in the second argument win.
+ *
+ * **Throws** `InvalidUrl`, `UnknownScheme`, `InvalidOptions`, at the call. What is found out later (`MissingPackage`,
+ * `AuthenticationFailed`, and `ConnectionRefused` with `failFastMs`) errors whatever is subscribed to. Without
+ * `failFastMs` a store that does not answer is tried again for ever: see `status`.
+ *
+ * @example
+ * const backend = connect('redis://127.0.0.1:6379', { ttlMs: 5_000 });
+ */
+export function connect(url: string, options: ConnectOptions = {}): Backend {
+  const parsed = orThrow(parseUrl(url));
+  const connectTo = connectors.get(parsed.scheme);
+  if (connectTo === undefined) throw new UnknownScheme(parsed.scheme, [...connectors.keys()]);
+  return connectTo(parsed, options);
+}
+
+function connector<O extends BackendOptions, Checked>(
+  name: string,
+  characteristics: Characteristics,
+  fromUrl: (url: StoreUrl) => Either<CoordinationError, O>,
+  check: (options: O) => Either<CoordinationError, Checked>,
+  load: (options: Checked) => Promise<Store>,
+): Connector {
+  return (url, options) => {
+    const all = merged(orThrow(fromUrl(url)), options);
+    const checked = orThrow(check(all));
+    return createBackend(
+      name,
+      characteristics,
+      defer(() => from(load(checked))),
+      all,
+    );
+  };
+}
+
+/** What is said in code wins over what the URL says. */
+function merged<O extends object>(fromUrl: O, options: object): O {
+  const said = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...fromUrl, ...Object.fromEntries(said) };
+}
+
+function orThrow<T>(either: Either<CoordinationError, T>): T {
+  if (isLeft(either)) throw either.left;
+  return either.right;
+}

@@ -1,0 +1,129 @@
+import { Etcd3 } from 'etcd3';
+import { isLeft, isRight } from 'fp-ts/lib/Either.js';
+import { firstValueFrom } from 'rxjs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  AuthenticationFailed,
+  ConnectionRefused,
+  InvalidOptions,
+  InvalidUrl,
+  PermissionDenied,
+} from '../../../src/backends/errors.js';
+import { etcd, etcdFromUrl } from '../../../src/backends/etcd/index.js';
+import { parseUrl, type StoreUrl } from '../../../src/backends/url.js';
+import { startEtcd } from '../../support/etcd.js';
+import { ReservedPorts } from '../../support/ports.js';
+import type { TestServer } from '../../support/server.js';
+import { Backends, etcdctl, live, lock, Stay } from './support.js';
+
+describe('with users', () => {
+  let server: TestServer;
+  const root = ['--user', 'root:secret'];
+
+  beforeAll(async () => {
+    server = await startEtcd();
+    await etcdctl(server.port, 'user', 'add', 'root:secret');
+    await etcdctl(server.port, 'user', 'grant-role', 'root', 'root');
+    await etcdctl(server.port, 'role', 'add', 'shop');
+    await etcdctl(server.port, 'role', 'grant-permission', 'shop', 'readwrite', '--prefix=true', 'shop/');
+    await etcdctl(server.port, 'user', 'add', 'keeper:pass');
+    await etcdctl(server.port, 'user', 'grant-role', 'keeper', 'shop');
+    await etcdctl(server.port, 'auth', 'enable');
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  it.each([
+    ['a wrong password', { username: 'root', password: 'wrong' }],
+    ['an unknown user', { username: 'nobody', password: 'secret' }],
+    ['no credentials', {}],
+  ])('fails at once with %s', async (_, options) => {
+    await using backends = new Backends();
+    const stay = new Stay(backends.make(server.port, options), lock('a'));
+    await expect(stay.failure()).resolves.toBeInstanceOf(AuthenticationFailed);
+  });
+
+  it('works with the right ones, also when the server has forgotten the token', async () => {
+    await using backends = new Backends();
+    const backend = backends.make(server.port, {
+      username: 'keeper',
+      password: 'pass',
+      namespace: 'shop',
+      ttlMs: 8_000,
+    });
+    const stay = new Stay(backend, lock('till'));
+    const place = await stay.admitted();
+    const next = new Stay(backend, lock('till'));
+    await next.waiting();
+    await server.restart();
+    stay.leave();
+    await next.admitted(8_000);
+    expect(place.isValid()).toBe(false);
+    expect(await etcdctl(server.port, ...root, 'get', '--prefix', '--keys-only', 'shop/till/')).toContain('shop/till/');
+  });
+
+  it('says what is not permitted', async () => {
+    await using backends = new Backends();
+    const backend = backends.make(server.port, { username: 'keeper', password: 'pass' });
+    await expect(firstValueFrom(backend.register({ kind: 'group', name: 'a' }))).rejects.toBeInstanceOf(
+      PermissionDenied,
+    );
+  });
+});
+
+describe('without', () => {
+  it('says that nobody answers, with failFastMs', async () => {
+    using ports = new ReservedPorts();
+    await using backends = new Backends();
+    const stay = new Stay(backends.make(await ports.take(), { failFastMs: 300 }), lock('a'));
+    await expect(stay.failure()).resolves.toBeInstanceOf(ConnectionRefused);
+  });
+
+  it('finds the member that lives among those that do not', async () => {
+    await using server = await startEtcd();
+    using ports = new ReservedPorts();
+    await using backends = new Backends();
+    await live(backends.make([await ports.take(), server.port, await ports.take()]), 5_000);
+  });
+
+  it('does not close a client that it was given', async () => {
+    await using server = await startEtcd();
+    const client = new Etcd3({ hosts: `127.0.0.1:${server.port}` });
+    const backend = etcd({ client });
+    const stay = new Stay(backend, lock('a'));
+    await stay.admitted();
+    await backend.close();
+    expect(await client.get('a').string()).toBeNull();
+    client.close();
+  });
+});
+
+describe('options', () => {
+  const url = (text: string): StoreUrl => {
+    const parsed = parseUrl(text);
+    if (isLeft(parsed)) throw parsed.left;
+    return parsed.right;
+  };
+  const read = (text: string): unknown => {
+    const options = etcdFromUrl(url(text));
+    return isRight(options) ? options.right : options.left;
+  };
+
+  it('are read from a URL', () => {
+    expect(read('etcd://')).toEqual({ hosts: ['127.0.0.1:2379'] });
+    expect(read('etcd://a,b:1234,[::1]:99?ttlMs=5000&namespace=shop')).toEqual({
+      hosts: ['a:2379', 'b:1234', '[::1]:99'],
+      ttlMs: 5_000,
+      namespace: 'shop',
+    });
+    expect(read('etcds://u:p%40@a')).toEqual({ hosts: ['https://a:2379'], username: 'u', password: 'p@' });
+  });
+
+  it('are refused where they contradict each other, without the password', () => {
+    expect(read('etcd://u:secret@a/path')).toBeInstanceOf(InvalidUrl);
+    expect(String(read('etcd://u:secret@a/path'))).not.toContain('secret');
+    expect(read('etcd://a?color=red')).toBeInstanceOf(InvalidOptions);
+    expect(() => etcd({ hosts: [] })).toThrow(InvalidOptions);
+    expect(() => etcd({ hosts: ['https://a:1', 'b:2'] })).toThrow(InvalidOptions);
+    expect(() => etcd({ password: 'p' })).toThrow(InvalidOptions);
+  });
+});

@@ -1,0 +1,24 @@
+import { memory } from '../../src/backends/memory/index.js';
+import { MemoryStore } from '../../src/backends/memory/memory-store.js';
+import { backendConformance } from '../conformance/conformance.js';
+import { withinProcess } from '../conformance/within-process.js';
+
+const store = new MemoryStore();
+
+backendConformance(
+  (options) => memory({ ...options, store }),
+  withinProcess({
+    name: 'memory',
+    url: 'memory:conformance',
+    ttlMs: 800,
+    store,
+    declares: {
+      distributed: false,
+      fair: true,
+      tokensSurviveRestart: true,
+      tokensSurviveDataLoss: true,
+      consistentFailover: true,
+      cells: true,
+    },
+  }),
+);

@@ -1,0 +1,70 @@
+import { firstValueFrom } from 'rxjs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { difference, redisCounts } from '../../support/counters.js';
+import type { TestServer } from '../../support/server.js';
+import { client, enter, keysOf, LOCK, request, startUsedRedis, waiting } from './support.js';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startUsedRedis();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+/** Renews so seldom that nothing but what is asked for is counted. */
+const still = { ttlMs: 60_000 };
+
+test('an uncontended lock is one command to acquire and one to release', async () => {
+  await using mine = client(server, still);
+  await firstValueFrom(mine.backend.enter(LOCK, request()));
+  await firstValueFrom(mine.backend.evict(LOCK, 'nobody'));
+  const before = await redisCounts(server.url);
+  for (let round = 0; round < 50; round++) await firstValueFrom(mine.backend.enter(LOCK, request()));
+  // The last release is on its way: whatever is asked on the same connection comes after it.
+  await firstValueFrom(mine.backend.evict(LOCK, 'nobody'));
+  const counts = difference(before, await redisCounts(server.url));
+  expect(counts['evalsha']).toBe(50 * 2 + 1);
+  expect(counts['eval']).toBeUndefined();
+  expect(counts['subscribe']).toBeUndefined();
+});
+
+test('a release wakes one of a hundred, and waiting costs nothing', async () => {
+  await using mine = client(server, still);
+  await using theirs = client(server, still);
+  const holder = enter(mine.backend);
+  await holder.admitted();
+  const others = Array.from({ length: 100 }, () => enter(theirs.backend));
+  await Promise.all(others.map((other) => waiting(other)));
+  const before = await redisCounts(server.url);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(difference(before, await redisCounts(server.url))).toEqual({});
+  holder.leave();
+  await others[0]?.admitted();
+  const counts = difference(before, await redisCounts(server.url));
+  expect({ evalsha: counts['evalsha'], publish: counts['publish'] }).toEqual({ evalsha: 2, publish: 2 });
+  for (const other of others) other.leave();
+});
+
+test('a session is renewed by one script however much stands in it', async () => {
+  await using mine = client(server, { ttlMs: 1_000, renewEveryMs: 100 });
+  const stays = Array.from({ length: 50 }, (_, at) => enter(mine.backend, { kind: 'lock', name: `n${at}` }));
+  await Promise.all(stays.map((stay) => stay.admitted()));
+  const before = await redisCounts(server.url);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const counts = difference(before, await redisCounts(server.url));
+  expect(counts['evalsha']).toBeGreaterThan(4);
+  expect(counts['evalsha']).toBeLessThanOrEqual(11);
+});
+
+test('nothing is left behind but what the shard remembers', async () => {
+  await using mine = client(server);
+  const { backend } = mine;
+  const stays = Array.from({ length: 30 }, (_, at) =>
+    enter(backend, { kind: 'lock', name: `n${at % 3}` }, { payload: new Uint8Array([at]) }),
+  );
+  await Promise.all(stays.map((stay) => waiting(stay)));
+  await firstValueFrom(backend.register({ kind: 'group', name: 'g' }));
+  await firstValueFrom(backend.unregister({ kind: 'group', name: 'g' }));
+  expect((await keysOf(server)).length).toBeGreaterThan(10);
+  await backend.close();
+  expect(await keysOf(server)).toEqual(['{conclave:0}:m']);
+});

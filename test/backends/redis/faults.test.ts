@@ -1,0 +1,201 @@
+import { firstValueFrom } from 'rxjs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { PlaceLost } from '../../../src/backends/errors.js';
+import type { TestServer } from '../../support/server.js';
+import { startProxy } from '../../support/tcp-proxy.js';
+import { firstWithin } from '../../support/until.js';
+import { ask, client, enter, entriesOnce, LOCK, request, startUsedRedis, TTL_MS, waiting } from './support.js';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startUsedRedis();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+const isSubscriber = (first: Buffer): boolean => /subscribe/i.test(first.toString('latin1'));
+/** Is not renewed meanwhile, so the next reply is the one to what is asked. */
+const still = { ttlMs: 6_000 };
+
+test('a lost reply to enter leaves one entry, which stands', async () => {
+  await using proxy = await startProxy({ port: server.port });
+  await using mine = client(proxy, { ...still, requestTimeoutMs: 500 });
+  await using theirs = client(server);
+  await firstValueFrom(mine.backend.evict(LOCK, 'nobody'));
+  const swallowed = proxy.swallowNext('toClient', () => true, true);
+  const stay = enter(mine.backend);
+  await swallowed;
+  const place = await stay.admitted();
+  const entries = await entriesOnce(theirs.backend);
+  expect(entries.map(({ id, token }) => [id, token])).toEqual([[place.entry.id, place.entry.token]]);
+  stay.leave();
+});
+
+test('who gives up while the reply is lost leaves nobody in line', async () => {
+  await using proxy = await startProxy({ port: server.port });
+  await using mine = client(proxy, { ...still, requestTimeoutMs: 500 });
+  await using theirs = client(server);
+  await firstValueFrom(mine.backend.evict(LOCK, 'nobody'));
+  const swallowed = proxy.swallowNext('toClient');
+  const stay = enter(mine.backend);
+  await swallowed;
+  stay.leave();
+  await firstWithin(theirs.backend.entries(LOCK), (entries) => entries.length === 0, 5_000, 'an empty roster');
+  expect((await enter(theirs.backend).admitted()).admitted).toBe(true);
+});
+
+test('an enter that arrives after it was given up comes to nothing', async () => {
+  await using proxy = await startProxy({ port: server.port });
+  await using mine = client(proxy, { ...still, requestTimeoutMs: 300 });
+  await using theirs = client(server);
+  await firstValueFrom(mine.backend.evict(LOCK, 'nobody'));
+  // Held back, and delivered when the network heals.
+  proxy.blackhole();
+  const stay = enter(mine.backend);
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'suspended', 2_000, 'a suspension');
+  stay.leave();
+  await proxy.heal();
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'live', 3_000, 'recovery');
+  const next = enter(theirs.backend);
+  await next.admitted();
+  expect(await entriesOnce(theirs.backend)).toHaveLength(1);
+  next.leave();
+});
+
+test('an evicted holder is told, and the next one admitted', async () => {
+  await using mine = client(server);
+  await using theirs = client(server);
+  const holder = enter(mine.backend);
+  const place = await holder.admitted();
+  const next = enter(theirs.backend);
+  await waiting(next);
+  expect(await firstValueFrom(theirs.backend.evict(LOCK, place.entry.id))).toBe(true);
+  expect(await holder.lost(500)).toMatchObject({ _tag: 'PlaceLost', reason: 'evicted' });
+  await next.admitted(500);
+  expect(await firstValueFrom(theirs.backend.evict(LOCK, place.entry.id))).toBe(false);
+  next.leave();
+});
+
+test('a holder that is cut off is followed within ttl + 1 s, after it was told', async () => {
+  await using proxy = await startProxy({ port: server.port });
+  await using mine = client(proxy);
+  await using theirs = client(server);
+  const holder = enter(mine.backend);
+  const place = await holder.admitted();
+  const next = enter(theirs.backend);
+  await waiting(next);
+  let lostAt = 0;
+  const lost = holder.lost().then(() => {
+    lostAt = performance.now();
+  });
+  const cutAt = performance.now();
+  proxy.blackhole();
+  const followed = await next.admitted(TTL_MS + 1_000);
+  const admittedAt = performance.now();
+  await lost;
+  expect(lostAt).toBeLessThan(admittedAt);
+  expect(admittedAt - cutAt).toBeLessThan(TTL_MS + 300);
+  expect(followed.entry.token).toBeGreaterThan(place.entry.token);
+  next.leave();
+});
+
+test('messages that are lost without a sign are noticed at the next renewal', async () => {
+  await using proxy = await startProxy({ port: server.port });
+  await using mine = client(proxy, { ttlMs: 2_000 });
+  await using theirs = client(server);
+  const holder = enter(theirs.backend);
+  await holder.admitted();
+  const next = enter(mine.backend);
+  await waiting(next);
+  proxy.blackhole(isSubscriber);
+  holder.leave();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await proxy.heal();
+  await next.admitted(3_000);
+  next.leave();
+});
+
+test('entries follow again after the connection was reset', async () => {
+  await using proxy = await startProxy({ port: server.port });
+  await using mine = client(proxy);
+  await using theirs = client(server);
+  const seen: number[] = [];
+  const following = mine.backend.entries(LOCK).subscribe((entries) => seen.push(entries.length));
+  await firstWithin(mine.backend.entries(LOCK), () => true, 2_000, 'entries');
+  proxy.resetAll();
+  const stay = enter(theirs.backend);
+  await stay.admitted();
+  await firstWithin(mine.backend.entries(LOCK), (entries) => entries.length === 1, 3_000, 'the entry');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(seen).toEqual([0, 1]);
+  following.unsubscribe();
+  stay.leave();
+});
+
+test('a server that is stopped for less than the ttl takes nothing away', async () => {
+  await using mine = client(server, { ttlMs: 2_000 });
+  await using theirs = client(server, { ttlMs: 2_000 });
+  const holder = enter(mine.backend);
+  const place = await holder.admitted();
+  const next = enter(theirs.backend);
+  await waiting(next);
+  server.pause();
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  server.resume();
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'live', 3_000, 'recovery');
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(place.isValid()).toBe(true);
+  holder.leave();
+  await next.admitted();
+  next.leave();
+});
+
+test('a server that is stopped for longer than the ttl ends what is held, in time, and admits again by itself', async () => {
+  await using mine = client(server);
+  const holder = enter(mine.backend);
+  const place = await holder.admitted();
+  const lost = holder.lost(TTL_MS + 500);
+  server.pause();
+  try {
+    expect(await lost).toBeInstanceOf(PlaceLost);
+    expect(place.isValid()).toBe(false);
+    await new Promise((resolve) => setTimeout(resolve, 800));
+  } finally {
+    server.resume();
+  }
+  const again = enter(mine.backend);
+  expect((await again.admitted(6_000)).entry.token).toBeGreaterThan(place.entry.token);
+  again.leave();
+});
+
+test('a leap of the server clock takes nothing away', async () => {
+  await using mine = client(server, { ttlMs: 2_000 });
+  await using theirs = client(server, { ttlMs: 2_000 });
+  const holder = enter(mine.backend);
+  const place = await holder.admitted();
+  const next = enter(theirs.backend);
+  await waiting(next);
+  // To the shard, a last script that was 30 s earlier, or later, is a clock that has leapt.
+  for (const leapUs of [-30_000_000, 30_000_000]) {
+    await ask(server, 'HINCRBY', '{conclave:0}:m', 'seen', `${leapUs}`);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(place.isValid()).toBe(true);
+    expect(await entriesOnce(theirs.backend)).toHaveLength(2);
+  }
+  holder.leave();
+  await next.admitted();
+  next.leave();
+});
+
+test('what others have written into the keys breaks nothing', async () => {
+  await using mine = client(server);
+  await ask(server, 'ZADD', '{conclave:0}:o:lock:garbage', '1', 'nonsense');
+  await ask(server, 'PUBLISH', '{conclave:0}:n:lock:garbage', 'nonsense');
+  await ask(server, 'HSET', '{conclave:0}:g:group', '%zz', '1');
+  const garbage = { kind: 'lock', name: 'garbage' } as const;
+  expect(await entriesOnce(mine.backend, garbage)).toEqual([]);
+  expect([...(await firstValueFrom(mine.backend.registered('group')))]).toEqual([]);
+  const place = await firstValueFrom(mine.backend.enter(garbage, request({ wait: false })));
+  expect(place.admitted).toBe(false);
+  expect(await firstValueFrom(mine.backend.evict(garbage, 'nonsense'))).toBe(true);
+  await ask(server, 'DEL', '{conclave:0}:g:group');
+});

@@ -1,0 +1,200 @@
+import { Redis } from 'ioredis';
+import { firstValueFrom, lastValueFrom } from 'rxjs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { conflictsAhead } from '../../../src/backends/admission.js';
+import type { Mode, RosterKey } from '../../../src/backends/backend.js';
+import { monotonicScheduler } from '../../../src/backends/clock.js';
+import { timingOf } from '../../../src/backends/options.js';
+import { redisStore } from '../../../src/backends/redis/redis-store.js';
+import type { Standing, StandRequest, StoreContext, StoreSession } from '../../../src/backends/store.js';
+import type { TestServer } from '../../support/server.js';
+import { ask, keysOf, LOCK, startUsedRedis } from './support.js';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startUsedRedis();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+const newId = (): string => crypto.randomUUID().replaceAll('-', '');
+
+function context(ttlMs = 60_000): StoreContext {
+  const timing = timingOf({ ttlMs });
+  if (timing._tag === 'Left') throw timing.left;
+  return { timing: timing.right, scheduler: monotonicScheduler, now: () => performance.now(), fault: () => {}, newId };
+}
+
+/** A session below the kernel: nobody renews it. */
+async function open(namespace: string, ttlMs?: number): Promise<{ session: StoreSession; cut: () => void }> {
+  // As if the shard had been used before, by this server.
+  const runId = /run_id:(\w+)/.exec(await ask(server, 'INFO', 'server'))?.[1] ?? '';
+  await ask(server, 'HSET', `{${namespace}:0}:m`, 'run', runId);
+  const store = redisStore({ host: server.host, port: server.port, namespace });
+  return new Promise((resolve, reject) => {
+    const link = store.open(context(ttlMs)).subscribe({
+      next: (session) => resolve({ session, cut: () => link.unsubscribe() }),
+      error: reject,
+    });
+  });
+}
+
+function stand(mode: Mode = 'exclusive', permits = 1): StandRequest {
+  return { id: newId(), mode, permits, payload: new Uint8Array(), registered: false };
+}
+
+function mulberry(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+test.each([1, 2, 3])('a removal wakes whom it admits, and nobody else, with %i permits', async (permits) => {
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const random = mulberry(seed);
+  const namespace = `wake${permits}`;
+  const { session, cut } = await open(namespace);
+  const listener = new Redis({ host: server.host, port: server.port, protocol: 2 });
+  const woken: string[] = [];
+  let marker: (() => void) | undefined;
+  listener.on('pmessage', (_pattern: string, channel: string, message: string) => {
+    if (channel.endsWith(':marker')) marker?.();
+    else if (!message.startsWith('beat:')) woken.push(message);
+  });
+  await listener.psubscribe(`{${namespace}:0}:c:*`);
+  const model: { standing: Standing; request: StandRequest }[] = [];
+  const admitted = (): string[] =>
+    model
+      .filter(
+        ({ standing: { entry } }) =>
+          conflictsAhead(
+            model.map((each) => each.standing.entry),
+            entry,
+            permits,
+          ) < permits,
+      )
+      .map(({ standing }) => standing.entry.id);
+  for (let operation = 0; operation < 400; operation++) {
+    const before = new Set(admitted());
+    if (model.length < 2 || (random() < 0.5 && model.length < 12)) {
+      const request = stand(random() < 0.5 ? 'shared' : 'exclusive', permits);
+      const standing = await firstValueFrom(session.enter(LOCK, request));
+      model.push({ standing, request });
+      const entries = model.map((each) => each.standing.entry);
+      expect(standing.ahead, `seed ${seed}`).toBe(conflictsAhead(entries, standing.entry, permits));
+      continue;
+    }
+    const [gone] = model.splice(Math.floor(random() * model.length), 1);
+    if (gone === undefined) continue;
+    woken.length = 0;
+    await lastValueFrom(session.leave(LOCK, gone.request, false));
+    const settled = new Promise<void>((resolve) => {
+      marker = resolve;
+    });
+    await ask(server, 'PUBLISH', `{${namespace}:0}:c:marker`, '');
+    await settled;
+    const expected = admitted().filter((id) => !before.has(id));
+    expect([...woken].sort(), `seed ${seed}, operation ${operation}`).toEqual(expected.sort());
+  }
+  await lastValueFrom(session.end());
+  cut();
+  listener.disconnect();
+});
+
+test('what was left in doubt is refused when it arrives', async () => {
+  const { session, cut } = await open('doubt');
+  const request = stand();
+  await lastValueFrom(session.leave(LOCK, request, true));
+  await expect(firstValueFrom(session.enter(LOCK, request))).rejects.toMatchObject({ _tag: 'PlaceLost' });
+  expect(await firstValueFrom(session.entries(LOCK))).toEqual([]);
+  await lastValueFrom(session.end());
+  expect(await keysOf(server)).not.toContainEqual(expect.stringMatching(/^\{doubt:0\}:[^m]/));
+  cut();
+});
+
+test('entering, registering and writing twice under one id do it once', async () => {
+  const { session, cut } = await open('twice');
+  const request = stand();
+  const first = await firstValueFrom(session.enter(LOCK, request));
+  expect(await firstValueFrom(session.enter(LOCK, request))).toEqual(first);
+  expect(await firstValueFrom(session.entries(LOCK))).toHaveLength(1);
+  const group: RosterKey = { kind: 'group', name: 'g' };
+  expect(await firstValueFrom(session.register(group, 'aa'))).toBe(true);
+  expect(await firstValueFrom(session.register(group, 'aa'))).toBe(true);
+  expect(await firstValueFrom(session.register(group, 'bb'))).toBe(false);
+  const [one, two] = [new Uint8Array([1]), new Uint8Array([2])];
+  const wrote = await firstValueFrom(session.swap('k', 'absent', one, 'w1'));
+  expect(wrote).toMatchObject({ swapped: true, current: { value: one } });
+  expect(await firstValueFrom(session.swap('k', wrote.current?.version ?? 0n, two, 'w2'))).toMatchObject({
+    swapped: true,
+  });
+  // Its reply was lost, and another has written meanwhile: it happened, and must not happen again.
+  expect(await firstValueFrom(session.swap('k', 'absent', one, 'w1'))).toMatchObject({
+    swapped: true,
+    current: { value: two },
+  });
+  expect(await firstValueFrom(session.swap('k', 'absent', one, 'w3'))).toMatchObject({ swapped: false });
+  expect(await firstValueFrom(session.swap('k', 'any', undefined, 'w4'))).toEqual({
+    swapped: true,
+    current: undefined,
+  });
+  expect(await firstValueFrom(session.swap('k', 'any', undefined, 'w4'))).toEqual({
+    swapped: true,
+    current: undefined,
+  });
+  expect(await firstValueFrom(session.cell('k'))).toBeUndefined();
+  await lastValueFrom(session.end());
+  cut();
+});
+
+test('an expired session is not revived, and its thousands of entries go', async () => {
+  const dead = await open('dead', 1_500);
+  const rosters = Array.from({ length: 1_500 }, (_, at): RosterKey => ({ kind: 'lock', name: `n${at}` }));
+  await Promise.all(rosters.map((roster) => firstValueFrom(dead.session.enter(roster, stand()))));
+  const living = await open('dead', 1_500);
+  const renewals = setInterval(() => living.session.renew().subscribe({ error: () => {} }), 50);
+  await new Promise((resolve) => setTimeout(resolve, 1_900));
+  await expect(lastValueFrom(dead.session.renew())).rejects.toMatchObject({ _tag: 'SessionLost', byStore: true });
+  await expect(firstValueFrom(dead.session.enter(LOCK, stand()))).rejects.toMatchObject({ _tag: 'SessionLost' });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  clearInterval(renewals);
+  expect((await keysOf(server)).filter((key) => key.startsWith('{dead:0}:o:'))).toEqual([]);
+  await lastValueFrom(living.session.end());
+  dead.cut();
+  living.cut();
+});
+
+test('what is short of memory can still be renewed and left, and nothing new begins', async () => {
+  const { session, cut } = await open('memory');
+  const request = stand();
+  await firstValueFrom(session.enter(LOCK, request));
+  await ask(server, 'CONFIG', 'SET', 'maxmemory', '1');
+  try {
+    expect(await lastValueFrom(session.renew())).toBeGreaterThan(0);
+    await expect(firstValueFrom(session.enter(LOCK, stand()))).rejects.toMatchObject({ _tag: 'Unavailable' });
+    expect(await firstValueFrom(session.entries(LOCK))).toHaveLength(1);
+    await lastValueFrom(session.leave(LOCK, request, false));
+    expect(await firstValueFrom(session.entries(LOCK))).toEqual([]);
+    await lastValueFrom(session.end());
+  } finally {
+    await ask(server, 'CONFIG', 'SET', 'maxmemory', '0');
+  }
+  cut();
+});
+
+test('tokens go on from the highest that the client knows when data and clock are lost', async () => {
+  const { session, cut } = await open('floor');
+  const first = await firstValueFrom(session.enter(LOCK, stand()));
+  const future = first.entry.token + 10n ** 12n;
+  await ask(server, 'HSET', '{floor:0}:m', 'token', `${future}`);
+  const second = await firstValueFrom(session.enter(LOCK, stand()));
+  expect(second.entry.token).toBe(future + 1n);
+  await ask(server, 'HDEL', '{floor:0}:m', 'token');
+  const third = await firstValueFrom(session.enter(LOCK, stand()));
+  expect(third.entry.token).toBe(future + 2n);
+  await lastValueFrom(session.end());
+  cut();
+});

@@ -1,0 +1,94 @@
+import { firstValueFrom, type Observable, ReplaySubject } from 'rxjs';
+import type { Backend, Entry, EntryRequest, Place, RosterKey } from '../../../src/backends/backend.js';
+import type { CoordinationError } from '../../../src/backends/errors.js';
+import { type RedisOptions, redis } from '../../../src/backends/redis/index.js';
+import { askRedis, type RedisOptions as ServerOptions, startRedis } from '../../support/redis.js';
+import type { TestServer } from '../../support/server.js';
+import { firstWithin } from '../../support/until.js';
+
+export const LOCK: RosterKey = { kind: 'lock', name: 'a/{b} c' };
+export const TTL_MS = 1_000;
+
+export function request(wish: Partial<EntryRequest> = {}): EntryRequest {
+  return { mode: 'exclusive', permits: 1, payload: new Uint8Array(), ...wish };
+}
+
+/** A server that seems to have been up for long: the first who use it are not kept waiting. */
+export async function startUsedRedis(options: ServerOptions = {}, ttlMs: number = TTL_MS): Promise<TestServer> {
+  const server = await startRedis(options);
+  await admitting(server, ttlMs);
+  return server;
+}
+
+/** Waits until a new server admits somebody. */
+export async function admitting(server: TestServer, ttlMs: number = TTL_MS): Promise<void> {
+  const url = new URL(server.url);
+  const login = { username: url.username || undefined, password: url.password || undefined };
+  const backend = redis({ host: server.host, port: server.port, ...login, ttlMs });
+  try {
+    await admitted(backend.enter({ kind: 'lock', name: 'first' }, request()), 3 * ttlMs + 2_000);
+  } finally {
+    await backend.close();
+  }
+}
+
+export interface Client extends AsyncDisposable {
+  readonly backend: Backend;
+  readonly faults: CoordinationError[];
+}
+
+export function client(target: { host: string; port: number }, options: RedisOptions = {}): Client {
+  const backend = redis({ host: target.host, port: target.port, ttlMs: TTL_MS, ...options });
+  const faults: CoordinationError[] = [];
+  backend.faults$.subscribe((fault) => faults.push(fault));
+  return { backend, faults, [Symbol.asyncDispose]: () => backend.close() };
+}
+
+/** One stay in a roster that is watched from outside. */
+export interface Stay {
+  readonly places$: Observable<Place>;
+  admitted(withinMs?: number): Promise<Place>;
+  lost(withinMs?: number): Promise<unknown>;
+  leave(): void;
+}
+
+export function enter(backend: Backend, roster: RosterKey = LOCK, wish: Partial<EntryRequest> = {}): Stay {
+  const places = new ReplaySubject<Place>();
+  const subscription = backend.enter(roster, request(wish)).subscribe(places);
+  return {
+    places$: places,
+    admitted: (withinMs = 5_000) => firstWithin(places, ({ admitted }) => admitted, withinMs, 'an admission'),
+    lost: (withinMs = 5_000) =>
+      new Promise((resolve, reject) => {
+        const late = setTimeout(() => reject(new Error(`it was not lost within ${withinMs} ms`)), withinMs);
+        places.subscribe({
+          error: (error) => {
+            clearTimeout(late);
+            resolve(error);
+          },
+        });
+      }),
+    leave: () => subscription.unsubscribe(),
+  };
+}
+
+export function waiting(stay: Stay, withinMs = 5_000): Promise<Place> {
+  return firstWithin(stay.places$, () => true, withinMs, 'a place');
+}
+
+export function admitted(place$: Observable<Place>, withinMs = 5_000): Promise<Place> {
+  return firstWithin(place$, (place) => place.admitted, withinMs, 'an admission');
+}
+
+export function entriesOnce(backend: Backend, roster: RosterKey = LOCK): Promise<readonly Entry[]> {
+  return firstValueFrom(backend.entries(roster));
+}
+
+export async function keysOf(server: TestServer): Promise<string[]> {
+  return [...(await askRedis(server.url, 'KEYS', '*')).matchAll(/^\{.*$/gm)].map(([key]) => key.trim()).sort();
+}
+
+/** Evaluates a command in redis-cli's sense. */
+export function ask(server: TestServer, ...command: string[]): Promise<string> {
+  return askRedis(server.url, ...command);
+}

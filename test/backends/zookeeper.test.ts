@@ -1,0 +1,26 @@
+import { inject } from 'vitest';
+import { connect } from '../../src/connect.js';
+import { backendConformance } from '../conformance/conformance.js';
+import { remote } from '../conformance/remote.js';
+import { startZooKeeper } from '../support/zookeeper.js';
+
+const url = inject('zookeeperUrl');
+
+backendConformance(
+  (options) => connect(url, options),
+  remote({
+    name: 'zookeeper',
+    url,
+    ttlMs: 2_000,
+    connect,
+    start: () => startZooKeeper(),
+    declares: {
+      distributed: true,
+      fair: true,
+      tokensSurviveRestart: true,
+      tokensSurviveDataLoss: false,
+      consistentFailover: true,
+      cells: true,
+    },
+  }),
+);

@@ -1,0 +1,96 @@
+import { type Observable, type Subscription, tap } from 'rxjs';
+import type { Backend, Place, RosterKey } from '../../../src/backends/backend.js';
+import { type ZooKeeperOptions, zookeeper } from '../../../src/backends/zookeeper/index.js';
+import { firstWithin } from '../../support/until.js';
+
+export const lockNamed = (name: string): RosterKey => ({ kind: 'lock', name });
+
+export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** Backends that are closed at the end, and what they reported. */
+export class Backends implements AsyncDisposable {
+  readonly faults: string[] = [];
+  readonly #open: Backend[] = [];
+
+  connect(port: number, options: ZooKeeperOptions = {}): Backend {
+    const backend = zookeeper({ hosts: [{ host: '127.0.0.1', port }], ttlMs: 3_000, ...options });
+    backend.faults$.subscribe((fault) => this.faults.push(fault.message));
+    this.#open.push(backend);
+    return backend;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#open.splice(0).map((backend) => backend.close()));
+  }
+}
+
+/** One who stands in a roster, with what it was told. */
+export class Stander {
+  readonly places: Place[] = [];
+  error: unknown;
+  readonly #place$: Observable<Place>;
+  readonly #subscription: Subscription;
+  #changed: (() => void)[] = [];
+
+  constructor(backend: Backend, roster: RosterKey, options: { payload?: Uint8Array; permits?: number; shared?: boolean } = {}) {
+    const { payload = new Uint8Array(), permits = 1, shared = false } = options;
+    this.#place$ = backend.enter(roster, { mode: shared ? 'shared' : 'exclusive', permits, payload });
+    this.#subscription = this.#place$.pipe(tap({ next: (place) => this.places.push(place) })).subscribe({
+      next: () => this.#tell(),
+      error: (error) => {
+        this.error = error;
+        this.#tell();
+      },
+    });
+  }
+
+  get isAdmitted(): boolean {
+    return this.error === undefined && this.places.at(-1)?.admitted === true;
+  }
+
+  get token(): bigint {
+    const place = this.places.at(-1);
+    if (place === undefined) throw new Error('it has no place yet');
+    return place.entry.token;
+  }
+
+  /** Resolves when `holds` does. */
+  async until(holds: (stander: Stander) => boolean, limitMs = 5_000): Promise<this> {
+    const deadline = performance.now() + limitMs;
+    while (!holds(this)) {
+      const left = deadline - performance.now();
+      if (left <= 0) throw new Error(`it did not come about within ${limitMs} ms; last: ${JSON.stringify(this.places.at(-1)?.ahead)}, ${String(this.error)}`);
+      await new Promise<void>((resolve) => {
+        const limit = setTimeout(resolve, left);
+        this.#changed.push(() => {
+          clearTimeout(limit);
+          resolve();
+        });
+      });
+    }
+    return this;
+  }
+
+  untilAdmitted(limitMs?: number): Promise<this> {
+    return this.until((stander) => stander.isAdmitted, limitMs);
+  }
+
+  leave(): void {
+    this.#subscription.unsubscribe();
+  }
+
+  #tell(): void {
+    for (const changed of this.#changed.splice(0)) changed();
+  }
+}
+
+/** Resolves when `count` stand in the roster. */
+export async function untilStanding(backend: Backend, roster: RosterKey, count: number, limitMs = 5_000): Promise<readonly string[]> {
+  const entries = await firstWithin(
+    backend.entries(roster),
+    (standing) => standing.length === count,
+    limitMs,
+    `a roster of ${count}`,
+  );
+  return entries.map(({ id }) => id);
+}

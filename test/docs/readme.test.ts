@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as conclave from 'conclave';
+import { describe, expect, it } from 'vitest';
+import type { Characteristics } from '../../src/backends/backend.js';
+import { etcdCharacteristics } from '../../src/backends/etcd/characteristics.js';
+import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
+import { timingOf } from '../../src/backends/options.js';
+import { redisCharacteristics } from '../../src/backends/redis/characteristics.js';
+import { zookeeperCharacteristics } from '../../src/backends/zookeeper/characteristics.js';
+import { root } from './code-blocks.js';
+
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+
+describe('the README', () => {
+  it('says of each backend what its characteristics say', () => {
+    const all: readonly Characteristics[] = [
+      memoryCharacteristics,
+      redisCharacteristics,
+      etcdCharacteristics,
+      zookeeperCharacteristics,
+    ];
+    const fields = [
+      'distributed',
+      'fair',
+      'tokensSurviveRestart',
+      'tokensSurviveDataLoss',
+      'consistentFailover',
+    ] as const;
+    for (const field of fields) {
+      const [, ...cells] = cellsOf(new RegExp(`^\\| \`${field}\`:.*$`, 'm'));
+      expect({ [field]: cells }).toEqual({ [field]: all.map((one) => (one[field] ? 'yes' : 'no')) });
+    }
+  });
+
+  it('names each primitive and each operator', () => {
+    const functions = Object.entries(conclave).filter(
+      ([name, value]) => !/^[A-Z]/.test(name) && value instanceof Function,
+    );
+    for (const [name] of functions) expect(readme).toMatch(new RegExp(`\`${name}\\b`));
+  });
+
+  it('names each error', () => {
+    const errors = Object.keys(conclave).filter((name) => /^[A-Z]/.test(name));
+    for (const name of errors) expect(readme).toContain(`\`${name}\``);
+  });
+
+  it('names each option, and its default', () => {
+    const timing = timingOf({});
+    if (timing._tag === 'Left') throw timing.left;
+    const { ttlMs, renewEveryMs, guardMs, drift, requestTimeoutMs, initialBackoffMs, maxBackoffMs, closeTimeoutMs } =
+      timing.right;
+    expect({ renewEveryMs, guardMs, requestTimeoutMs }).toEqual({
+      renewEveryMs: ttlMs / 5,
+      guardMs: ttlMs / 20,
+      requestTimeoutMs: (ttlMs * 3) / 10,
+    });
+    const written = (value: number): string => value.toLocaleString('en-US');
+    expect(cellsOf(/^\| `ttlMs` .*$/m)[1]).toBe(written(ttlMs));
+    expect(cellsOf(/^\| `renewEveryMs` .*$/m)[1]).toBe('`ttlMs / 5`');
+    expect(cellsOf(/^\| `guardMs` .*$/m)[1]).toBe('`ttlMs / 20`');
+    expect(cellsOf(/^\| `requestTimeoutMs` .*$/m)[1]).toBe('`ttlMs * 3 / 10`');
+    expect(cellsOf(/^\| `drift` .*$/m)[1]).toBe(written(drift));
+    expect(cellsOf(/^\| `initialBackoffMs`.*$/m)[1]).toBe(`${written(initialBackoffMs)}, ${written(maxBackoffMs)}`);
+    expect(cellsOf(/^\| `closeTimeoutMs` .*$/m)[1]).toBe(written(closeTimeoutMs));
+    for (const option of ['failFastMs', 'giveUpAt', 'namespace', 'codec', 'scheduler'])
+      expect(cellsOf(new RegExp(`^\\| \`${option}\` .*$`, 'm'))).toHaveLength(3);
+  });
+});
+
+/** The cells of the row of a table that matches. */
+function cellsOf(row: RegExp): readonly string[] {
+  const [line = ''] = row.exec(readme) ?? [];
+  return line
+    .split('|')
+    .slice(1, -1)
+    .map((cell) => cell.trim());
+}

@@ -1,0 +1,193 @@
+import { Redis } from 'ioredis';
+import { Subscription } from 'rxjs';
+import { type Backend, type ConnectOptions, connect, join, members, status } from '../../../src/index.js';
+import { answer, tell } from '../../support/client-side.js';
+import type { Roster } from '../history.js';
+import { msToNs } from '../intervals.js';
+import { randomOf } from '../random.js';
+import { now, Recorder } from '../recorder.js';
+import { Candidate, type CandidateHabit } from './candidate.js';
+import { fail, failOnEscapes } from './fatal.js';
+import { Locker, type LockHabit } from './locker.js';
+import { RegisterClient } from './register-client.js';
+import type { Setting, Taker } from './setting.js';
+import { watchStalls } from './stall-watch.js';
+
+export interface Role {
+  readonly process: string;
+  readonly url: string;
+  readonly options: ConnectOptions;
+  /** Redis by way of these, in place of the URL. */
+  readonly sentinels?: readonly { readonly host: string; readonly port: number }[];
+  readonly log: string;
+  readonly run: string;
+  readonly resourcePort: number;
+  readonly seed: string;
+  /** The laboratory is told of each acquisition of these. */
+  readonly told: readonly Roster[];
+}
+
+/** Told to the laboratory at once; all else is in the log. */
+export interface ActorMessage {
+  readonly run: string;
+  readonly roster: Roster;
+}
+
+export type ActorCalls = typeof calls;
+
+interface Play {
+  readonly process: string;
+  readonly backend: Backend;
+  readonly setting: Setting;
+  readonly takers: Taker[];
+  readonly stays: Subscription;
+  readonly leaving: (() => void)[];
+  acquisitions: number;
+}
+
+let play: Play | undefined;
+/** Outlives its run for a while: writes of past holders may be late. */
+let register: RegisterClient | undefined;
+const waiters = new Set<() => void>();
+
+const calls = {
+  begin: ({ process: name, url, options, sentinels, log, run, resourcePort, seed, told }: Role): void => {
+    const recorder = new Recorder(log, name);
+    register?.[Symbol.dispose]();
+    register = new RegisterClient(resourcePort, run);
+    const client = (): Redis =>
+      new Redis({ sentinels: [...(sentinels ?? [])], name: 'master', lazyConnect: true, maxRetriesPerRequest: 0 });
+    const backend = connect(url, sentinels === undefined ? options : { ...options, client });
+    let stays = 0;
+    const mine: Play = {
+      process: name,
+      backend,
+      setting: {
+        recorder,
+        register,
+        random: randomOf(`${seed}/${name}`),
+        newHolding: (roster) => {
+          stays += 1;
+          return `${name} ${roster} ${stays}`;
+        },
+        acquired: (roster) => {
+          mine.acquisitions += 1;
+          for (const waiter of [...waiters]) waiter();
+          if (told.includes(roster)) tell({ run, roster } satisfies ActorMessage);
+        },
+      },
+      takers: [],
+      stays: new Subscription(),
+      leaving: [],
+      acquisitions: 0,
+    };
+    play = mine;
+    recorder.tell({ kind: 'started' });
+    backend.faults$.subscribe((fault) => recorder.tell({ kind: 'note', text: `fault: ${fault.message}` }));
+    mine.stays.add(
+      status(backend).subscribe({
+        next: (session) => {
+          const cause = 'cause' in session && session.cause !== undefined ? ` (${session.cause.message})` : '';
+          recorder.tell({ kind: 'note', text: `session ${session.state}${cause}` });
+        },
+        error: (error) => fail('status', error),
+      }),
+    );
+  },
+  contend: (habit: LockHabit): void => take(new Locker(playing().backend, habit, playing().setting)),
+  stand: (habit: CandidateHabit): void => take(new Candidate(playing().backend, habit, playing().setting)),
+  join: (group: string): void => {
+    const { backend, setting, process: member, stays, leaving } = playing();
+    const { recorder } = setting;
+    let isLeaving = false;
+    leaving.push(() => {
+      isLeaving = true;
+      recorder.tell({ kind: 'left', group, member });
+    });
+    stays.add(
+      join(backend, group, { id: member, create: true }).subscribe({
+        next: ({ token, signal }) => {
+          recorder.tell({ kind: 'joined', group, member, token });
+          signal.addEventListener('abort', () => {
+            if (!isLeaving) recorder.tell({ kind: 'dropped', group, member });
+          });
+        },
+        error: (error) => fail(`group ${group}`, error),
+      }),
+    );
+  },
+  watch: (group: string): void => {
+    const { backend, setting, stays, leaving } = playing();
+    leaving.push(() => setting.recorder.tell({ kind: 'unwatched', group }));
+    stays.add(
+      members(backend, group).subscribe({
+        next: (ids) => setting.recorder.tell({ kind: 'saw', group, members: [...ids].sort() }),
+        error: (error) => fail(`members of ${group}`, error),
+      }),
+    );
+  },
+  release: (roster: Roster): void => {
+    for (const taker of playing().takers) if (taker.roster === roster) taker.release();
+  },
+  /** Blocks the event loop, within guarded work that asks whether it may go on, or does not. */
+  block: (ms: number, asks: boolean): void => {
+    const { setting, takers } = playing();
+    // After the reply to this call.
+    setImmediate(() => {
+      const since = now();
+      const until = since + msToNs(ms);
+      let nextWork = since;
+      while (now() < until) {
+        if (!asks || now() < nextWork) continue;
+        nextWork = now() + msToNs(2);
+        for (const taker of takers) taker.work();
+      }
+      setImmediate(() => setting.recorder.tell({ kind: 'stalled', since }));
+    });
+  },
+  /** Resolves when so many more acquisitions were made here. */
+  untilAcquired: (more: number): Promise<void> => {
+    const mine = playing();
+    const target = mine.acquisitions + more;
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (mine.acquisitions < target && play === mine) return;
+        waiters.delete(look);
+        resolve();
+      };
+      waiters.add(look);
+    });
+  },
+  /** Leaves everything. */
+  stop: (): void => {
+    const { takers, stays, leaving } = playing();
+    for (const taker of takers) taker.stop();
+    for (const leave of leaving) leave();
+    stays.unsubscribe();
+  },
+  /** Closes the backend; returns how long that took. */
+  close: async (): Promise<number> => {
+    const { backend, setting } = playing();
+    const from = performance.now();
+    await backend.close();
+    setting.recorder.tell({ kind: 'note', text: 'closed' });
+    play = undefined;
+    setting.recorder[Symbol.dispose]();
+    for (const waiter of [...waiters]) waiter();
+    return performance.now() - from;
+  },
+};
+
+function playing(): Play {
+  if (play === undefined) throw new Error('call begin() first');
+  return play;
+}
+
+function take(taker: Taker): void {
+  playing().takers.push(taker);
+  taker.start();
+}
+
+failOnEscapes();
+watchStalls(() => play?.setting.recorder);
+answer(calls);

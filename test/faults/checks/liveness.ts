@@ -1,0 +1,78 @@
+import type { Roster } from '../history.js';
+import { type Interval, later, nsToMs, total, without } from '../intervals.js';
+import { compare, type Held, type Reading, type Violation } from './reading.js';
+
+/** How long a line stood without a holder while somebody waited. */
+export interface Gap {
+  readonly roster: Roster;
+  /** What became of the holder before. */
+  readonly after: 'killed' | 'stopped' | 'lost' | 'released';
+  /** Without the time in which the store could not be reached by everybody, or by whoever came next. */
+  readonly ms: number;
+}
+
+export interface Liveness {
+  readonly violations: readonly Violation[];
+  readonly gaps: readonly Gap[];
+}
+
+/** Whoever is next is admitted within `limitMs` of the end of the one before. */
+export function checkLiveness(reading: Reading, limitMs: number): Liveness {
+  const gaps: Gap[] = [];
+  const violations: Violation[] = [];
+  for (const [roster, held] of reading.held) {
+    for (const [index, next] of held.entries()) {
+      const before = held[index - 1];
+      if (before === undefined) continue;
+      const end = endOf(before, next, reading);
+      const from = later(end.at, next.contendingAt);
+      if (from >= next.acquired.at) continue;
+      const ms = nsToMs(reachable({ from, to: next.acquired.at }, next.process, reading));
+      gaps.push({ roster, after: end.after, ms });
+      if (ms <= limitMs) continue;
+      violations.push({
+        claim: 'liveness',
+        at: next.acquired.at,
+        message: `${roster}: ${next.process} was admitted ${ms} ms after ${before.process} was ${end.after}`,
+      });
+    }
+  }
+  return { violations: [...violations, ...forgotten(reading, limitMs)], gaps };
+}
+
+/** Whoever stands in a line without a holder when the history ends has not stood there for long. */
+function forgotten(reading: Reading, limitMs: number): Violation[] {
+  return [...new Set(reading.holdings.map(({ roster }) => roster))].flatMap((roster): Violation[] => {
+    const held = reading.held.get(roster) ?? [];
+    const waiting = reading.holdings.filter(
+      (one) => one.roster === roster && one.acquired === undefined && isPatient(one.end.how),
+    );
+    // They may all have been told to go at the end: the first to go is where the waiting ended.
+    const until = waiting.map(({ end }) => end.at).sort(compare)[0];
+    if (until === undefined || held.some(({ end }) => end.how === 'open' && end.at >= until)) return [];
+    const last = held.reduce((at, { end }) => later(at, end.at), 0n);
+    const waits = waiting
+      .filter(({ contendingAt }) => contendingAt < until)
+      .map((one) => reachable({ from: later(last, one.contendingAt), to: until }, one.process, reading));
+    const ms = nsToMs(waits.reduce(later, 0n));
+    if (ms <= limitMs) return [];
+    return [{ claim: 'liveness', at: until, message: `${roster}: nobody was admitted for ${ms} ms, and some waited` }];
+  });
+}
+
+function isPatient(how: Held['end']['how']): boolean {
+  return how === 'open' || how === 'withdrew';
+}
+
+function endOf(before: Held, next: Held, { stops }: Reading): { at: bigint; after: Gap['after'] } {
+  const stop = stops(before.process).find(({ from, to }) => from <= next.acquired.at && next.acquired.at <= to);
+  // Somebody who does not run learns of the end of its holding later than who comes next is admitted.
+  if (before.end.at > next.acquired.at && stop !== undefined) return { at: stop.from, after: 'stopped' };
+  const { at, how } = before.end;
+  return { at, after: how === 'open' || how === 'withdrew' ? 'released' : how };
+}
+
+function reachable(interval: Interval, process: string, { cuts, stops }: Reading): bigint {
+  if (interval.from >= interval.to) return 0n;
+  return total(without(interval, [...cuts(process), ...stops(process)]));
+}

@@ -1,0 +1,304 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { filter, Subject } from 'rxjs';
+import { type ClientProcess, spawnClient } from '../support/client-process.js';
+import { disposeAll } from '../support/server.js';
+import { startProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import { firstWithin } from '../support/until.js';
+import { watchdog } from '../support/watchdog.js';
+import type { ActorCalls, ActorMessage } from './actor/main.js';
+import type { Fault } from './faults.js';
+import { decodeLog, type HistoryEvent, merge, type Roster } from './history.js';
+import { type Random, randomOf } from './random.js';
+import { Recorder } from './recorder.js';
+import type { ResourceCalls } from './resource.js';
+import type { StoreUnderTest } from './stores.js';
+
+const actorModule = new URL('./actor/main.ts', import.meta.url);
+const resourceModule = new URL('./resource.ts', import.meta.url);
+
+/** One client process, with a network of its own between it and each node of the store. */
+export interface Actor {
+  readonly name: string;
+  readonly process: ClientProcess<ActorCalls, ActorMessage>;
+  readonly proxies: readonly TcpProxy[];
+}
+
+/** Somebody has acquired something that the laboratory is told of. */
+export interface Acquisition {
+  readonly roster: Roster;
+  readonly actor: Actor;
+}
+
+/** What is taken in a run. */
+export interface Habits {
+  /** Locks that are taken and released all the time. */
+  readonly shortLocks: number;
+  readonly shortHoldMs: readonly [number, number];
+  readonly shortPauseMs: readonly [number, number];
+  readonly workEveryMs: number;
+}
+
+/** Held until told otherwise, or until something breaks. */
+export const longLock: Roster = 'lock long';
+export const election: Roster = 'election chief';
+const group = 'workers';
+
+const nextHolderLimitMs = 30_000;
+
+/** Servers, networks and client processes of one store. They live for several runs, since starting them takes long. */
+export class Laboratory implements AsyncDisposable {
+  readonly #folder = join(watchdog().folder, 'faults');
+  readonly #actors = new Set<Actor>();
+  readonly #spare: ClientProcess<ActorCalls, ActorMessage>[] = [];
+  #resource: ClientProcess<ResourceCalls> | undefined;
+  #resourcePort = 0;
+  #named = 0;
+  #runs = 0;
+
+  constructor(readonly store: StoreUnderTest) {
+    mkdirSync(this.#folder, { recursive: true });
+  }
+
+  /** A run of so many actors. Those of earlier runs that still live take part again. */
+  async begin(actors: number, habits: Habits, seed: string): Promise<Run> {
+    this.#runs += 1;
+    const name = `run-${this.#runs}`;
+    const folder = join(this.#folder, `${this.store.nodes[0]?.port}-${name}`);
+    mkdirSync(folder, { recursive: true });
+    if (this.#resource === undefined) {
+      this.#resource = await spawnClient<ResourceCalls>(resourceModule);
+      this.#resourcePort = await this.#resource.request('listen');
+    }
+    await this.#resource.request('begin', name, join(folder, 'resource'));
+    const run = new Run(this, { name, folder, habits, seed, resourcePort: this.#resourcePort });
+    const processes = [...this.#spare.splice(0)];
+    while (processes.length > actors) await processes.pop()?.kill();
+    processes.push(...(await Promise.all(Array.from({ length: actors - processes.length }, () => this.spawn()))));
+    for (const process of processes) await run.enlist(process);
+    return run;
+  }
+
+  spawn(): Promise<ClientProcess<ActorCalls, ActorMessage>> {
+    return spawnClient<ActorCalls, ActorMessage>(actorModule, [], this.environment);
+  }
+
+  /** For the actors. */
+  environment: Readonly<Record<string, string>> = {};
+
+  async actorOf(process: ClientProcess<ActorCalls, ActorMessage>): Promise<Actor> {
+    this.#named += 1;
+    const proxies = await Promise.all(this.store.nodes.map(({ host, port }) => startProxy({ host, port })));
+    const actor = { name: `p${this.#named}`, process, proxies };
+    this.#actors.add(actor);
+    return actor;
+  }
+
+  /** The process may take part in the next run; nothing else of the actor is left. */
+  async dismiss(actor: Actor, isAlive: boolean): Promise<void> {
+    this.#actors.delete(actor);
+    if (isAlive) this.#spare.push(actor.process);
+    await disposeAll(actor.proxies);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const processes = [...this.#spare, ...[...this.#actors].map(({ process }) => process)];
+    await disposeAll([...processes, ...[...this.#actors].flatMap(({ proxies }) => proxies)]);
+    await this.#resource?.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+interface RunSettings {
+  readonly name: string;
+  readonly folder: string;
+  readonly habits: Habits;
+  readonly seed: string;
+  readonly resourcePort: number;
+}
+
+/** From the first actor to the history. */
+export class Run {
+  readonly random: Random;
+  /** What escaped: processes that ended by themselves, calls that were not answered. */
+  readonly escapes: string[] = [];
+  readonly #actors: Actor[] = [];
+  readonly #stopped = new Set<Actor>();
+  readonly #killed = new Set<Actor>();
+  readonly #acquisitions = new Subject<Acquisition>();
+  readonly #holders = new Map<Roster, Actor>();
+  readonly #recorder: Recorder;
+  /** Each process is sent to one place at a time. */
+  #rounds = 0;
+
+  constructor(
+    private readonly laboratory: Laboratory,
+    private readonly settings: RunSettings,
+  ) {
+    this.random = randomOf(settings.seed);
+    this.#recorder = new Recorder(join(settings.folder, 'laboratory'), 'laboratory');
+    this.#acquisitions.subscribe(({ roster, actor }) => this.#holders.set(roster, actor));
+  }
+
+  get store(): StoreUnderTest {
+    return this.laboratory.store;
+  }
+
+  /** Those that run. */
+  get actors(): readonly Actor[] {
+    return this.#actors.filter((actor) => !this.#killed.has(actor));
+  }
+
+  get rounds(): number {
+    return this.#rounds;
+  }
+
+  /** The actor that was the last to acquire it. */
+  holderOf(roster: Roster): Actor | undefined {
+    return this.#holders.get(roster);
+  }
+
+  /** Some actor that does not hold what the laboratory is told of. */
+  bystander(): Actor {
+    const holders = new Set(this.#holders.values());
+    const others = this.actors.filter((actor) => !holders.has(actor));
+    return this.random.pick(others.length > 0 ? others : this.actors);
+  }
+
+  /** Waits until somebody, or somebody else, holds it. */
+  async untilHeld(roster: Roster, otherThan?: Actor): Promise<Actor> {
+    const holder = this.holderOf(roster);
+    if (holder !== undefined && holder !== otherThan && !this.#killed.has(holder)) return holder;
+    const what = `the next holder of ${roster}${otherThan === undefined ? '' : ` after ${otherThan.name}`}`;
+    const next = this.#acquisitions.pipe(filter((one) => one.roster === roster && one.actor !== otherThan));
+    return (await firstWithin(next, () => true, nextHolderLimitMs, what)).actor;
+  }
+
+  /** Waits until every actor that runs has acquired something so many times more. */
+  async untilAllTakePart(times = 2): Promise<void> {
+    await Promise.all(
+      this.actors
+        .filter((actor) => !this.#stopped.has(actor))
+        .map(async ({ name, process }) => {
+          try {
+            await process.request('untilAcquired', times);
+          } catch (error) {
+            this.escapes.push(`${name} did not take part any more: ${error}`);
+          }
+        }),
+    );
+  }
+
+  /** Something is broken for so long, or until `until` has resolved. */
+  async during(fault: Fault, until: number | (() => Promise<unknown>)): Promise<void> {
+    const { name, reaches, losesData = false } = fault;
+    const damage = {
+      fault: name,
+      reaches: reaches === 'all' ? 'all' : reaches.map((actor) => actor.name),
+      losesData,
+    } as const;
+    this.#recorder.tell({ kind: 'fault began', ...damage });
+    await fault.begin();
+    if (typeof until === 'number') await delay(until);
+    else await until();
+    await fault.end();
+    this.#recorder.tell({ kind: 'fault ended', ...damage });
+  }
+
+  /** SIGKILL. */
+  async kill(actor: Actor): Promise<void> {
+    this.#killed.add(actor);
+    this.#recorder.tellOf(actor.name, { kind: 'killed' });
+    await actor.process.kill();
+    this.#recorder.tellOf(actor.name, { kind: 'ended' });
+  }
+
+  /** SIGSTOP, and SIGCONT after so long. */
+  async pause(actor: Actor, ms: number): Promise<void> {
+    this.#stopped.add(actor);
+    actor.process.pause();
+    this.#recorder.tellOf(actor.name, { kind: 'paused' });
+    await delay(ms);
+    this.#recorder.tellOf(actor.name, { kind: 'continued' });
+    actor.process.resume();
+    this.#stopped.delete(actor);
+  }
+
+  /** A new actor takes part. */
+  async enlistAnother(): Promise<Actor> {
+    return this.enlist(await this.laboratory.spawn());
+  }
+
+  async enlist(process: ClientProcess<ActorCalls, ActorMessage>): Promise<Actor> {
+    const actor = await this.laboratory.actorOf(process);
+    const { name, folder, habits, seed, resourcePort } = this.settings;
+    this.#actors.push(actor);
+    process.messages$.subscribe(({ roster, run }) => {
+      if (run === name) this.#acquisitions.next({ roster, actor });
+    });
+    void process.ended.then(({ code, signal }) => {
+      if (this.#killed.has(actor) || this.#isOver) return;
+      this.#killed.add(actor);
+      this.escapes.push(
+        `${actor.name} ended by itself (code ${code}, signal ${signal}): ${process.log().slice(-2_000)}`,
+      );
+      this.#recorder.tellOf(actor.name, { kind: 'ended' });
+    });
+    const { store } = this.laboratory;
+    await process.request('begin', {
+      process: actor.name,
+      url: `${store.name}://${actor.proxies.map(({ host, port }) => `${host}:${port}`).join(',')}`,
+      options: store.options(`${name}-${store.nodes[0]?.port}`),
+      log: join(folder, actor.name),
+      run: name,
+      resourcePort,
+      seed,
+      told: [longLock, election],
+    });
+    const { shortLocks, shortHoldMs: holdMs, shortPauseMs: pauseMs, workEveryMs } = habits;
+    for (let index = 0; index < shortLocks; index += 1) {
+      await process.request('contend', { lock: `short-${index}`, holdMs, pauseMs, workEveryMs });
+    }
+    await process.request('contend', { lock: 'long', pauseMs, workEveryMs: 20 });
+    await process.request('stand', { election: 'chief', pauseMs, workEveryMs: 20 });
+    await process.request('join', group);
+    await process.request('watch', group);
+    return actor;
+  }
+
+  /** For whoever reads the history. */
+  note(text: string): void {
+    this.#recorder.tell({ kind: 'note', text });
+  }
+
+  round(): number {
+    this.#rounds += 1;
+    this.note(`round ${this.#rounds}`);
+    return this.#rounds;
+  }
+
+  #isOver = false;
+
+  /** Everybody leaves; returns what happened. */
+  async end(): Promise<HistoryEvent[]> {
+    const alive = this.actors;
+    await Promise.all(
+      alive.map(async ({ name, process }) => {
+        try {
+          await process.request('stop');
+          await process.request('close');
+        } catch (error) {
+          this.escapes.push(`${name} did not close: ${error}`);
+        }
+      }),
+    );
+    this.#isOver = true;
+    await Promise.all(this.#actors.map((actor) => this.laboratory.dismiss(actor, alive.includes(actor))));
+    this.#recorder[Symbol.dispose]();
+    const { folder } = this.settings;
+    const histories = readdirSync(folder).map((file) => decodeLog(readFileSync(join(folder, file), 'utf8')));
+    rmSync(folder, { recursive: true, force: true });
+    return merge(histories);
+  }
+}

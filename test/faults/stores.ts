@@ -1,0 +1,57 @@
+import type { ConnectOptions } from '../../src/index.js';
+import type { TestCluster } from '../support/cluster.js';
+import { startEtcd, startEtcdCluster } from '../support/etcd.js';
+import { startRedis } from '../support/redis.js';
+import type { TestServer } from '../support/server.js';
+import { startZooKeeper, startZooKeeperEnsemble } from '../support/zookeeper.js';
+
+export type StoreName = 'redis' | 'etcd' | 'zookeeper';
+export const storeNames: readonly StoreName[] = ['redis', 'etcd', 'zookeeper'];
+
+export const ttlMs = 2_000;
+
+/** One store, run for the faults alone. */
+export interface StoreUnderTest extends AsyncDisposable {
+  readonly name: StoreName;
+  readonly topology: string;
+  readonly nodes: readonly TestServer[];
+  readonly cluster: TestCluster | undefined;
+  /** What it keeps after a restart of all nodes without data. */
+  readonly tokensSurviveDataLoss: boolean;
+  options(namespace: string): ConnectOptions;
+}
+
+const common = { ttlMs, initialBackoffMs: 50, maxBackoffMs: 500 };
+
+const optionsOf: Record<StoreName, (namespace: string) => ConnectOptions> = {
+  redis: (namespace) => ({ ...common, namespace }),
+  etcd: (namespace) => ({ ...common, namespace }),
+  zookeeper: (namespace) => ({ ...common, namespace, tickTimeMs: 500 }),
+};
+
+export async function startSingle(name: StoreName): Promise<StoreUnderTest> {
+  const start = { redis: () => startRedis({ appendonly: true }), etcd: startEtcd, zookeeper: startZooKeeper }[name];
+  const server = await start();
+  return {
+    name,
+    topology: 'one server',
+    nodes: [server],
+    cluster: undefined,
+    tokensSurviveDataLoss: name === 'redis',
+    options: optionsOf[name],
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+export async function startThree(name: 'etcd' | 'zookeeper'): Promise<StoreUnderTest & { cluster: TestCluster }> {
+  const cluster = await { etcd: startEtcdCluster, zookeeper: startZooKeeperEnsemble }[name]();
+  return {
+    name,
+    topology: 'three nodes',
+    nodes: cluster.nodes,
+    cluster,
+    tokensSurviveDataLoss: false,
+    options: optionsOf[name],
+    [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,351 @@
+import { catchError, defer, map, type Observable, of, retry } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { AuthenticationFailed, LockLost, LockNotAcquired, PlaceLost, SessionLost } from '../../src/backends/errors.js';
+import type { Grant } from '../../src/observables/grant.js';
+import { lock } from '../../src/observables/lock.js';
+import { placeOf, scripted, virtually } from '../support/virtual-time.js';
+
+const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };
+const tokens = { a: 1n, b: 2n };
+const why = new SessionLost('s', 'it was not renewed in time', false);
+const gone = new PlaceLost('lock "l"', 'session lost', why);
+const tokensOf = (grant$: Observable<Grant>) => grant$.pipe(map(({ token }) => token));
+const named = (grant$: Observable<Grant>) =>
+  grant$.pipe(
+    map(({ name }) => name),
+    catchError((error) => of(error.name)),
+  );
+
+describe('lock', () => {
+  it('emits the grant when it is acquired, and stays open', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('--w--a---', places);
+      expectObservable(tokensOf(lock(scripted({ enter }, scheduler), 'l')), '^-------!').toBe('-----a', tokens);
+      expectSubscriptions(enter.subscriptions).toBe('^-------!');
+    });
+  });
+
+  it('is silent while the store says nothing', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold<typeof places.a>('-');
+      expectObservable(tokensOf(lock(scripted({ enter }, scheduler), 'l')), '^-------!').toBe('');
+      expectSubscriptions(enter.subscriptions).toBe('^-------!');
+    });
+  });
+
+  it('errors with LockLost when it is lost while held, and does not stand again by itself', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-a-#', places, gone);
+      const error = new LockLost('l', 1n, 'session lost', why);
+      expectObservable(tokensOf(lock(scripted({ enter }, scheduler), 'l'))).toBe('-a-#', tokens, error);
+      expectSubscriptions(enter.subscriptions).toBe('^--!');
+    });
+  });
+
+  it('tells why it was lost, with the token that was lost', () => {
+    virtually(({ cold, scheduler, at }) => {
+      const errors: LockLost[] = [];
+      const enter = cold('-b-#', places, new PlaceLost('lock "l"', 'evicted'));
+      lock(scripted({ enter }, scheduler), 'l').subscribe({ error: (error) => errors.push(error) });
+      at(9, () =>
+        expect(errors).toMatchObject([{ _tag: 'LockLost', lock: 'l', token: 2n, reason: 'evicted' }]),
+      );
+    });
+  });
+
+  it('stands again by itself when it is lost while waiting', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const first = cold('--w-#', places, gone);
+      const second = cold('  -#', places, gone);
+      const third = cold('     -b', places);
+      const backend = scripted({ enter: [first, second, third] }, scheduler);
+      expectObservable(tokensOf(lock(backend, 'l')), '^---------!').toBe('------b', tokens);
+      expectSubscriptions(first.subscriptions).toBe('^---!');
+      expectSubscriptions(second.subscriptions).toBe('----^!');
+      expectSubscriptions(third.subscriptions).toBe('-----^----!');
+    });
+  });
+
+  it('is acquired again by retry, with a greater token, and can be lost again', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const twice = scripted({ enter: [cold('a-#', places, gone), cold('-b-#', places, gone)] }, scheduler);
+      expectObservable(tokensOf(lock(twice, 'l').pipe(retry(1)))).toBe(
+        'a--b-#',
+        tokens,
+        new LockLost('l', 2n, 'session lost', why),
+      );
+    });
+  });
+
+  it('passes any other error', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const error = new AuthenticationFailed('scripted', 'nowhere');
+      const enter = cold('-w-#', places, error);
+      const held = cold('-a-#', places, error);
+      expectObservable(tokensOf(lock(scripted({ enter }, scheduler), 'l'))).toBe('---#', tokens, error);
+      expectObservable(tokensOf(lock(scripted({ enter: held }, scheduler), 'l'))).toBe('-a-#', tokens, error);
+      expectSubscriptions(enter.subscriptions).toBe('^--!');
+    });
+  });
+
+  it('completes with the place, held or not', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      expectObservable(tokensOf(lock(scripted({ enter: cold('-a-|', places) }, scheduler), 'l'))).toBe('-a-|', tokens);
+      expectObservable(tokensOf(lock(scripted({ enter: cold('-w-|', places) }, scheduler), 'l'))).toBe('---|');
+      expectObservable(tokensOf(lock(scripted({ enter: cold('|') }, scheduler), 'l'))).toBe('|');
+    });
+  });
+
+  it('releases when unsubscribed from early, and contends anew when subscribed to again', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-a--', places);
+      const lock$ = lock(scripted({ enter }, scheduler), 'l');
+      expectObservable(tokensOf(lock$), '^--!').toBe('-a', tokens);
+      expectObservable(tokensOf(lock$), '----^--!').toBe('-----a', tokens);
+      expectSubscriptions(enter.subscriptions).toBe(['^--!', '----^--!']);
+    });
+  });
+
+  it('errors with LockNotAcquired after waitMs, and leaves the line', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-w--------a', places);
+      const output = tokensOf(lock(scripted({ enter }, scheduler), 'l', { waitMs: 5 }));
+      expectObservable(output).toBe('-----#', tokens, new LockNotAcquired('l', 5));
+      expectSubscriptions(enter.subscriptions).toBe('^----!');
+    });
+  });
+
+  it('counts waitMs from the start, through places that were lost while waiting', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const enter = cold('-w-#', places, gone);
+      const output = tokensOf(lock(scripted({ enter: [enter, enter, enter] }, scheduler), 'l', { waitMs: 7 }));
+      expectObservable(output).toBe('-------#', tokens, new LockNotAcquired('l', 7));
+    });
+  });
+
+  it('holds for longer than waitMs what was acquired in time', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const enter = cold('-w--a', places);
+      const output = tokensOf(lock(scripted({ enter }, scheduler), 'l', { waitMs: 5 }));
+      expectObservable(output, '^ 30ms !').toBe('----a', tokens);
+    });
+  });
+
+  it('errors at once with waitMs: 0 when the lock is not free, though never before the store has answered', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      const taken = cold('---w', places);
+      const backend = scripted({ enter: taken }, scheduler);
+      const output = tokensOf(lock(backend, 'l', { waitMs: 0 }));
+      expectObservable(output).toBe('---#', tokens, new LockNotAcquired('l', 0));
+      const free = cold('---a', places);
+      expectObservable(tokensOf(lock(scripted({ enter: free }, scheduler), 'l', { waitMs: 0 })), '^----!').toBe(
+        '---a',
+        tokens,
+      );
+      expectSubscriptions(taken.subscriptions).toBe('^--!');
+      at(9, () => expect(backend.requests).toMatchObject([{ wait: false }]));
+    });
+  });
+
+  it('waits in line unless waitMs is 0, exclusively, with its data', () => {
+    virtually(({ scheduler }) => {
+      const backend = scripted({}, scheduler);
+      lock(backend, 'l', { data: 'me' }).subscribe().unsubscribe();
+      lock(backend, 'l', { waitMs: 1 }).subscribe().unsubscribe();
+      expect(backend.calls).toEqual(['enter lock l', 'enter lock l']);
+      expect(backend.requests).toEqual([
+        { mode: 'exclusive', permits: 1, payload: new TextEncoder().encode('"me"'), wait: true },
+        { mode: 'exclusive', permits: 1, payload: new Uint8Array(), wait: true },
+      ]);
+    });
+  });
+
+  it('gives a grant that names its lock and asks its place', () => {
+    virtually(({ scheduler }) => {
+      const place = placeOf(7n, true, () => false);
+      const grants: Grant[] = [];
+      lock(scripted({ enter: of(place) }, scheduler), 'l').subscribe((grant) => grants.push(grant));
+      expect(grants).toMatchObject([{ name: 'l', token: 7n, id: 'e7', signal: place.signal }]);
+      expect(grants[0]?.isValid()).toBe(false);
+    });
+  });
+
+  it('errors with InvalidPayload for data that cannot be encoded, and sends nothing', () => {
+    virtually(({ scheduler, expectObservable, at }) => {
+      const backend = scripted({}, scheduler);
+      const error = expect.objectContaining({ _tag: 'InvalidPayload', subject: 'lock "l"' });
+      expectObservable(lock(backend, 'l', { data: () => 1 })).toBe('#', undefined, error);
+      at(1, () => expect(backend.calls).toEqual([]));
+    });
+  });
+
+  it('refuses a name at the call', () => {
+    virtually(({ scheduler }) => {
+      const refusal = expect.objectContaining({ _tag: 'InvalidName' });
+      expect(() => lock(scripted({}, scheduler), '')).toThrow(refusal);
+    });
+  });
+
+  it.each([-1, Number.NaN, 2 ** 31, Number.POSITIVE_INFINITY])('refuses waitMs: %d at the call', (waitMs) => {
+    virtually(({ scheduler }) => {
+      expect(() => lock(scripted({}, scheduler), 'l', { waitMs })).toThrow(
+        expect.objectContaining({
+          _tag: 'InvalidOptions',
+          violations: [`waitMs must be a number from 0 to 2147483647, but is ${waitMs}`],
+        }),
+      );
+    });
+  });
+
+  it('takes the longest waitMs a timer carries', () => {
+    virtually(({ scheduler }) => {
+      expect(() => lock(scripted({}, scheduler), 'l', { waitMs: 2 ** 31 - 1 })).not.toThrow();
+    });
+  });
+});
+
+describe('lock over a store', () => {
+  const names = { l: 'l', x: 'LockLost', n: 'LockNotAcquired' };
+
+  it('PartitionLongerThanTtlDoesNotCauseTwoHolders: LockLost comes before the grant of the next', () => {
+    virtually(({ process, partition, at, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      expectObservable(named(lock(first, 'l'))).toBe('l 133ms (x|)', names);
+      expectObservable(named(lock(second, 'l')), '^ 199ms !').toBe('140ms l', names);
+      at(50, () => partition(first));
+    });
+  });
+
+  it('tells the holder that the store has expired its session, before the next is granted', () => {
+    virtually(({ process, expire, at }) => {
+      const [first, second] = [process(), process()];
+      const log: string[] = [];
+      named(lock(first, 'l')).subscribe((what) => log.push(`first ${what}`));
+      named(lock(second, 'l')).subscribe((what) => log.push(`second ${what}`));
+      at(30, () => expire(first));
+      at(31, () => expect(log).toEqual(['first l', 'first LockLost', 'second l']));
+    });
+  });
+
+  it('keeps what is held through a partition that heals before the deadline', () => {
+    virtually(({ process, partition, heal, at, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      expectObservable(named(lock(first, 'l')), '^ 499ms !').toBe('l', names);
+      expectObservable(named(lock(second, 'l')), '^ 498ms !').toBe('', names);
+      at(50, () => partition(first));
+      at(130, () => heal(first));
+    });
+  });
+
+  it('makes the grant invalid and aborts its signal before LockLost is told', () => {
+    virtually(({ process, partition, at }) => {
+      const backend = process();
+      const log: unknown[] = [];
+      let held: Grant | undefined;
+      lock(backend, 'l').subscribe({
+        next: (grant) => {
+          held = grant;
+          grant.signal.addEventListener('abort', () => log.push(['aborted', grant.isValid()]));
+        },
+        error: (error) => log.push([error.name, held?.signal.aborted, held?.isValid()]),
+      });
+      at(50, () => partition(backend));
+      at(133, () => expect(held?.isValid()).toBe(true));
+      at(135, () =>
+        expect(log).toEqual([
+          ['aborted', false],
+          ['LockLost', true, false],
+        ]),
+      );
+    });
+  });
+
+  it('LateTimersDoNotMakeAGrantValid: isValid tells the loss when the clock has passed the deadline', () => {
+    virtually(({ process, block, at }) => {
+      const backend = process();
+      const log: unknown[] = [];
+      lock(backend, 'l').subscribe({
+        next: (grant) => {
+          at(45, () => {
+            block(88);
+            log.push([backend.scheduler.now(), grant.isValid()]);
+            block(1);
+            log.push([backend.scheduler.now(), grant.isValid()]);
+          });
+        },
+        error: (error) => log.push(error.name),
+      });
+      at(46, () => expect(log).toEqual([[133, true], 'LockLost', [134, false]]));
+    });
+  });
+
+  it('is granted first come, first served', () => {
+    virtually(({ process, expectObservable }) => {
+      const [one, two, three] = [process(), process(), process()];
+      expectObservable(named(lock(one, 'l')), '^---!').toBe('l', names);
+      expectObservable(named(lock(three, 'l')), '--^---------!').toBe('------l', names);
+      expectObservable(named(lock(two, 'l')), '-^----!').toBe('----l', names);
+    });
+  });
+
+  it('is not re-entrant: two subscriptions of one process are two contenders', () => {
+    virtually(({ process, expectObservable }) => {
+      const lock$ = named(lock(process(), 'l'));
+      expectObservable(lock$, '^---!').toBe('l', names);
+      expectObservable(lock$, '^-------!').toBe('----l', names);
+    });
+  });
+
+  it('leaves nobody in line who gave up after waitMs', () => {
+    virtually(({ process, expectObservable }) => {
+      const [holder, hasty, patient] = [process(), process(), process()];
+      expectObservable(named(lock(holder, 'l')), '^---------!').toBe('l', names);
+      expectObservable(named(lock(hasty, 'l', { waitMs: 5 }))).toBe('-----(n|)', names);
+      expectObservable(named(lock(hasty, 'l', { waitMs: 0 }))).toBe('(n|)', names);
+      expectObservable(named(lock(patient, 'l')), '^------------!').toBe('----------l', names);
+    });
+  });
+
+  it('is acquired again by retry in the next session, with a greater token', () => {
+    virtually(({ process, expire, at }) => {
+      const backend = process();
+      const seen: bigint[] = [];
+      lock(backend, 'l')
+        .pipe(retry())
+        .subscribe(({ token }) => seen.push(token));
+      at(20, () => expire(backend));
+      at(40, () => {
+        expect(seen).toHaveLength(2);
+        expect(seen[1]).toBeGreaterThan(seen[0] as bigint);
+      });
+    });
+  });
+
+  it('subscribing again queues behind the release before', () => {
+    virtually(({ process, expectObservable }) => {
+      const backend = process();
+      const once = defer(() => named(lock(backend, 'l')));
+      expectObservable(once, '^---!').toBe('l', names);
+      expectObservable(once, '----^---!').toBe('----l', names);
+    });
+  });
+
+  it('completes, and releases, when the backend is closed', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      at(10, () => void first.close());
+      expectObservable(named(lock(first, 'l'))).toBe('l 9ms |', names);
+      expectObservable(named(lock(first, 'l'))).toBe('10ms |', names);
+      expectObservable(named(lock(second, 'l')), '^ 19ms !').toBe('10ms l', names);
+    });
+  });
+
+  it('waits no longer than waitMs even where no session can be opened', () => {
+    virtually(({ process, expire, at, expectObservable }) => {
+      const backend = process({ initialBackoffMs: 80 });
+      backend.session$.subscribe();
+      at(10, () => expire(backend));
+      expectObservable(named(lock(backend, 'l', { waitMs: 20 })), '11ms ^').toBe('31ms (n|)', names);
+    });
+  });
+});

@@ -1,0 +1,486 @@
+import {
+  concat,
+  concatMap,
+  EMPTY,
+  finalize,
+  interval,
+  map,
+  NEVER,
+  Observable,
+  of,
+  range,
+  retry,
+  take,
+  tap,
+  throwError,
+} from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/backends/backend.js';
+import { AuthenticationFailed, LockLost, LockNotAcquired, PlaceLost } from '../../src/backends/errors.js';
+import { MemoryStore, memory } from '../../src/backends/memory/index.js';
+import type { Grant } from '../../src/observables/grant.js';
+import { holders } from '../../src/observables/holders.js';
+import { lock } from '../../src/observables/lock.js';
+import { withLock } from '../../src/observables/with-lock.js';
+import { ManualTime, placeOf, promises, QUICK, scripted, sessionIdOf, virtually } from '../support/virtual-time.js';
+
+const places = { w: placeOf(1n, false), a: placeOf(1n) };
+const gone = new PlaceLost('lock "l"', 'session lost');
+const lost = new LockLost('l', 1n, 'session lost');
+
+describe('withLock', () => {
+  it('does the work under the lock and completes with it, releasing', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('--w--a---', places);
+      const work = cold('      -x-y-|');
+      expectObservable(withLock(scripted({ enter }, scheduler), 'l', () => work)).toBe('------x-y-|');
+      expectSubscriptions(work.subscriptions).toBe('-----^----!');
+      expectSubscriptions(enter.subscriptions).toBe('^---------!');
+    });
+  });
+
+  it('never starts the work without the lock', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('--w------', places);
+      const work = cold('x');
+      expectObservable(withLock(scripted({ enter }, scheduler), 'l', () => work), '^-------!').toBe('');
+      expectSubscriptions(work.subscriptions).toBe([]);
+      expectSubscriptions(enter.subscriptions).toBe('^-------!');
+    });
+  });
+
+  it('completes at once with empty work, and never with work that never ends', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-a----', places);
+      expectObservable(withLock(scripted({ enter }, scheduler), 'l', () => EMPTY)).toBe('-|');
+      expectObservable(withLock(scripted({ enter }, scheduler), 'l', () => NEVER), '^---!').toBe('');
+      expectSubscriptions(enter.subscriptions).toBe(['^!', '^---!']);
+    });
+  });
+
+  it('releases when the work errors', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-a------', places);
+      expectObservable(withLock(scripted({ enter }, scheduler), 'l', () => cold('-x-#'))).toBe('--x-#');
+      expectSubscriptions(enter.subscriptions).toBe('^---!');
+    });
+  });
+
+  it('releases when the work cannot even be made', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-a------', places);
+      const output = withLock(scripted({ enter }, scheduler), 'l', () => {
+        throw new Error('cannot');
+      });
+      expectObservable(output).toBe('-#', undefined, new Error('cannot'));
+      expectSubscriptions(enter.subscriptions).toBe('^!');
+    });
+  });
+
+  it('takes an iterable for work', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const enter = cold('-a------', places);
+      expectObservable(withLock(scripted({ enter }, scheduler), 'l', () => ['x', 'y'])).toBe('-(xy|)');
+    });
+  });
+
+  it('errors with LockLost after the work was torn down', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      const log: string[] = [];
+      const enter = cold('-a-----#', places, gone);
+      const work = cold('-x-y-z-z');
+      const output = withLock(scripted({ enter }, scheduler), 'l', () => work.pipe(finalize(() => log.push('ended'))));
+      expectObservable(output.pipe(tap({ error: () => log.push('told') }))).toBe('--x-y-z#', undefined, lost);
+      expectSubscriptions(work.subscriptions).toBe('-^-----!');
+      at(9, () => expect(log).toEqual(['ended', 'told']));
+    });
+  });
+
+  it('passes what lock errors with', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const error = new AuthenticationFailed('scripted', 'nowhere');
+      const failing = scripted({ enter: cold('--#', places, error) }, scheduler);
+      const taken = scripted({ enter: cold('-w', places) }, scheduler);
+      const work = (): Observable<string> => of('x');
+      expectObservable(withLock(failing, 'l', work)).toBe('--#', undefined, error);
+      expectObservable(withLock(taken, 'l', work, { waitMs: 5 })).toBe('-----#', undefined, new LockNotAcquired('l', 5));
+    });
+  });
+
+  it('tears the work down, and completes, when the place completes', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-a---|', places);
+      const work = cold(' -x-y-z');
+      expectObservable(withLock(scripted({ enter }, scheduler), 'l', () => work)).toBe('--x-y|');
+      expectSubscriptions(work.subscriptions).toBe('-^---!');
+      expectObservable(withLock(scripted({ enter: cold('--|') }, scheduler), 'l', () => work)).toBe('--|');
+    });
+  });
+
+  it('unsubscribes from the work first, then releases, when unsubscribed from early', () => {
+    const log: string[] = [];
+    const enter = concat(of(places.a), NEVER).pipe(finalize(() => log.push('released')));
+    const work = NEVER.pipe(finalize(() => log.push('work ended')));
+    withLock(scripted({ enter }, new ManualTime()), 'l', () => work)
+      .subscribe()
+      .unsubscribe();
+    expect(log).toEqual(['work ended', 'released']);
+  });
+
+  it.each([
+    ['completes', of('x')],
+    ['errors', throwError(() => 'broken')],
+  ])('WorkFirstThenRelease: what the work that %s cleans up is cleaned up before the release', (_, work) => {
+    const log: string[] = [];
+    const time = new ManualTime();
+    const enter = new Observable<typeof places.a>((subscriber) => {
+      const timer = time.schedule(() => subscriber.next(places.a), 1);
+      return () => {
+        timer.unsubscribe();
+        log.push('released');
+      };
+    });
+    const cleaning = work.pipe(finalize(() => log.push('work ended')));
+    withLock(scripted({ enter }, time), 'l', () => cleaning).subscribe({ error: () => undefined });
+    time.pass(2);
+    expect(log).toEqual(['work ended', 'released']);
+  });
+
+  it('does the work anew when subscribed to again', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-a---', places);
+      const output = withLock(scripted({ enter }, scheduler), 'l', () => cold('-x|'));
+      expectObservable(output).toBe('--x|');
+      expectObservable(output, '----^').toBe('------x|');
+      expectSubscriptions(enter.subscriptions).toBe(['^--!', '----^--!']);
+    });
+  });
+
+  it('leaves no work running that emits at once and goes on, when one item is enough', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-a----', places);
+      const work = cold('x-y-z-');
+      expectObservable(withLock(scripted({ enter }, scheduler), 'l', () => work).pipe(take(1))).toBe('-(x|)');
+      const beginning = cold('-y-z');
+      const output = withLock(
+        scripted({ enter }, scheduler),
+        'l',
+        () =>
+          new Observable<string>((subscriber) => {
+            subscriber.next('x');
+            return beginning.subscribe(subscriber);
+          }),
+      );
+      expectObservable(output.pipe(take(1))).toBe('-(x|)');
+      expectSubscriptions(work.subscriptions).toBe('-(^!)');
+      expectSubscriptions(beginning.subscriptions).toBe([]);
+      expectSubscriptions(enter.subscriptions).toBe(['^!', '^!']);
+    });
+  });
+
+  it('stops endless synchronous work that is no longer wanted', () => {
+    const time = new ManualTime();
+    const enter = new Observable<typeof places.a>((subscriber) => {
+      time.schedule(() => subscriber.next(places.a), 1);
+    });
+    let drawn = 0;
+    const work = range(1, 100_000).pipe(tap(() => drawn++));
+    const seen: number[] = [];
+    withLock(scripted({ enter }, time), 'l', () => work)
+      .pipe(take(2))
+      .subscribe((n) => seen.push(n));
+    time.pass(2);
+    expect(seen).toEqual([1, 2]);
+    expect(drawn).toBe(2);
+  });
+
+  it('stops work at once that is told of the loss while it starts', () => {
+    const time = new ManualTime();
+    let lose = (): void => undefined;
+    const enter = new Observable<typeof places.a>((subscriber) => {
+      lose = () => subscriber.error(gone);
+      time.schedule(() => subscriber.next(places.a), 1);
+    });
+    const log: string[] = [];
+    const work = concat(of('x'), NEVER).pipe(finalize(() => log.push('ended')));
+    withLock(scripted({ enter }, time), 'l', () => work).subscribe({
+      next: () => lose(),
+      error: (error) => log.push(error.name),
+    });
+    time.pass(2);
+    expect(log).toContain('LockLost');
+    expect(log).toContain('ended');
+  });
+
+  it('refuses a name and options at the call', () => {
+    virtually(({ scheduler }) => {
+      const backend = scripted({}, scheduler);
+      const work = (): Observable<never> => EMPTY;
+      expect(() => withLock(backend, '', work)).toThrow(expect.objectContaining({ _tag: 'InvalidName' }));
+      expect(() => withLock(backend, 'l', work, { waitMs: -1 })).toThrow(
+        expect.objectContaining({ _tag: 'InvalidOptions' }),
+      );
+      expect(backend.calls).toEqual([]);
+    });
+  });
+});
+
+describe('withLock over a store', () => {
+  it('does the work of several one after the other, in the order they came', () => {
+    virtually(({ process, expectObservable, cold }) => {
+      const [first, second] = [process(), process()];
+      expectObservable(withLock(first, 'l', () => cold('-a-|'))).toBe('-a-|');
+      expectObservable(withLock(second, 'l', () => cold('-b-|'))).toBe('----b-|');
+    });
+  });
+
+  it('does not start the work of the next before that of a partitioned holder has ended', () => {
+    virtually(({ process, partition, at, cold, expectObservable, expectSubscriptions }) => {
+      const [first, second] = [process(), process()];
+      const [ours, theirs] = [cold('-'), cold('-')];
+      expectObservable(withLock(first, 'l', () => ours)).toBe('134ms #', undefined, expect.objectContaining({ _tag: 'LockLost' }));
+      expectObservable(withLock(second, 'l', () => theirs), '^ 199ms !').toBe('');
+      at(50, () => partition(first));
+      expectSubscriptions(ours.subscriptions).toBe('^ 133ms !');
+      expectSubscriptions(theirs.subscriptions).toBe('140ms ^ 59ms !');
+    });
+  });
+
+  it('does the work again under a new token with retry', () => {
+    virtually(({ process, expire, at, expectObservable }) => {
+      const backend = process();
+      const seen = new Set<bigint>();
+      const output = withLock(backend, 'l', ({ token }) => concat(of(seen.add(token).size), NEVER)).pipe(retry());
+      expectObservable(output, '^ 39ms !').toBe('a 24ms b', { a: 1, b: 2 });
+      at(20, () => expire(backend));
+    });
+  });
+
+  it('tells its work of the end by the signal of the grant', () => {
+    virtually(({ process, at }) => {
+      const log: unknown[] = [];
+      const work = ({ signal }: Grant): Observable<never> => {
+        signal.addEventListener('abort', () => log.push('aborted'));
+        return NEVER;
+      };
+      const subscription = withLock(process(), 'l', work).subscribe();
+      at(5, () => subscription.unsubscribe());
+      at(6, () => expect(log).toEqual(['aborted']));
+    });
+  });
+
+  it('completes, with the work torn down, when the backend is closed', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      expectObservable(withLock(first, 'l', () => interval(4))).toBe('----a---b-|', { a: 0, b: 1 });
+      expectObservable(withLock(second, 'l', () => of('next'))).toBe('10ms (n|)', { n: 'next' });
+      at(10, () => void first.close());
+    });
+  });
+
+  it('lets the next in line start only after the cleaning up of work that has completed', () => {
+    virtually(({ process, at, cold }) => {
+      const log: string[] = [];
+      const work = (who: string) => () =>
+        cold('--|').pipe(
+          tap({ subscribe: () => log.push(`${who} starts`) }),
+          finalize(() => log.push(`${who} has ended`)),
+        );
+      const [first, second] = [process(), process()];
+      withLock(first, 'l', work('first')).subscribe();
+      withLock(second, 'l', work('second')).subscribe();
+      at(30, () => expect(log).toEqual(['first starts', 'first has ended', 'second starts', 'second has ended']));
+    });
+  });
+
+  it('keeps a place in line through concatMap', () => {
+    virtually(({ process, expectObservable }) => {
+      const backend = process();
+      const output = of('x', 'y').pipe(concatMap((item) => withLock(backend, 'l', () => [item])));
+      expectObservable(output).toBe('(xy|)');
+    });
+  });
+});
+
+/** Promises do not run in marbles: here time goes by step by step. */
+describe('withLock with a promise', () => {
+  interface Deferred<T> {
+    readonly promise: Promise<T>;
+    resolve(value: T): void;
+    reject(error: unknown): void;
+  }
+  const deferred = <T>(): Deferred<T> => {
+    let settle: Pick<Deferred<T>, 'resolve' | 'reject'> = { resolve: () => undefined, reject: () => undefined };
+    const promise = new Promise<T>((resolve, reject) => {
+      settle = { resolve, reject };
+    });
+    return { promise, resolve: (value) => settle.resolve(value), reject: (error) => settle.reject(error) };
+  };
+  const setUp = () => {
+    const time = new ManualTime();
+    const store = new MemoryStore(time);
+    const process = (): Backend => memory({ ...QUICK, store, scheduler: time });
+    const log: unknown[] = [];
+    const next = process();
+    const line = (): void => {
+      lock(next, 'l').subscribe(() => log.push('next is granted'));
+    };
+    const observer = {
+      next: (value: unknown) => log.push(value),
+      error: (error: Error) => log.push(error.name),
+      complete: () => log.push('complete'),
+    };
+    return { time, store, process, next, log, line, observer };
+  };
+
+  it('emits what it resolves with, completes, and releases', async () => {
+    const { time, process, log, line, observer, next } = setUp();
+    const work = deferred<string>();
+    const backend = process();
+    withLock(backend, 'l', () => work.promise).subscribe(observer);
+    line();
+    await time.passWithPromises(10);
+    expect(log).toEqual([]);
+    work.resolve('done');
+    await promises();
+    expect(log).toEqual(['done', 'complete', 'next is granted']);
+    await Promise.all([backend.close(), next.close()]);
+  });
+
+  it('errors with what it rejects with, and releases', async () => {
+    const { time, process, log, line, observer, next } = setUp();
+    const work = deferred<string>();
+    const backend = process();
+    withLock(backend, 'l', () => work.promise).subscribe(observer);
+    line();
+    await time.passWithPromises(10);
+    work.reject(new RangeError('no'));
+    await promises();
+    expect(log).toEqual(['RangeError', 'next is granted']);
+    await Promise.all([backend.close(), next.close()]);
+  });
+
+  it('is not released while the promise runs on after one has unsubscribed', async () => {
+    const { time, process, log, line, observer, next } = setUp();
+    const work = deferred<string>();
+    const backend = process();
+    let held: Grant | undefined;
+    const subscription = withLock(backend, 'l', (grant) => {
+      held = grant;
+      return work.promise;
+    }).subscribe(observer);
+    line();
+    await time.passWithPromises(10);
+    subscription.unsubscribe();
+    expect(held?.signal.aborted).toBe(true);
+    await time.passWithPromises(80);
+    expect(log).toEqual([]);
+    work.resolve('too late to be told');
+    await promises();
+    expect(log).toEqual(['next is granted']);
+    await Promise.all([backend.close(), next.close()]);
+  });
+
+  it('is released when a promise has rejected after one has unsubscribed, and nothing escapes', async () => {
+    const { time, process, log, line, observer, next } = setUp();
+    const work = deferred<string>();
+    const backend = process();
+    const subscription = withLock(backend, 'l', () => work.promise).subscribe(observer);
+    line();
+    await time.passWithPromises(10);
+    subscription.unsubscribe();
+    work.reject(new Error('nobody listens'));
+    await promises();
+    expect(log).toEqual(['next is granted']);
+    await Promise.all([backend.close(), next.close()]);
+  });
+
+  it('is released at the deadline that held when one unsubscribed, where the promise never settles', async () => {
+    const { time, process, log, line, observer, next } = setUp();
+    const backend = process();
+    const subscription = withLock(backend, 'l', () => new Promise(() => undefined)).subscribe(observer);
+    line();
+    await time.passWithPromises(10);
+    subscription.unsubscribe(); // proved at 0: the deadline is 94
+    await time.passWithPromises(83);
+    expect(log).toEqual([]);
+    await time.passWithPromises(1);
+    expect(log).toEqual(['next is granted']);
+    await Promise.all([backend.close(), next.close()]);
+  });
+
+  it('errors with LockLost though the promise runs on', async () => {
+    const { time, store, process, log, line, observer, next } = setUp();
+    const work = deferred<string>();
+    const backend = process();
+    withLock(backend, 'l', () => work.promise).subscribe(observer);
+    line();
+    await time.passWithPromises(10);
+    store.expire(sessionIdOf(backend));
+    expect(log).toEqual(['LockLost', 'next is granted']);
+    work.resolve('too late');
+    await promises();
+    expect(log).toEqual(['LockLost', 'next is granted']);
+    await Promise.all([backend.close(), next.close()]);
+  });
+
+  it('settles, and tells its value, before close() has finished', async () => {
+    const { time, process, log, line, observer, next } = setUp();
+    const work = deferred<string>();
+    const backend = process();
+    withLock(backend, 'l', () => work.promise).subscribe(observer);
+    line();
+    await time.passWithPromises(10);
+    const closed = backend.close().then(() => log.push('closed'));
+    await time.passWithPromises(10);
+    expect(log).toEqual([]);
+    work.resolve('done');
+    await closed;
+    expect(log.slice().sort()).toEqual(['closed', 'complete', 'done', 'next is granted']);
+    expect(log.at(-1)).toBe('closed');
+    await next.close();
+  });
+
+  it('does not keep close() beyond the deadline', async () => {
+    const { time, process, log, next } = setUp();
+    const backend = process();
+    withLock(backend, 'l', () => new Promise(() => undefined)).subscribe();
+    await time.passWithPromises(10);
+    const closed = backend.close().then(() => log.push('closed'));
+    await time.passWithPromises(200);
+    expect(log).toEqual(['closed']);
+    await closed;
+    await next.close();
+  });
+
+  it('takes anything with a then for a promise', async () => {
+    const { time, process, log, line, observer, next } = setUp();
+    const backend = process();
+    const work = deferred<string>();
+    // biome-ignore lint/suspicious/noThenProperty: that is what is tested
+    const thenable = { then: work.promise.then.bind(work.promise) } as PromiseLike<string>;
+    const subscription = withLock(backend, 'l', () => thenable).subscribe(observer);
+    line();
+    await time.passWithPromises(10);
+    subscription.unsubscribe();
+    await time.passWithPromises(10);
+    expect(log).toEqual([]);
+    work.resolve('done');
+    await promises();
+    expect(log).toEqual(['next is granted']);
+    await Promise.all([backend.close(), next.close()]);
+  });
+
+  it('leaves nobody in line', async () => {
+    const { process, next } = setUp();
+    const backend = process();
+    const lengths: number[] = [];
+    holders(next, 'l')
+      .pipe(map((held) => held.length))
+      .subscribe((length) => lengths.push(length));
+    withLock(backend, 'l', () => Promise.resolve(1)).subscribe();
+    await promises();
+    expect(lengths).toEqual([0, 1, 0]);
+    await Promise.all([backend.close(), next.close()]);
+  });
+});

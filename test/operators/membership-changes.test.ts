@@ -1,0 +1,90 @@
+import { repeat } from 'rxjs';
+import { describe, it } from 'vitest';
+import { join } from '../../src/observables/join.js';
+import { members } from '../../src/observables/members.js';
+import { membershipChanges } from '../../src/operators/membership-changes.js';
+import { virtually } from '../support/virtual-time.js';
+
+const set = (...ids: string[]): ReadonlySet<string> => new Set(ids);
+const change = (joined: readonly string[], left: readonly string[]) => ({ joined: set(...joined), left: set(...left) });
+const sets = { '0': set(), a: set('a'), b: set('b'), c: set('a', 'b'), d: set('b', 'a') };
+
+describe('membershipChanges', () => {
+  it('tells who came and who went', () => {
+    virtually(({ cold, expectObservable, expectSubscriptions }) => {
+      const source = cold('0-a-c-b-0-|', sets);
+      expectObservable(source.pipe(membershipChanges())).toBe('--a-b-c-d-|', {
+        a: change(['a'], []),
+        b: change(['b'], []),
+        c: change([], ['a']),
+        d: change([], ['b']),
+      });
+      expectSubscriptions(source.subscriptions).toBe('^---------!');
+    });
+  });
+
+  it('counts the first set as joined', () => {
+    virtually(({ cold, expectObservable }) => {
+      expectObservable(cold('c-|', sets).pipe(membershipChanges())).toBe('x-|', { x: change(['a', 'b'], []) });
+    });
+  });
+
+  it('tells one who goes as another comes in one change', () => {
+    virtually(({ cold, expectObservable }) => {
+      expectObservable(cold('a-b-|', sets).pipe(membershipChanges())).toBe('x-y-|', {
+        x: change(['a'], []),
+        y: change(['b'], ['a']),
+      });
+    });
+  });
+
+  it('is silent about sets that are equal', () => {
+    virtually(({ cold, expectObservable }) => {
+      expectObservable(cold('0-c-d-c-|', sets).pipe(membershipChanges())).toBe('--x-----|', {
+        x: change(['a', 'b'], []),
+      });
+    });
+  });
+
+  it('is silent with a source that never emits, and ends it when unsubscribed from', () => {
+    virtually(({ cold, expectObservable, expectSubscriptions }) => {
+      const source = cold<ReadonlySet<string>>('-');
+      expectObservable(source.pipe(membershipChanges()), '^--!').toBe('');
+      expectSubscriptions(source.subscriptions).toBe('^--!');
+    });
+  });
+
+  it('completes with an empty source', () => {
+    virtually(({ cold, expectObservable }) => {
+      expectObservable(cold<ReadonlySet<string>>('|').pipe(membershipChanges())).toBe('|');
+    });
+  });
+
+  it('errors with the source', () => {
+    virtually(({ cold, expectObservable, expectSubscriptions }) => {
+      const source = cold('a-#', sets);
+      expectObservable(source.pipe(membershipChanges())).toBe('x-#', { x: change(['a'], []) });
+      expectSubscriptions(source.subscriptions).toBe('^-!');
+    });
+  });
+
+  it('starts from nobody again when subscribed to again', () => {
+    virtually(({ cold, expectObservable, expectSubscriptions }) => {
+      const source = cold('a-|', sets);
+      expectObservable(source.pipe(membershipChanges(), repeat(2))).toBe('x-x-|', { x: change(['a'], []) });
+      expectSubscriptions(source.subscriptions).toBe(['^-!', '--^-!']);
+    });
+  });
+
+  it('sees one who left and joined again between two looks', () => {
+    virtually(({ process, expire, at, expectObservable }) => {
+      const [watcher, member] = [process(), process()];
+      at(1, () => void join(member, 'g', { id: 'm', create: true }).subscribe());
+      at(10, () => expire(member));
+      expectObservable(members(watcher, 'g').pipe(membershipChanges()), '^ 20ms !').toBe('-a 8ms b 4ms a', {
+        a: change(['m'], []),
+        b: change([], ['m']),
+      });
+    });
+  });
+});

@@ -1,0 +1,38 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { TestServer } from './server.js';
+
+/** Several servers that form one store. Disposing of it disposes of each. */
+export interface TestCluster extends AsyncDisposable {
+  /** Names every node. */
+  readonly url: string;
+  readonly nodes: readonly TestServer[];
+  /** Resolves as soon as a majority agrees on one; after a fault it takes a while until it is another one. */
+  leader(otherThan?: TestServer): Promise<TestServer>;
+  /** Cuts `node` off from the other nodes, not from its clients: the connections stay and carry nothing. */
+  cutOff(node: TestServer): void;
+  /** Joins again what was cut off. */
+  rejoin(): Promise<void>;
+}
+
+const leaderLimitMs = 30_000;
+const betweenLooksMs = 50;
+
+/** Asks `findLeader` until it knows; its rejections mean "not yet". */
+export async function untilLed(
+  product: string,
+  findLeader: () => Promise<TestServer | undefined>,
+  otherThan?: TestServer,
+): Promise<TestServer> {
+  const deadline = performance.now() + leaderLimitMs;
+  let lastError: unknown;
+  while (performance.now() < deadline) {
+    const leader = await findLeader().catch((error: unknown) => {
+      lastError = error;
+      return undefined;
+    });
+    if (leader !== undefined && leader !== otherThan) return leader;
+    await delay(betweenLooksMs);
+  }
+  const which = otherThan === undefined ? 'leader' : `leader other than ${otherThan}`;
+  throw new Error(`the ${product} cluster had no ${which} within ${leaderLimitMs} ms`, { cause: lastError });
+}

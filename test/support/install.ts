@@ -1,0 +1,96 @@
+import { execFile } from 'node:child_process';
+import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+
+interface Product {
+  readonly package: string;
+  /** Names a server that is there already, which is then used instead of one of our own. */
+  readonly variable: string;
+  isInstalled(): boolean;
+}
+
+export const products = {
+  redis: {
+    package: 'redis-server',
+    variable: 'CONCLAVE_TEST_REDIS_URL',
+    isInstalled: () => isOnPath('redis-server'),
+  },
+  etcd: {
+    package: 'etcd-server',
+    variable: 'CONCLAVE_TEST_ETCD_URL',
+    isInstalled: () => isOnPath('etcd'),
+  },
+  zookeeper: {
+    package: 'zookeeper',
+    variable: 'CONCLAVE_TEST_ZOOKEEPER_URL',
+    isInstalled: () => isOnPath('java') && existsSync('/usr/share/java/zookeeper.jar'),
+  },
+} as const satisfies Record<string, Product>;
+
+const servicesStayOff = '/usr/sbin/policy-rc.d';
+
+/**
+ * Installs the servers that are missing and that no variable names. Root on Debian and Ubuntu can do that; for everyone
+ * else it rejects and says what to install. A server that is missing is a failure, never a reason to skip tests.
+ */
+export async function ensureServers(): Promise<void> {
+  const missing = missingProducts();
+  if (missing.length === 0) return;
+  if (process.getuid?.() !== 0 || !isOnPath('apt-get')) throw new Error(advice(missing, 'are not installed'));
+  await withServicesOff(() => install(missing));
+  const stillMissing = missingProducts();
+  if (stillMissing.length > 0) throw new Error(advice(stillMissing, 'are not there, although apt-get installed them'));
+}
+
+function missingProducts(): Product[] {
+  return Object.values<Product>(products).filter(
+    ({ variable, isInstalled }) => !process.env[variable] && !isInstalled(),
+  );
+}
+
+async function install(missing: readonly Product[]): Promise<void> {
+  const apt = (...args: readonly string[]): Promise<unknown> =>
+    promisify(execFile)('apt-get', ['-o', 'DPkg::Lock::Timeout=300', ...args], {
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+      maxBuffer: 64 * 1_024 * 1_024,
+    });
+  try {
+    await apt('update');
+    await apt('install', '-y', ...missing.map((product) => product.package));
+  } catch (error) {
+    const output = error instanceof Error && 'stderr' in error ? String(error.stderr).slice(-2_000) : String(error);
+    throw new Error(`${advice(missing, 'could not be installed')}. apt-get said: ${output}`, { cause: error });
+  }
+}
+
+/** Debian starts a service when it is installed, on the product's usual port, unless this file forbids it. */
+async function withServicesOff(work: () => Promise<void>): Promise<void> {
+  const ours = !existsSync(servicesStayOff);
+  if (ours) writeFileSync(servicesStayOff, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' });
+  try {
+    await work();
+  } finally {
+    if (ours) rmSync(servicesStayOff, { force: true });
+  }
+}
+
+function advice(missing: readonly Product[], problem: string): string {
+  const packages = missing.map((product) => product.package).join(' ');
+  const variables = missing.map((product) => product.variable).join(', ');
+  return (
+    `servers that the tests need ${problem}: ${packages}. Run \`apt-get install ${packages}\` as root on Debian 12 or ` +
+    `Ubuntu, or set ${variables} to the URLs of servers that are there already`
+  );
+}
+
+function isOnPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,26 @@
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { loopback } from './ports.js';
+
+const betweenLooksMs = 20;
+
+/** For what reports no event when it becomes true: looks again and again. */
+export async function until(isTrue: () => boolean | Promise<boolean>, limitMs: number, what: string): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!(await isTrue())) {
+    if (performance.now() > deadline) throw new Error(`${what} did not come within ${limitMs} ms`);
+    await delay(betweenLooksMs);
+  }
+}
+
+/** Whether something accepts connections there. */
+export function accepts(port: number, host = loopback): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

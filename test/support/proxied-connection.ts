@@ -1,0 +1,95 @@
+import { connect, type Socket } from 'node:net';
+import { type Direction, type Faults, Lane } from './proxied-lane.js';
+
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+  /** For so long the connection waits for a server that does not listen; then it is reset. */
+  readonly patienceMs: number;
+}
+
+const redialMs = 50;
+
+/** One client's connection through the proxy: two sockets, and a lane between them in each direction. */
+export class ProxiedConnection {
+  readonly #toServer: Lane;
+  readonly #toClient: Lane;
+  readonly #patientUntilMs: number;
+  /** The first chunk that the client sent. */
+  #greeting: Buffer | undefined;
+  #server: Socket | undefined;
+  #redial: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly client: Socket,
+    private readonly target: Target,
+    private readonly faults: Faults,
+    private readonly closed: () => void,
+  ) {
+    this.#patientUntilMs = performance.now() + target.patienceMs;
+    const isCut = (direction: Direction): boolean => faults.isCut(direction, this.#greeting);
+    const arrived = (direction: Direction, chunk: Buffer): boolean => this.#arrived(direction, chunk);
+    this.#toServer = new Lane('toServer', faults, isCut, arrived);
+    this.#toClient = new Lane('toClient', faults, isCut, arrived);
+    this.#toServer.startsAt(client);
+    this.#toClient.leadsTo(client);
+    client.once('close', () => this.#closeWhenBothAre());
+    this.pump();
+  }
+
+  /** Moves on what may move under the present faults. */
+  pump(): void {
+    if (this.#server === undefined && !this.faults.isCut('toServer', this.#greeting)) this.#dial();
+    this.#toServer.pump();
+    this.#toClient.pump();
+  }
+
+  /** What is delayed is due now. */
+  hurry(): void {
+    this.#toServer.hurry();
+    this.#toClient.hurry();
+  }
+
+  /** RST to both sides. */
+  reset(): void {
+    this.client.resetAndDestroy();
+    this.#server?.resetAndDestroy();
+  }
+
+  destroy(): void {
+    this.client.destroy();
+    this.#server?.destroy();
+  }
+
+  #dial(): void {
+    const { host, port } = this.target;
+    const server = connect({ host, port, allowHalfOpen: true, noDelay: true });
+    this.#server = server;
+    const failed = (): void => {
+      if (performance.now() < this.#patientUntilMs) this.#redial = setTimeout(() => this.#dial(), redialMs);
+      else this.#toClient.send('reset');
+    };
+    server.once('error', failed);
+    server.once('connect', () => {
+      server.off('error', failed);
+      this.#toServer.leadsTo(server);
+      this.#toClient.startsAt(server);
+    });
+    server.once('close', () => this.#closeWhenBothAre());
+  }
+
+  #closeWhenBothAre(): void {
+    if (!this.client.closed || this.#server?.closed === false) return;
+    clearTimeout(this.#redial);
+    this.#toServer.close();
+    this.#toClient.close();
+    this.closed();
+  }
+
+  #arrived(direction: Direction, chunk: Buffer): boolean {
+    if (direction === 'toServer') this.#greeting ??= chunk;
+    const fate = this.faults.fateOf(direction, chunk);
+    if (fate === 'lost, and the connection too') this.reset();
+    return fate === 'passes';
+  }
+}
