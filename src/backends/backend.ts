@@ -43,7 +43,7 @@ export interface EntryRequest {
 export interface Place {
   readonly entry: Entry;
   readonly admitted: boolean;
-  /** Conflicting entries before this one, capped at `permits`. */
+  /** Conflicting entries before this one when this was told, capped at `permits`. */
   readonly ahead: number;
   /** Whether the entry is admitted, not left, and its session's deadline has not passed: asked of the clock, now. */
   isValid(): boolean;
@@ -117,7 +117,7 @@ export interface Backend extends AsyncDisposable {
   reportFault(fault: CoordinationError): void;
 
   /**
-   * Subscribing stands in line, unsubscribing leaves. Emits the place, then each change of `admitted` or `ahead`.
+   * Subscribing stands in line, unsubscribing leaves. Emits the place, and again when it is admitted.
    * Errors with `PlaceLost` when the session ends or the entry is evicted.
    */
   enter(roster: RosterKey, request: EntryRequest): Observable<Place>;

@@ -17,7 +17,7 @@ export class InvalidName extends CoordinationError {
     readonly invalidName: unknown,
     readonly reason: string,
   ) {
-    super(`Invalid name ${JSON.stringify(invalidName)}: ${reason}.`);
+    super(`Invalid name${typeof invalidName === 'string' ? ` ${JSON.stringify(invalidName)}` : ''}: ${reason}.`);
   }
 }
 

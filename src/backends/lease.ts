@@ -231,7 +231,9 @@ export class Lease {
               this.lose(cause.reason, cause);
               return;
             }
-            this.#suspend(cause instanceof Unavailable ? cause : new Unavailable('the store', 'renew', cause));
+            const unavailable = cause instanceof Unavailable ? cause : new Unavailable('the store', 'renew', cause);
+            if (unavailable !== cause) this.context.report(unavailable);
+            this.#suspend(unavailable);
             this.#renewAfter(timing.renewEveryMs / 5);
           },
           complete: () => {

@@ -42,7 +42,7 @@ export class Participation {
   readonly #stay = new Subscription();
   #entering: Subscription | undefined;
   #standing: Standing | undefined;
-  #ahead: number | undefined;
+  #isAdmitted: boolean | undefined;
   #isInFlight = false;
   #inDoubt = false;
   #isLeaving = false;
@@ -190,10 +190,11 @@ export class Participation {
   }
 
   #tell(standing: Standing, ahead: number): void {
-    if (ahead === this.#ahead || this.#isOver || this.#isLeaving) return;
+    const admitted = ahead < this.wish.permits;
+    if (admitted === this.#isAdmitted || this.#isOver || this.#isLeaving) return;
     // The reply may have come after the deadline: then the loss is told instead.
     if (!this.lease.check()) return;
-    this.#ahead = ahead;
+    this.#isAdmitted = admitted;
     this.subscriber.next(this.#place(standing, ahead));
   }
 
@@ -217,14 +218,17 @@ export class Participation {
   /** What waiting does not heal: the user gets it, and nothing stays in line. */
   #fail(error: unknown): void {
     if (this.#isOver) return;
-    if (this.#standing !== undefined) this.#sendLeave();
-    this.#end(error);
+    this.#end(error, () => {
+      if (this.#standing !== undefined) this.#sendLeave();
+    });
   }
 
-  #end(error: unknown): void {
+  /** Over first: whatever the rest sets off finds it so. */
+  #end(error: unknown, leave: () => void = () => undefined): void {
     this.#over();
     this.#stay.unsubscribe();
     this.#controller.abort(error);
+    leave();
     this.subscriber.error(error);
   }
 

@@ -1,5 +1,6 @@
-import { concatMap, forkJoin, map, type Observable, of, take } from 'rxjs';
+import { concatMap, forkJoin, map, type Observable, of, take, throwIfEmpty } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
+import { BackendClosed } from '../backends/errors.js';
 import { holders } from './holders.js';
 
 /**
@@ -28,5 +29,6 @@ export function breakLock(backend: Backend, name: string): Observable<boolean> {
             map((broken) => broken.includes(true)),
           ),
     ),
+    throwIfEmpty(() => new BackendClosed(backend.name)),
   );
 }

@@ -22,6 +22,17 @@ export function contenders(backend: Backend, roster: RosterKey): Observable<read
   );
 }
 
+/** Whether the same contenders stand there, with the same data. */
+export function sameContenders(a: readonly Contender[], b: readonly Contender[]): boolean {
+  return a.length === b.length && a.every((one, i) => sameContender(one, b[i]));
+}
+
+/** Data is decoded once for each write, so the same write gives the same value. */
+function sameContender(a: Contender, b: Contender | undefined): boolean {
+  if (b === undefined || a.id !== b.id || a.token !== b.token || a.mode !== b.mode) return false;
+  return a.data._tag === 'Some' ? b.data._tag === 'Some' && a.data.value === b.data.value : b.data._tag === 'None';
+}
+
 /** An entry and what its payload says; `none` where it cannot be read. */
 interface DecodedEntry<T> {
   readonly entry: Entry;

@@ -1,7 +1,7 @@
-import { map, type Observable } from 'rxjs';
+import { distinctUntilChanged, map, type Observable } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { checkName } from '../backends/keys.js';
-import { type Contender, contenders } from './contender.js';
+import { type Contender, contenders, sameContenders } from './contender.js';
 
 /**
  * Emits who holds the lock `name`: nobody, one, or several who share it.
@@ -10,7 +10,7 @@ import { type Contender, contenders } from './contender.js';
  *
  *     output   []--[a]------[b]--
  *
- * **Emits** the holders on subscribe (as soon as the store has answered), then after each change of those in line.
+ * **Emits** the holders on subscribe (as soon as the store has answered), then after each change of them.
  * Silent while disconnected.
  * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`. Never on a lost connection.
  * **Completes** when the backend is closed.
@@ -27,5 +27,6 @@ export function holders(backend: Backend, name: string): Observable<readonly Con
       const firstExclusive = line.findIndex(({ mode }) => mode === 'exclusive');
       return firstExclusive < 0 ? line : line.slice(0, Math.max(1, firstExclusive));
     }),
+    distinctUntilChanged(sameContenders),
   );
 }

@@ -1,6 +1,8 @@
 import {
+  catchError,
   defaultIfEmpty,
   defer,
+  EMPTY,
   filter,
   isObservable,
   map,
@@ -14,7 +16,7 @@ import {
 } from 'rxjs';
 import type { Backend, Place, RosterKey } from '../backends/backend.js';
 import { encodePayload } from '../backends/codec.js';
-import { GroupNotFound, MemberAlreadyExists, PlaceLost } from '../backends/errors.js';
+import { BackendClosed, GroupNotFound, MemberAlreadyExists, PlaceLost } from '../backends/errors.js';
 import { checkName } from '../backends/keys.js';
 import { type MemberRecord, memberEntries } from './member-map.js';
 
@@ -126,11 +128,18 @@ function membership(
       retry({
         delay: (error) => {
           if (error instanceof PlaceLost) return of(0);
-          if (error instanceof GroupNotFound && create) return backend.register(roster);
+          if (error instanceof GroupNotFound && create) return created(backend, roster);
           return throwError(() => error);
         },
       }),
     );
     subscriber.add(joining.subscribe(subscriber));
   });
+}
+
+/** Emits when the group is there; completes without where the backend is closed meanwhile. */
+function created(backend: Backend, roster: RosterKey): Observable<boolean> {
+  return backend
+    .register(roster)
+    .pipe(catchError((error) => (error instanceof BackendClosed ? EMPTY : throwError(() => error))));
 }

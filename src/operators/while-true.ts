@@ -45,8 +45,9 @@ export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}
     new Observable<T>((subscriber) => {
       let running: Work<T> | undefined;
       const close = (): void => {
-        running?.stop();
-        running = undefined;
+        const closing = running;
+        running = undefined; // its teardown may open the gate again
+        closing?.stop();
       };
       const open = (): void => {
         if (running !== undefined || subscriber.closed) return;

@@ -1,5 +1,18 @@
 import type { ITxnResponse } from 'etcd3';
-import { catchError, defer, map, type Observable, of, switchMap, throwError } from 'rxjs';
+import {
+  catchError,
+  defer,
+  filter,
+  finalize,
+  map,
+  type Observable,
+  of,
+  Subject,
+  startWith,
+  switchMap,
+  take,
+  throwError,
+} from 'rxjs';
 import type { RosterKey } from '../backend.js';
 import { GroupNotFound, Unavailable } from '../errors.js';
 import type { Standing, StandRequest } from '../store.js';
@@ -29,6 +42,9 @@ export interface FirstLook {
 /** Entering a roster, changing one's payload there, and leaving. */
 export class Participant {
   readonly #firstLooks = new WeakMap<Standing, FirstLook>();
+  /** How many are on their way out, by roster. */
+  readonly #leaving = new Map<string, number>();
+  readonly #left = new Subject<void>();
 
   constructor(
     private readonly link: Link,
@@ -47,6 +63,10 @@ export class Participant {
 
   /** One transaction, which makes the entry or finds the one made before. */
   enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
+    return this.#whenAllHaveLeft(this.layout.entries(roster)).pipe(switchMap(() => this.#enter(roster, request)));
+  }
+
+  #enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
     return defer(() => {
       const contender = this.contender(roster, request);
       const { lease } = this.lease.newest;
@@ -88,13 +108,35 @@ export class Participant {
 
   leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
     return defer(() => {
-      const { key } = this.contender(roster, request);
+      const { key, prefix } = this.contender(roster, request);
       this.lease.forget(key);
+      this.#count(prefix, 1);
       const left = inDoubt
         ? this.#refuse(key, request.id)
         : this.link.call('leave', ({ kv }, options) => kv.deleteRange({ key: oneKey(key).start }, options));
-      return left.pipe(map(() => undefined));
+      return left.pipe(
+        map(() => undefined),
+        finalize(() => this.#count(prefix, -1)),
+      );
     });
+  }
+
+  /** Requests overtake each other: who leaves and enters again must not find the entry that is on its way out. */
+  #whenAllHaveLeft(prefix: string): Observable<unknown> {
+    return defer(() =>
+      this.#left.pipe(
+        startWith(undefined),
+        filter(() => !this.#leaving.has(prefix)),
+        take(1),
+      ),
+    );
+  }
+
+  #count(prefix: string, change: number): void {
+    const leaving = (this.#leaving.get(prefix) ?? 0) + change;
+    if (leaving > 0) this.#leaving.set(prefix, leaving);
+    else this.#leaving.delete(prefix);
+    this.#left.next();
   }
 
   /**

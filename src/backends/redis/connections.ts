@@ -2,7 +2,7 @@ import type { RedisOptions as ClientOptions, Redis } from 'ioredis';
 import { BehaviorSubject, distinctUntilChanged, Observable, Subject } from 'rxjs';
 import { type CoordinationError, NotSupported, Unavailable } from '../errors.js';
 import type { StoreContext } from '../store.js';
-import { failureOf, isUnanswered, isUncached } from './failures.js';
+import { failureOf, isRefusal, isUnanswered, isUncached } from './failures.js';
 import type { Script } from './scripts.js';
 import { type Server, serverOf } from './server.js';
 
@@ -61,6 +61,7 @@ export class Connections {
   #isKept = false;
   #isClosed = false;
   #attempt = 0;
+  #requests = 0;
   #lastError: unknown;
 
   constructor(
@@ -111,13 +112,19 @@ export class Connections {
     const server = this.#server;
     if (server === undefined) throw new Unavailable('redis', operation, this.#lastError ?? new Error('not connected'));
     try {
-      const reply = await this.#evaluate(script, [1, key, ...args(server)]);
-      if (!Array.isArray(reply)) throw new TypeError(`the script returned ${String(reply)}`);
-      return reply;
+      const request = String(++this.#requests);
+      const reply = await this.#evaluate(script, [1, key, request, ...args(server)]);
+      if (Array.isArray(reply) && String(reply[0]) === request) return reply.slice(1);
+      // A reply to another request: on this connection none can be relied upon any more.
+      this.#remake(this.#commands);
+      throw new Error(`the reply to request ${request} was not the one that came`);
     } catch (cause) {
       // Nobody notices a half-open connection; one on which a command went unanswered may be one.
       if (isUnanswered(cause) && this.#server === server) this.#remake(this.#commands);
-      throw failureOf(cause, operation, this.address);
+      const failure = failureOf(cause, operation, this.address);
+      // It is tried again, and again in vain if the reason is not a passing one: somebody should know.
+      if (isRefusal(cause)) this.context.fault(failure);
+      throw failure;
     }
   }
 
@@ -155,8 +162,9 @@ export class Connections {
     client.on('error', (cause: unknown) => {
       this.#lastError = cause;
       // The wrong database would be used without a word.
-      if (isSelect(cause)) this.#giveUp(client, failureOf(cause, operation, this.address));
-      else if (this.#isKept) this.context.fault(failureOf(cause, operation, this.address));
+      const failure = failureOf(cause, operation, this.address);
+      if (isSelect(cause)) this.#giveUp(client, failure);
+      else if (this.#isKept && !(failure instanceof Unavailable)) this.context.fault(failure);
     });
     client.on('ready', () => {
       ready().then(
@@ -205,7 +213,7 @@ export class Connections {
       this.failed(cause);
       return;
     }
-    this.context.fault(cause);
+    if (!(cause instanceof Unavailable)) this.context.fault(cause);
     this.#remake(client);
   }
 

@@ -27,6 +27,11 @@ export function isUncached(cause: unknown): boolean {
   return cause instanceof Error && cause.message.startsWith('NOSCRIPT');
 }
 
+/** Whether the server itself said no, other than because it is starting. */
+export function isRefusal(cause: unknown): boolean {
+  return cause instanceof Error && cause.name === 'ReplyError' && !cause.message.startsWith('LOADING');
+}
+
 /** Whether a command was given up without a reply: its connection may be dead without anybody noticing. */
 export function isUnanswered(cause: unknown): boolean {
   return cause instanceof Error && cause.message === 'Command timed out';

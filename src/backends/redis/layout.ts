@@ -12,7 +12,7 @@ import type { StandRequest } from '../store.js';
  *     {ns:0}:i:session   set     what stands in the session: e<entry>:<roster>; x<entry>: one that is refused
  *     {ns:0}:o:roster    zset    entry -> token
  *     {ns:0}:w:roster    zset    the exclusive entries only
- *     {ns:0}:e:roster    hash    entry -> payload, if it has one
+ *     {ns:0}:e:roster    hash    entry -> payload, if it has one; permits -> the most that any has asked for, if over 1
  *     {ns:0}:g:kind      hash    registered roster -> id of the write
  *     {ns:0}:k:cell      hash    value, version
  *     {ns:0}:d           zset    ids of the writes of cells in the last minute

@@ -81,13 +81,11 @@ export class Places {
   /** The entry stands, with so many before it. Returns how many that is to its owner. */
   stands(stay: Stay, ahead: number, outlook: Pick<Outlook, 'quarantineMs'>): number {
     const { permits } = stay.request;
-    this.#heedQuarantine(outlook.quarantineMs);
+    const isBarred = outlook.quarantineMs > 0 && isExclusionOf(stay);
+    if (isBarred) this.#heedQuarantine(outlook.quarantineMs);
     // Nobody ever enters before it, so whoever is admitted stays so.
-    const admissible = outlook.quarantineMs > 0 && ahead < permits && permits !== Number.POSITIVE_INFINITY;
-    const now = Math.min(admissible ? permits : ahead, permits, stay.ahead ?? Number.POSITIVE_INFINITY);
-    const before = stay.ahead;
-    stay.ahead = now;
-    if (now !== before) stay.changes.next(now);
+    const now = Math.min(isBarred ? permits : ahead, permits, stay.ahead ?? Number.POSITIVE_INFINITY);
+    this.#set(stay, now);
     this.#heedExpiry();
     return now;
   }
@@ -102,10 +100,17 @@ export class Places {
     stay.changes.error(new PlaceLost(stay.roster, 'evicted'));
   }
 
-  /** The server has named this entry. */
-  heard(entryId: string): void {
+  /**
+   * The server has named this entry. Whoever is admitted already may take its word for how many are left before it;
+   * an admission is asked for, so that nobody is admitted whose session or entry is gone.
+   */
+  heard(entryId: string, ahead: number | undefined): void {
     const stay = this.#stays.get(entryId);
     if (stay === undefined) return;
+    if (ahead !== undefined && stay.ahead !== undefined && stay.ahead < stay.request.permits) {
+      this.#set(stay, Math.min(ahead, stay.ahead));
+      return;
+    }
     stay.isOutdated = true;
     if (stay.changes.observed) this.#lookAt([stay]);
   }
@@ -145,10 +150,15 @@ export class Places {
     this.#heed(outlook);
   }
 
+  #set(stay: Stay, ahead: number): void {
+    if (stay.ahead === ahead) return;
+    stay.ahead = ahead;
+    stay.changes.next(ahead);
+  }
+
   #heed(outlook: Outlook): void {
     const soonMs = outlook.more ? 0 : outlook.earliestMs;
     this.#expiresMs = soonMs === undefined ? undefined : this.context.now() + soonMs;
-    this.#heedQuarantine(outlook.quarantineMs);
     this.#heedExpiry();
   }
 
@@ -218,6 +228,11 @@ export class Places {
       this.#ask([]);
     });
   }
+}
+
+/** Whether somebody could be kept out by this entry or keep it out; nobody is, in a group of members. */
+function isExclusionOf({ roster, request: { mode, permits } }: Stay): boolean {
+  return permits !== Number.POSITIVE_INFINITY && !(mode === 'shared' && roster.startsWith('group:'));
 }
 
 function quarantined(ms: number): Error {

@@ -14,7 +14,7 @@
  * the shard but its data is gone, it is the whole ttl. A server that has been up for a ttl and has no data is taken for
  * one that was never used. Entries may stand in line and leave during a quarantine; it ends admissions only.
  *
- * KEYS: the shard's main key. ARGV: session, its ttl in µs, run_id, ms that the server has been up, whether this client
+ * KEYS: the shard's main key. ARGV: number of the request, session, its ttl in µs, run_id, ms that the server has been up, whether this client
  * knows the shard, the highest token it knows; then each script's own. Numbers go through string.format: Lua's tostring
  * loses digits.
  */
@@ -23,7 +23,7 @@ local M = KEYS[1]
 local T = string.sub(M, 1, -2)
 local S, L = T .. 's', T .. 't'
 local sid, ttl, run, up, known, floor =
-  ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]) * 1000, ARGV[5] == '1', tonumber(ARGV[6])
+  ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]) * 1000, ARGV[6] == '1', tonumber(ARGV[7])
 
 local function int(n) return string.format('%.0f', n) end
 
@@ -67,27 +67,37 @@ local function parse(id)
   return owner, mode, tonumber(permits) or math.huge
 end
 
-local changed, woken = {}, {}
+local changed, news = {}, {}
 
--- Whoever is admitted by the removal of an entry that stood at 'token', and nobody else.
-local function wakeAfter(r, at, mode, permits)
-  if permits == math.huge then return end
-  local o, w = T .. 'o:' .. r, T .. 'w:' .. r
-  local following = redis.call('ZRANGE', o, permits - 1, permits - 1, 'WITHSCORES')
-  if following[1] and tonumber(following[2]) > at then
-    local _, itsMode = parse(following[1])
-    if itsMode == 'x' then woken[#woken + 1] = following[1] end
-  end
-  if mode ~= 'x' then return end
-  local from = at
-  if permits > 1 then
-    local last = redis.call('ZRANGE', w, permits - 2, permits - 2, 'WITHSCORES')[2]
-    if not last then return end
-    from = math.max(from, tonumber(last))
-  end
-  local to = redis.call('ZRANGE', w, permits - 1, permits - 1, 'WITHSCORES')[2]
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', o, '(' .. int(from), to and '(' .. to or '+inf')) do
-    woken[#woken + 1] = id
+-- What an entry's owner is told: how many stand before it now, or that it must ask.
+local function tellOwner(id, ahead)
+  local owner = parse(id)
+  if not owner then return end
+  news[owner] = news[owner] or {}
+  table.insert(news[owner], id .. ':' .. (ahead and int(ahead) or ''))
+end
+
+-- Tells those who have one less before them, as far as they count: to the last of them it means admission. Most often
+-- that is one, or nobody.
+local function advance(r, at, mode)
+  local o, w, gone = T .. 'o:' .. r, T .. 'w:' .. r, '(' .. int(at)
+  local permits = tonumber(redis.call('HGET', T .. 'e:' .. r, 'permits')) or 1
+  if mode == 's' and redis.call('ZCOUNT', w, gone, '+inf') == 0 then return end
+  local rank, exclusives = redis.call('ZCOUNT', o, '-inf', gone), redis.call('ZCOUNT', w, '-inf', gone)
+  while rank < permits or (mode == 'x' and exclusives < permits) do
+    local page = redis.call('ZRANGE', o, rank, rank + 99)
+    for _, id in ipairs(page) do
+      local _, itsMode, itsPermits = parse(id)
+      if itsMode == 'x' then
+        if rank < itsPermits then tellOwner(id, rank) end
+        exclusives = exclusives + 1
+      elseif mode == 'x' and itsMode and exclusives < itsPermits then
+        tellOwner(id, exclusives)
+      end
+      rank = rank + 1
+      if rank >= permits and (mode ~= 'x' or exclusives >= permits) then return end
+    end
+    if #page < 100 then return end
   end
 end
 
@@ -95,13 +105,17 @@ local function remove(r, id)
   local o = T .. 'o:' .. r
   local at = redis.call('ZSCORE', o, id)
   if not at then return false end
-  local owner, mode, permits = parse(id)
+  local owner, mode = parse(id)
   redis.call('ZREM', o, id)
-  redis.call('HDEL', T .. 'e:' .. r, id)
-  if owner then redis.call('SREM', T .. 'i:' .. owner, 'e' .. id .. ':' .. r) end
   if mode == 'x' then redis.call('ZREM', T .. 'w:' .. r, id) end
+  if owner then redis.call('SREM', T .. 'i:' .. owner, 'e' .. id .. ':' .. r) end
   changed[r] = true
-  if owner then wakeAfter(r, tonumber(at), mode, permits) end
+  if redis.call('EXISTS', o) == 0 then
+    redis.call('DEL', T .. 'e:' .. r)
+  else
+    redis.call('HDEL', T .. 'e:' .. r, id)
+    if owner then advance(r, tonumber(at), mode) end
+  end
   return true
 end
 
@@ -130,10 +144,7 @@ end
 
 local function tell()
   for r in pairs(changed) do redis.call('PUBLISH', T .. 'n:' .. r, '') end
-  for _, id in ipairs(woken) do
-    local owner = parse(id)
-    if owner then redis.call('PUBLISH', T .. 'c:' .. owner, id) end
-  end
+  for owner, lines in pairs(news) do redis.call('PUBLISH', T .. 'c:' .. owner, table.concat(lines, ' ')) end
 end
 
 local function ahead(r, id, at)

@@ -18,7 +18,8 @@ import { decodeSegment } from '../keys.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import type { Argument, Connections, Reply } from './connections.js';
 import { entryIdOf, type Layout, modeOf } from './layout.js';
-import { type Outlook, Places } from './places.js';
+import { type Look, Places } from './places.js';
+import { bytes, numbers, outlookOf, payloadOf, text, texts, tokenOf } from './replies.js';
 import * as scripts from './scripts.js';
 import type { Server } from './server.js';
 import { Watch } from './watch.js';
@@ -239,7 +240,7 @@ export class RedisSession implements StoreSession {
     );
   }
 
-  #look(stays: readonly { roster: string; entryId: string }[]): ReturnType<ConstructorParameters<typeof Places>[0]> {
+  #look(stays: Parameters<Look>[0]): ReturnType<Look> {
     return this.#run('look at places', scripts.LOOK, () =>
       stays.flatMap(({ roster, entryId }) => [roster, entryId]),
     ).pipe(map((reply) => ({ outlook: outlookOf(reply), places: numbers(reply[4]) })));
@@ -249,11 +250,16 @@ export class RedisSession implements StoreSession {
     return this.#run('leave', scripts.LEAVE, () => [at, entryId, inDoubt ? '1' : '']).pipe(map(() => undefined));
   }
 
-  /** A message in the session's channel: an entry to look at, or one of its own heartbeats. */
+  /** A message in the session's channel: one of its own heartbeats, or what there is to know about some entries. */
   #hear(message: string): void {
-    if (message.startsWith(HEARTBEAT))
+    if (message.startsWith(HEARTBEAT)) {
       this.#heardBeat = Math.max(this.#heardBeat, Number(message.slice(HEARTBEAT.length)) || 0);
-    else this.#places.heard(message);
+      return;
+    }
+    for (const line of message.split(' ')) {
+      const [entryId = '', ahead = ''] = line.split(':');
+      this.#places.heard(entryId, /^\d+$/.test(ahead) ? Number(ahead) : undefined);
+    }
   }
 
   #cut(cause: CoordinationError): void {
@@ -317,37 +323,8 @@ export class RedisSession implements StoreSession {
   }
 
   #met(decimal: string): bigint {
-    const token = BigInt(decimal);
+    const token = tokenOf(decimal);
     if (token > this.acquaintance.token) this.acquaintance.token = token;
     return token;
   }
-}
-
-function outlookOf(reply: Reply): Outlook {
-  const earliest = text(reply[2]);
-  return {
-    quarantineMs: Number(text(reply[1])),
-    earliestMs: earliest === '' ? undefined : Number(earliest),
-    more: text(reply[3]) === '1',
-  };
-}
-
-function text(value: unknown): string {
-  return Buffer.isBuffer(value) ? value.toString() : String(value ?? '');
-}
-
-function texts(value: unknown): readonly string[] {
-  return Array.isArray(value) ? value.map(text) : [];
-}
-
-function numbers(value: unknown): readonly number[] {
-  return Array.isArray(value) ? value.map(Number) : [];
-}
-
-function payloadOf(value: unknown): Uint8Array {
-  return Buffer.isBuffer(value) ? new Uint8Array(value) : new Uint8Array();
-}
-
-function bytes(payload: Uint8Array): Buffer {
-  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
 }

@@ -8,7 +8,8 @@ export interface Script {
 }
 
 function script(body: string): Script {
-  const lua = `${PRELUDE.trimStart()}\n${body.trim()}\n`;
+  // Each reply begins with the number of its request.
+  const lua = `${PRELUDE.trim()}\n\nlocal function main()\n${body.trim()}\nend\nlocal reply = main()\ntable.insert(reply, 1, ARGV[1])\nreturn reply\n`;
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 
@@ -34,28 +35,30 @@ redis.call('ZADD', S, int(v + ttl), sid)
 save(redis.pcall)
 local more = reap(200)
 tell()
-redis.call('PUBLISH', T .. 'c:' .. sid, 'beat:' .. ARGV[7])
-local stands = ARGV[8] == run and {} or redis.call('SMEMBERS', T .. 'i:' .. sid)
+redis.call('PUBLISH', T .. 'c:' .. sid, 'beat:' .. ARGV[8])
+local stands = ARGV[9] == run and {} or redis.call('SMEMBERS', T .. 'i:' .. sid)
 return { 'ok', quarantine, earliest(), more and '1' or '', stands }
 `);
 
 /** ARGV: roster, entry, payload, kind if it must be registered, its segment. Returns quarantine, token, ahead. */
 export const ENTER: Script = script(`
 if not alive(sid) then return lost() end
-local r, id, payload, kind = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local r, id, payload, kind = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local o, i = T .. 'o:' .. r, T .. 'i:' .. sid
 if redis.call('SISMEMBER', i, 'x' .. id) == 1 then return { 'refused' } end
 local at = redis.call('ZSCORE', o, id)
 if at then
   at = int(tonumber(at))
 else
-  if kind ~= '' and redis.call('HEXISTS', T .. 'g:' .. kind, ARGV[11]) == 0 then return { 'absent' } end
+  if kind ~= '' and redis.call('HEXISTS', T .. 'g:' .. kind, ARGV[12]) == 0 then return { 'absent' } end
   at = nextToken()
   save(redis.call)
   reap(100)
   redis.call('ZADD', o, at, id)
-  local _, mode = parse(id)
+  local _, mode, permits = parse(id)
   if mode == 'x' then redis.call('ZADD', T .. 'w:' .. r, at, id) end
+  local most = tonumber(redis.call('HGET', T .. 'e:' .. r, 'permits')) or 1
+  if permits > most then redis.call('HSET', T .. 'e:' .. r, 'permits', int(permits)) end
   if payload ~= '' then redis.call('HSET', T .. 'e:' .. r, id, payload) end
   redis.call('SADD', i, 'e' .. id .. ':' .. r)
   changed[r] = true
@@ -66,8 +69,8 @@ return { 'ok', quarantine, at, ahead(r, id, at) }
 
 /** ARGV: roster, entry, '1' if its enter may still be on the way. */
 export const LEAVE: Script = script(`
-remove(ARGV[7], ARGV[8])
-if ARGV[9] == '1' and alive(sid) then redis.call('SADD', T .. 'i:' .. sid, 'x' .. ARGV[8]) end
+remove(ARGV[8], ARGV[9])
+if ARGV[10] == '1' and alive(sid) then redis.call('SADD', T .. 'i:' .. sid, 'x' .. ARGV[9]) end
 save(redis.pcall)
 reap(100)
 tell()
@@ -81,7 +84,7 @@ save(redis.pcall)
 local more = reap(200)
 tell()
 local places = {}
-for n = 7, #ARGV, 2 do
+for n = 8, #ARGV, 2 do
   local at = redis.call('ZSCORE', T .. 'o:' .. ARGV[n], ARGV[n + 1])
   places[#places + 1] = at and ahead(ARGV[n], ARGV[n + 1], int(tonumber(at))) or -1
 end
@@ -91,7 +94,7 @@ return { 'ok', quarantine, earliest(), more and '1' or '', places }
 /** ARGV: roster, entry, payload. */
 export const UPDATE: Script = script(`
 if not alive(sid) then return lost() end
-local r, id, payload = ARGV[7], ARGV[8], ARGV[9]
+local r, id, payload = ARGV[8], ARGV[9], ARGV[10]
 if not redis.call('ZSCORE', T .. 'o:' .. r, id) then return { 'refused' } end
 if payload == '' then redis.call('HDEL', T .. 'e:' .. r, id) else redis.call('HSET', T .. 'e:' .. r, id, payload) end
 changed[r] = true
@@ -102,7 +105,7 @@ return { 'ok' }
 
 /** ARGV: roster. Returns id, token and payload of each. */
 export const ENTRIES: Script = script(`
-local r = ARGV[7]
+local r = ARGV[8]
 reap(1000)
 save(redis.pcall)
 tell()
@@ -131,8 +134,8 @@ return reply
 
 /** ARGV: roster, entry. Returns whether it was there. */
 export const EVICT: Script = script(`
-local was = remove(ARGV[7], ARGV[8])
-if was then woken[#woken + 1] = ARGV[8] end
+local was = remove(ARGV[8], ARGV[9])
+if was then tellOwner(ARGV[9]) end
 save(redis.pcall)
 reap(100)
 tell()
@@ -141,26 +144,26 @@ return { 'ok', was and '1' or '' }
 
 /** ARGV: kind, segment, id of the write. Returns whether this write made it. */
 export const REGISTER: Script = script(`
-local g = T .. 'g:' .. ARGV[7]
-local by = redis.call('HGET', g, ARGV[8])
-if by then return { 'ok', by == ARGV[9] and '1' or '' } end
+local g = T .. 'g:' .. ARGV[8]
+local by = redis.call('HGET', g, ARGV[9])
+if by then return { 'ok', by == ARGV[10] and '1' or '' } end
 save(redis.call)
-redis.call('HSET', g, ARGV[8], ARGV[9])
+redis.call('HSET', g, ARGV[9], ARGV[10])
 redis.call('PUBLISH', g, '')
 return { 'ok', '1' }
 `);
 
 /** ARGV: kind, segment. */
 export const UNREGISTER: Script = script(`
-local g = T .. 'g:' .. ARGV[7]
+local g = T .. 'g:' .. ARGV[8]
 reap(1000)
 tell()
-if redis.call('HEXISTS', g, ARGV[8]) == 0 then return { 'ok', 'absent' } end
-for _, id in ipairs(redis.call('ZRANGE', T .. 'o:' .. ARGV[7] .. ':' .. ARGV[8], 0, -1)) do
+if redis.call('HEXISTS', g, ARGV[9]) == 0 then return { 'ok', 'absent' } end
+for _, id in ipairs(redis.call('ZRANGE', T .. 'o:' .. ARGV[8] .. ':' .. ARGV[9], 0, -1)) do
   local owner = parse(id)
   if owner and alive(owner) then return { 'ok', 'occupied' } end
 end
-redis.call('HDEL', g, ARGV[8])
+redis.call('HDEL', g, ARGV[9])
 redis.call('PUBLISH', g, '')
 save(redis.pcall)
 return { 'ok', 'removed' }
@@ -169,27 +172,27 @@ return { 'ok', 'removed' }
 /** ARGV: kind. Returns the segments. */
 export const REGISTERED: Script = script(`
 local reply = { 'ok' }
-for _, name in ipairs(redis.call('HKEYS', T .. 'g:' .. ARGV[7])) do reply[#reply + 1] = name end
+for _, name in ipairs(redis.call('HKEYS', T .. 'g:' .. ARGV[8])) do reply[#reply + 1] = name end
 return reply
 `);
 
 /** ARGV: cell. Returns version ('' if there is none) and value. */
 export const CELL: Script = script(`
-local cell = redis.call('HMGET', T .. 'k:' .. ARGV[7], 'version', 'value')
+local cell = redis.call('HMGET', T .. 'k:' .. ARGV[8], 'version', 'value')
 return { 'ok', cell[1] or '', cell[2] or '' }
 `);
 
 /** ARGV: cell, expected, id of the write, '1' for a value, the value. Returns whether, version and value afterwards. */
 export const SWAP: Script = script(`
-local k, expected, write = T .. 'k:' .. ARGV[7], ARGV[8], ARGV[9]
+local k, expected, write = T .. 'k:' .. ARGV[8], ARGV[9], ARGV[10]
 local cell = redis.call('HMGET', k, 'version', 'value')
 local version, value = cell[1] or '', cell[2] or ''
 if redis.call('ZSCORE', T .. 'd', write) then return { 'ok', '1', version, value } end
 if expected ~= 'any' and expected ~= (version == '' and 'absent' or version) then return { 'ok', '', version, value } end
 local at = nextToken()
 save(redis.call)
-if ARGV[10] == '1' then
-  version, value = at, ARGV[11]
+if ARGV[11] == '1' then
+  version, value = at, ARGV[12]
   redis.call('HSET', k, 'version', version, 'value', value)
 else
   version, value = '', ''

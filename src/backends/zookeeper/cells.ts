@@ -107,7 +107,7 @@ export class Cells {
           map(([, written]) => done(written?.stat)),
           onRefusal([Code.noNode], () =>
             this.parents
-              .makeFolder(connection, this.layout.cells)
+              .makeFolders(connection)
               .pipe(switchMap(() => this.#write(connection, path, current, compared, value, writeId))),
           ),
         );

@@ -342,11 +342,12 @@ export class Connection {
       this.#watchOver();
       try {
         send((error, value) => {
-          if (!this.#calls.delete(call)) return;
+          if (!this.#calls.has(call)) return;
           if (error) {
             this.#refused(call, error);
             return;
           }
+          this.#calls.delete(call);
           subscriber.next(value as T);
           subscriber.complete();
         });
@@ -357,10 +358,16 @@ export class Connection {
     });
   }
 
+  /** The client tells the callers of a lost connection first, and would take new requests from them for it. */
   #refused(call: Call, error: Error): void {
     const code = 'code' in error && typeof error.code === 'number' ? error.code : 0;
-    call.fail(new Refused(code, call.operation, error));
+    if (code === Code.connectionLoss) {
+      this.#end('cut', this.#socketError ?? error);
+      return;
+    }
+    this.#calls.delete(call);
     if (code === Code.sessionExpired) this.#end('expired', error);
+    call.fail(new Refused(code, call.operation, error));
   }
 
   /** One timer for the oldest call: answers come in order. */

@@ -1,18 +1,21 @@
-import { defer, EMPTY, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
+import { EMPTY, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
 import type { Entry, RosterKey } from '../backend.js';
 import type { Connection } from './connection.js';
 import { Code, onRefusal } from './failures.js';
-import { follow, type WatchSet } from './follow.js';
+import { shared, type WatchSet } from './follow.js';
 import { type Layout, type Named, parseEntries } from './layout.js';
 
 /**
  * The names under a node, from memory as long as the watch on them stands. Of a node that is not there, none, and its
  * creation is watched.
  */
-export function listed(connection: Connection, path: string): (watches: WatchSet) => Observable<readonly string[]> {
+export function listed(
+  connection: Connection,
+  path: string,
+): (watches: WatchSet, afresh?: boolean) => Observable<readonly string[]> {
   let names: readonly string[] = [];
-  return (watches) => {
-    if (watches.has('child', path)) return of(names);
+  return (watches, afresh = false) => {
+    if (watches.has('child', path) && !afresh) return of(names);
     watches.set('child', path);
     const absent = (): Observable<readonly string[]> => {
       watches.drop('child', path);
@@ -37,46 +40,73 @@ export function listed(connection: Connection, path: string): (watches: WatchSet
   };
 }
 
-/** Everybody in the roster, in the order of tokens. Payloads are read once, and again when they change. */
-export function entries(connection: Connection, layout: Layout, roster: RosterKey): Observable<readonly Entry[]> {
-  return defer(() => {
-    const parent = layout.parent(roster);
-    const list = listed(connection, parent);
-    const known = new Map<string, Entry>();
+/** Who stands in which roster, read once for all who ask. */
+export class Rosters {
+  readonly #followed = new Map<
+    string,
+    { readonly connection: Connection; readonly entries$: Observable<readonly Entry[]> }
+  >();
 
-    const read = (watches: WatchSet, { name, mode }: Named): Observable<unknown> => {
-      const path = `${parent}/${name}`;
-      if (known.has(name) && watches.has('data', path)) return of(undefined);
-      watches.set('data', path);
-      return connection.read(path, true).pipe(
-        map(({ data, stat }) => known.set(name, { id: name, token: stat.czxid, mode, payload: new Uint8Array(data) })),
-        onRefusal([Code.noNode], () => {
-          watches.drop('data', path);
-          known.delete(name);
-          return of(undefined);
-        }),
-      );
-    };
+  constructor(private readonly layout: Layout) {}
 
-    return follow(connection, (watches) =>
-      list(watches).pipe(
-        switchMap((names) => {
-          const present = parseEntries(roster.kind, names);
-          for (const name of known.keys()) if (!present.some((one) => one.name === name)) known.delete(name);
-          if (present.length === 0) return of([]);
-          return forkJoin(present.map((one) => read(watches, one))).pipe(
-            switchMap(() => {
-              // All that were listed have gone since: whether others came meanwhile, only another list tells.
-              if (known.size === 0) {
-                watches.drop('child', parent);
-                watches.again();
-                return EMPTY;
-              }
-              return of([...known.values()].sort((a, b) => (a.token < b.token ? -1 : 1)));
-            }),
-          );
-        }),
-      ),
+  /** Everybody in the roster, in the order of tokens. */
+  entries(connection: Connection, roster: RosterKey): Observable<readonly Entry[]> {
+    const parent = this.layout.parent(roster);
+    const known = this.#followed.get(parent);
+    if (known?.connection === connection) return known.entries$;
+    const entries$ = shared(
+      connection,
+      () => reading(connection, roster, parent),
+      () => {
+        if (this.#followed.get(parent)?.entries$ === entries$) this.#followed.delete(parent);
+      },
     );
-  });
+    this.#followed.set(parent, { connection, entries$ });
+    return entries$;
+  }
+}
+
+/** Payloads are read once, and again when they change. */
+function reading(
+  connection: Connection,
+  roster: RosterKey,
+  parent: string,
+): (watches: WatchSet, afresh: boolean) => Observable<readonly Entry[]> {
+  const list = listed(connection, parent);
+  const known = new Map<string, Entry>();
+
+  const read = (watches: WatchSet, { name, mode }: Named): Observable<unknown> => {
+    const path = `${parent}/${name}`;
+    watches.set('data', path);
+    return connection.read(path, true).pipe(
+      map(({ data, stat }) => known.set(name, { id: name, token: stat.czxid, mode, payload: new Uint8Array(data) })),
+      onRefusal([Code.noNode], () => {
+        watches.drop('data', path);
+        known.delete(name);
+        return of(undefined);
+      }),
+    );
+  };
+
+  return (watches, afresh) =>
+    list(watches, afresh).pipe(
+      switchMap((names) => {
+        const present = parseEntries(roster.kind, names);
+        const listedNames = new Set(names);
+        for (const name of known.keys()) if (!listedNames.has(name)) known.delete(name);
+        if (present.length === 0) return of([]);
+        const unread = present.filter(({ name }) => !known.has(name) || !watches.has('data', `${parent}/${name}`));
+        return (unread.length === 0 ? of([]) : forkJoin(unread.map((one) => read(watches, one)))).pipe(
+          switchMap(() => {
+            // All that were listed have gone since: whether others came meanwhile, only another list tells.
+            if (known.size === 0) {
+              watches.drop('child', parent);
+              watches.again();
+              return EMPTY;
+            }
+            return of([...known.values()].sort((a, b) => (a.token < b.token ? -1 : 1)));
+          }),
+        );
+      }),
+    );
 }

@@ -9,6 +9,7 @@ import { AuthenticationFailed, CoordinationError, PermissionDenied, SessionLost,
 
 /** Error codes of ZooKeeper that mean something to the adapter. */
 export const Code = {
+  connectionLoss: -4,
   noNode: -101,
   noAuth: -102,
   badVersion: -103,

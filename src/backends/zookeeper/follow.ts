@@ -1,4 +1,4 @@
-import { Observable, type Subscription } from 'rxjs';
+import { map, Observable, type Subscriber, type Subscription } from 'rxjs';
 import type { Connection } from './connection.js';
 import type { WatchKind } from './watches.js';
 
@@ -67,5 +67,56 @@ export function follow<T>(connection: Connection, read: (watches: WatchSet) => O
     });
     subscriber.add(connection.ended$.subscribe({ error: (error) => subscriber.error(error) }));
     if (!subscriber.closed) look();
+  });
+}
+
+/**
+ * One following for all who subscribe. Whoever comes later gets what was read after that, never what was known before:
+ * it may know already that this is outdated. `begin` makes the reading; `afresh` asks it to trust no watch.
+ */
+export function shared<T>(
+  connection: Connection,
+  begin: () => (watches: WatchSet, afresh: boolean) => Observable<T>,
+  idle: () => void,
+): Observable<T> {
+  /** To each subscriber, how many readings had begun when it came. */
+  const since = new Map<Subscriber<T>, number>();
+  let readings = 0;
+  let isAfresh = false;
+  let watching: WatchSet | undefined;
+  let following: Subscription | undefined;
+
+  const start = (): Subscription => {
+    const read = begin();
+    return follow(connection, (watches) => {
+      watching = watches;
+      const reading = ++readings;
+      const afresh = isAfresh;
+      isAfresh = false;
+      return read(watches, afresh).pipe(map((value) => ({ reading, value })));
+    }).subscribe({
+      next: ({ reading, value }) => {
+        for (const [subscriber, before] of [...since]) if (reading > before) subscriber.next(value);
+      },
+      error: (error) => {
+        for (const subscriber of [...since.keys()]) subscriber.error(error);
+      },
+    });
+  };
+
+  return new Observable<T>((subscriber) => {
+    since.set(subscriber, readings);
+    if (following === undefined || following.closed) following = start();
+    else {
+      isAfresh = true;
+      watching?.again();
+    }
+    return () => {
+      since.delete(subscriber);
+      if (since.size > 0) return;
+      following?.unsubscribe();
+      following = undefined;
+      idle();
+    };
   });
 }

@@ -1,16 +1,15 @@
 import { defer, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
 import type { RosterKey, RosterKind } from '../backend.js';
-import { NotSupported } from '../errors.js';
 import type { Connection } from './connection.js';
 import { listed } from './entries.js';
 import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
-import { type Layout, MARK, nameOf } from './layout.js';
+import { isRegistration, type Layout, nameOf } from './layout.js';
 import type { Parents } from './parents.js';
 
 const encoder = new TextEncoder();
 
-/** Groups exist by their parent node; one whose data is `MARK` only holds entries, and is no group. */
+/** Groups exist by their parent node; one whose data is `MARK` only holds entries, and is no group. So may other rosters. */
 export class Groups {
   constructor(
     private readonly layout: Layout,
@@ -18,20 +17,18 @@ export class Groups {
   ) {}
 
   register(connection: Connection, roster: RosterKey, writeId: string): Observable<boolean> {
-    const path = this.#path(roster);
+    const path = this.layout.parent(roster);
     const data = encoder.encode(writeId);
     const attempt = (): Observable<boolean> =>
       connection.create(path, data, 'persistent').pipe(
         map(() => true),
-        onRefusal([Code.noNode], () =>
-          this.parents.makeFolder(connection, this.layout.folder(roster.kind)).pipe(switchMap(attempt)),
-        ),
+        onRefusal([Code.noNode], () => this.parents.makeFolders(connection).pipe(switchMap(attempt))),
         onRefusal([Code.nodeExists], existing),
       );
     const existing = (): Observable<boolean> =>
       connection.read(path).pipe(
         switchMap(({ data: found, stat }) => {
-          if (found.toString() !== MARK) return of(found.toString() === writeId);
+          if (isRegistration(roster.kind, found)) return of(found.toString() === writeId);
           return connection.write(path, data, stat.version).pipe(map(() => true));
         }),
         // It changed or went between the reading and the writing.
@@ -41,13 +38,13 @@ export class Groups {
   }
 
   unregister(connection: Connection, roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'> {
-    const path = this.#path(roster);
+    const path = this.layout.parent(roster);
     const attempt = (): Observable<'removed' | 'absent' | 'occupied'> =>
       connection.read(path).pipe(
         switchMap(({ data, stat }) =>
-          data.toString() === MARK
-            ? of('absent' as const)
-            : connection.remove(path, stat.version).pipe(map(() => 'removed' as const)),
+          isRegistration(roster.kind, data)
+            ? connection.remove(path, stat.version).pipe(map(() => 'removed' as const))
+            : of('absent' as const),
         ),
         onRefusal([Code.noNode], () => of('absent' as const)),
         onRefusal([Code.notEmpty], () => of('occupied' as const)),
@@ -58,7 +55,7 @@ export class Groups {
 
   registered(connection: Connection, kind: RosterKind): Observable<ReadonlySet<string>> {
     return defer(() => {
-      const folder = this.layout.folder(this.#supported(kind));
+      const folder = this.layout.folder(kind);
       const list = listed(connection, folder);
       /** Whether each is a group; one that is not may become one, so it stays watched. */
       const known = new Map<string, boolean>();
@@ -68,7 +65,7 @@ export class Groups {
         if (known.get(segment) === true || (known.has(segment) && watches.has('data', path))) return of(undefined);
         watches.set('data', path);
         return connection.read(path, true).pipe(
-          map(({ data }) => known.set(segment, data.toString() !== MARK)),
+          map(({ data }) => known.set(segment, isRegistration(kind, data))),
           onRefusal([Code.noNode], () => {
             watches.drop('data', path);
             known.delete(segment);
@@ -87,15 +84,5 @@ export class Groups {
         ),
       );
     });
-  }
-
-  #path(roster: RosterKey): string {
-    this.#supported(roster.kind);
-    return this.layout.parent(roster);
-  }
-
-  #supported(kind: RosterKind): RosterKind {
-    if (kind !== 'group') throw new NotSupported('zookeeper', `registering a roster of kind "${kind}"`);
-    return kind;
   }
 }

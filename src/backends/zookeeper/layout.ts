@@ -19,6 +19,12 @@ const MARKERS: Readonly<Record<RosterKind, Readonly<Record<string, Mode>>>> = {
 /** Data of a parent that only holds entries: it goes when it is empty, and registers nothing. */
 export const MARK = 'conclave';
 
+/** Whether a parent with these data registers its roster. Groups of others do; others' parents of locks do not. */
+export function isRegistration(kind: RosterKind, data: Buffer): boolean {
+  const text = data.toString('latin1');
+  return kind === 'group' ? text !== MARK : /^[0-9a-f]{32}$/.test(text);
+}
+
 /** An entry, as far as its name tells. */
 export interface Named {
   readonly name: string;
@@ -36,6 +42,11 @@ export class Layout {
   constructor(readonly root: string) {
     this.cells = `${root}/cells`;
     this.heartbeat = `${root}/heartbeat`;
+  }
+
+  /** All that is made once. */
+  get folders(): readonly string[] {
+    return [...Object.values(FOLDERS).map((folder) => `${this.root}/${folder}`), this.cells];
   }
 
   folder(kind: RosterKind): string {

@@ -5,7 +5,7 @@ import type { Standing, StandRequest } from '../store.js';
 import type { Connection } from './connection.js';
 import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
-import { type Layout, MARK, type Named, parseEntries, parseEntry, prefixOf } from './layout.js';
+import { isRegistration, type Layout, type Named, parseEntries, parseEntry, prefixOf } from './layout.js';
 import { entriesAhead, type Mine } from './order.js';
 import type { Parents } from './parents.js';
 
@@ -124,12 +124,11 @@ export class Lines {
 
   #make(connection: Connection, roster: RosterKey, request: StandRequest): Observable<string> {
     const parent = this.layout.parent(roster);
-    const folder = this.layout.folder(roster.kind);
     const prefix = prefixOf(roster.kind, request.mode, request.id);
     const missing = (): Observable<never> => throwError(() => new GroupNotFound(roster.name));
     const make = (): Observable<string> => {
       this.#attempted.add(request.id);
-      if (!request.registered) return this.parents.makeChild(connection, folder, parent, prefix, request.payload);
+      if (!request.registered) return this.parents.makeChild(connection, parent, prefix, request.payload);
       return connection.create(`${parent}/${prefix}`, request.payload, 'ephemeralSequential').pipe(
         onRefusal([Code.noNode], missing),
         map((path) => path.slice(parent.length + 1)),
@@ -138,7 +137,7 @@ export class Lines {
     if (!request.registered) return make();
     return connection.read(parent).pipe(
       onRefusal([Code.noNode], missing),
-      switchMap(({ data }) => (data.toString() === MARK ? missing() : make())),
+      switchMap(({ data }) => (isRegistration(roster.kind, data) ? make() : missing())),
     );
   }
 

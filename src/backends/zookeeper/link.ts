@@ -214,22 +214,29 @@ export class Link {
     }
     const ready = (role: Role): void => {
       proof.roleIs(role);
-      if (violation !== undefined && proof.isForwarded) {
-        const what = role === undefined ? 'did not say what it is' : `is a ${role}`;
-        const error = new InvalidOptions([`${violation} (the server at ${connection.peer.host} ${what})`]);
-        if (this.#isOpened) this.context.fault(error);
-        else this.#fail(error);
-      }
+      if (violation !== undefined && proof.isForwarded) this.#unprovable(violation, connection, role);
       if (!this.#isOver && !this.up$.value && connection.isUp) this.#isUp(connection);
     };
     const limitMs = Math.min(this.context.timing.requestTimeoutMs, 1_000);
     this.#asking?.unsubscribe();
-    if (this.options.balanced) ready(undefined);
+    if (this.options.balanced) ready('undisclosed');
     else {
       this.#asking = askRole(connection.peer, limitMs, this.context.scheduler).subscribe(ready);
       // Only where all depends on the role is it waited for.
       if (violation === undefined || this.#isOpened) this.#isUp(connection);
     }
+  }
+
+  /** Nothing would be proved in time by a server that is not known to lead. */
+  #unprovable(violation: string, connection: Connection, role: Role): void {
+    const { host, port } = connection.peer;
+    // One that is only slow is asked again, with the next session.
+    const error =
+      role === 'unanswered'
+        ? new Unavailable('zookeeper', `ask ${host}:${port} whether it leads`, new Error('no answer to srvr'))
+        : new InvalidOptions([`${violation} (the server at ${host}:${port} is ${role})`]);
+    if (this.#isOpened) this.context.fault(error);
+    else this.#fail(error);
   }
 
   /** With credentials, the first answer tells whether they were taken. */

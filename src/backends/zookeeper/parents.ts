@@ -14,7 +14,7 @@ import {
 import { PermissionDenied } from '../errors.js';
 import type { Connection } from './connection.js';
 import { Code, onRefusal, Refused } from './failures.js';
-import { MARK } from './layout.js';
+import { type Layout, MARK } from './layout.js';
 
 const NOTHING = new Uint8Array();
 const MARK_BYTES = new TextEncoder().encode(MARK);
@@ -35,60 +35,47 @@ export class Parents {
   readonly #uses = new Map<string, Use>();
 
   constructor(
+    private readonly layout: Layout,
     private readonly now: () => number,
     private readonly keep: boolean,
   ) {}
 
   /**
-   * Makes an ephemeral sequential child, and its parent with it where there is none: the first time in one request,
-   * afterwards too, as long as the parent stands.
+   * Makes an ephemeral sequential child. Where the parent is not known to stand, it is made by the request before, so that
+   * the child is there after one round trip, whether the parent was or not.
    */
-  makeChild(
-    connection: Connection,
-    folder: string,
-    parent: string,
-    prefix: string,
-    data: Uint8Array,
-  ): Observable<string> {
-    const child = `${parent}/${prefix}`;
-    const alone = (): Observable<string> => connection.create(child, data, 'ephemeralSequential');
+  makeChild(connection: Connection, parent: string, prefix: string, data: Uint8Array): Observable<string> {
+    const child = (): Observable<string> => connection.create(`${parent}/${prefix}`, data, 'ephemeralSequential');
     const both = (): Observable<string> =>
-      connection
-        .transact(`create ${child}`, [
-          { act: 'create', path: parent, data: MARK_BYTES, kind: 'persistent' },
-          { act: 'create', path: child, data, kind: 'ephemeralSequential' },
-        ])
-        .pipe(map(([, made]) => made?.path ?? ''));
-    const either = (): Observable<string> =>
-      both().pipe(
-        onRefusal([Code.nodeExists], alone),
-        onRefusal([Code.noNode], () => this.makeFolder(connection, folder).pipe(switchMap(either))),
+      forkJoin([
+        this.#make(connection, parent, MARK_BYTES),
+        child().pipe(onRefusal([Code.noNode], () => of(undefined))),
+      ]).pipe(
+        switchMap(([made, path]) => {
+          if (path !== undefined) return of(path);
+          if (made instanceof Refused && made.code === Code.noAuth) throw made;
+          return this.makeFolders(connection).pipe(switchMap(both));
+        }),
       );
-    return defer(() => (this.#uses.has(parent) ? alone().pipe(onRefusal([Code.noNode], either)) : either())).pipe(
+    return defer(() => (this.#uses.has(parent) ? child().pipe(onRefusal([Code.noNode], both)) : both())).pipe(
       map((path) => path.slice(parent.length + 1)),
     );
   }
 
-  /** Makes a persistent path from the root on, and what is missing above it. */
-  makeFolder(connection: Connection, path: string): Observable<void> {
-    const steps = path.split('/').slice(1);
-    const paths = steps.map((_, index) => `/${steps.slice(0, index + 1).join('/')}`);
-    let denied: unknown;
-    const creations = paths.map((one) =>
-      connection.create(one, NOTHING, 'persistent').pipe(
-        // Whoever may not create a node is refused as well where it is there already.
-        catchError((error) => {
-          if (!(error instanceof Refused)) return throwError(() => error);
-          if (error.code === Code.noAuth) denied = error;
-          return error.code === Code.noAuth || error.code === Code.nodeExists || error.code === Code.noNode
-            ? of(undefined)
-            : throwError(() => error);
-        }),
-      ),
-    );
-    return defer(() => forkJoin([...creations, connection.exists(path)])).pipe(
+  /** Makes the persistent nodes that everything stands under, and what is missing above them. */
+  makeFolders(connection: Connection): Observable<void> {
+    const { root, folders } = this.layout;
+    const steps = root.split('/').slice(1);
+    const above = steps.map((_, index) => `/${steps.slice(0, index + 1).join('/')}`);
+    return defer(() =>
+      forkJoin([
+        ...[...above, ...folders].map((path) => this.#make(connection, path, NOTHING)),
+        ...folders.map((path) => connection.exists(path)),
+      ]),
+    ).pipe(
       map((answers) => {
-        if (answers.at(-1) === undefined) throw new PermissionDenied('zookeeper', `create ${path}`, denied);
+        const denied = answers.find((answer) => answer instanceof Refused);
+        if (answers.includes(undefined)) throw new PermissionDenied('zookeeper', `create ${root}`, denied);
       }),
     );
   }
@@ -118,6 +105,18 @@ export class Parents {
     const parents = [...this.#uses.keys()].slice(-MOST_AT_ONCE);
     this.#uses.clear();
     return this.#remove(connection, parents);
+  }
+
+  /** Emits a refusal instead of failing: whoever may not create a node is refused as well where it is there already. */
+  #make(connection: Connection, path: string, data: Uint8Array): Observable<true | Refused> {
+    return connection.create(path, data, 'persistent').pipe(
+      map((): true => true),
+      catchError((error) => {
+        const isExpected =
+          error instanceof Refused && [Code.noAuth, Code.nodeExists, Code.noNode].some((code) => code === error.code);
+        return isExpected ? of(error) : throwError(() => error);
+      }),
+    );
   }
 
   #remove(connection: Connection, parents: readonly string[]): Observable<never> {

@@ -47,7 +47,7 @@ interface Beat {
  * k, shows by being committed that the answer to that ping had arrived.
  */
 export class Proof {
-  #role: Role;
+  #role: Role = 'unanswered';
   #beats: Beat[] = [];
   #connectMs: number | undefined;
 

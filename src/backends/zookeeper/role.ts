@@ -2,8 +2,8 @@ import { connect } from 'node:net';
 import { Observable, type SchedulerLike, Subscription, timer } from 'rxjs';
 import type { Server } from './raw-client.js';
 
-/** What a server says of itself; `undefined` where it does not say. */
-export type Role = 'leader' | 'standalone' | 'follower' | 'observer' | undefined;
+/** What a server says of itself; `undisclosed` where it answers something else, `unanswered` where it does not answer. */
+export type Role = 'leader' | 'standalone' | 'follower' | 'observer' | 'undisclosed' | 'unanswered';
 
 /** Asks by `srvr`, on a connection of its own. Always emits once. */
 export function askRole({ host, port }: Server, limitMs: number, scheduler: SchedulerLike): Observable<Role> {
@@ -11,13 +11,14 @@ export function askRole({ host, port }: Server, limitMs: number, scheduler: Sche
     let answer = '';
     const socket = connect({ host, port });
     const done = (): void => {
-      subscriber.next(/^Mode: (leader|standalone|follower|observer)$/m.exec(answer)?.[1] as Role);
+      const [, mode] = /^Mode: (leader|standalone|follower|observer)$/m.exec(answer) ?? [];
+      subscriber.next(answer === '' ? 'unanswered' : ((mode ?? 'undisclosed') as Role));
       subscriber.complete();
     };
     socket.setEncoding('utf8');
     socket.on('connect', () => socket.write('srvr'));
     socket.on('data', (chunk) => {
-      answer += String(chunk).slice(0, 10_000);
+      answer = `${answer}${chunk}`.slice(0, 10_000);
     });
     socket.on('error', () => undefined);
     socket.on('close', done);

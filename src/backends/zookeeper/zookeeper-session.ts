@@ -3,7 +3,7 @@ import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } fr
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import { Cells } from './cells.js';
 import type { Connection } from './connection.js';
-import { entries } from './entries.js';
+import { Rosters } from './entries.js';
 import { translated } from './failures.js';
 import { Groups } from './groups.js';
 import { Lines } from './lines.js';
@@ -18,6 +18,7 @@ export class ZooKeeperSession implements StoreSession {
   readonly provedMs: number;
   readonly link$: Observable<boolean>;
   readonly #lines: Lines;
+  readonly #rosters: Rosters;
   readonly #groups: Groups;
   readonly #cells: Cells;
   readonly #parents: Parents;
@@ -31,8 +32,9 @@ export class ZooKeeperSession implements StoreSession {
     this.ttlMs = link.ttlMs;
     this.provedMs = link.openedMs;
     this.link$ = link.up$;
-    this.#parents = new Parents(() => context.now(), options.keepParents);
+    this.#parents = new Parents(options.layout, () => context.now(), options.keepParents);
     this.#lines = new Lines(options.layout, this.#parents);
+    this.#rosters = new Rosters(options.layout);
     this.#groups = new Groups(options.layout, this.#parents);
     this.#cells = new Cells(options.layout, this.#parents);
   }
@@ -72,7 +74,7 @@ export class ZooKeeperSession implements StoreSession {
   }
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
-    return this.#use('follow entries', (connection) => entries(connection, this.options.layout, roster));
+    return this.#use('follow entries', (connection) => this.#rosters.entries(connection, roster));
   }
 
   evict(roster: RosterKey, entryId: string): Observable<boolean> {

@@ -1,0 +1,42 @@
+import type { Reply } from './connections.js';
+import type { Outlook } from './places.js';
+
+/** Beyond this, the server's numbers are not exact: no token of ours is that high. */
+const HIGHEST_TOKEN = BigInt(Number.MAX_SAFE_INTEGER);
+
+export function text(value: unknown): string {
+  return Buffer.isBuffer(value) ? value.toString() : String(value ?? '');
+}
+
+export function texts(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.map(text) : [];
+}
+
+export function numbers(value: unknown): readonly number[] {
+  return Array.isArray(value) ? value.map(Number) : [];
+}
+
+/** 0 for what others have written there. */
+export function tokenOf(decimal: string): bigint {
+  const token = /^\d{1,16}$/.test(decimal) ? BigInt(decimal) : 0n;
+  return token > HIGHEST_TOKEN ? 0n : token;
+}
+
+export function payloadOf(value: unknown): Uint8Array {
+  return Buffer.isBuffer(value) ? new Uint8Array(value) : new Uint8Array();
+}
+
+/** The same bytes as ioredis takes them. */
+export function bytes(payload: Uint8Array): Buffer {
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+}
+
+/** What begins the replies of RENEW and LOOK. */
+export function outlookOf(reply: Reply): Outlook {
+  const earliest = text(reply[2]);
+  return {
+    quarantineMs: Number(text(reply[1])),
+    earliestMs: earliest === '' ? undefined : Number(earliest),
+    more: text(reply[3]) === '1',
+  };
+}
