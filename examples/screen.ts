@@ -10,7 +10,7 @@ export interface Screen {
   end(): void;
 }
 
-/** On a terminal one line for each worker, which grows; elsewhere one row for each happening, and the lines at the end. */
+/** On a terminal, a line for each worker that grows; elsewhere, a row for each happening, and the lines at the end. */
 export function screenFor(output: NodeJS.WriteStream, workers: readonly string[]): Screen {
   const isLive = output.isTTY && output.columns > 20 && process.env['TERM'] !== 'dumb';
   const colours = isLive && !process.env['NO_COLOR'];

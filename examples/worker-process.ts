@@ -7,13 +7,13 @@ import { work } from './worker.js';
 const [url = '', worker = ''] = process.argv.slice(2);
 const backend = connect(url, optionsFor(url));
 
-const report = (report: Report): void => {
+const tell = (report: Report): void => {
   process.send?.(report, undefined, undefined, () => {}); // nobody listens any more: nothing to do about it
 };
 
 const working = work(backend, worker).subscribe({
-  next: (happening) => report({ happening }),
-  error: (error) => report({ failure: String(error) }),
+  next: (happening) => tell({ happening }),
+  error: (error) => tell({ failure: String(error) }),
 });
 
 const leave = async (): Promise<void> => {

@@ -10,7 +10,7 @@ backendConformance(
   withinProcess({
     name: 'memory',
     url: 'memory:conformance',
-    ttlMs: 800,
+    ttlMs: 1_000,
     store,
     declares: {
       distributed: false,

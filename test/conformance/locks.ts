@@ -185,18 +185,17 @@ export function lockCases({ hazard }: Suite): void {
   hazard('withLock releases when its promise has settled, not when it is unsubscribed', async (stage) => {
     const [here, there] = [stage.backend(), stage.backend()];
     let settle: () => void = () => undefined;
-    const started = new Promise<void>((isStarted) => {
-      const working = stage.probe(
-        withLock(here, 'ledger', () => {
-          isStarted();
-          return new Promise<void>((settled) => {
-            settle = settled;
-          });
-        }),
-      );
-      void started.then(() => working.unsubscribe());
-    });
-    await started;
+    const working = stage.probe(
+      withLock(here, 'ledger', async ({ isValid }) => {
+        await new Promise<void>((settled) => {
+          settle = settled;
+        });
+        return isValid();
+      }),
+    );
+    await stage.inLine('ledger', 1);
+    await stage.hold(here, 'what was asked after it and is answered after it');
+    working.unsubscribe();
     const rival = stage.probe(lock(there, 'ledger'));
     await stage.inLine('ledger', 2);
     // What was asked after a release would be answered after it.

@@ -85,7 +85,7 @@ export class Stage implements AsyncDisposable {
 
   async hold(backend: Backend, name: string, options: LockOptions = {}): Promise<{ grant: Grant; held: Probe<Grant> }> {
     const held = this.probe(lock(backend, name, options));
-    return { held, grant: await held.first(`the lock ${name}`) };
+    return { held, grant: await held.first(`the lock ${name}`, 3 * this.soonMs) };
   }
 
   async join(
@@ -94,7 +94,7 @@ export class Stage implements AsyncDisposable {
     options: JoinOptions = {},
   ): Promise<{ membership: Membership; joined: Probe<Membership> }> {
     const joined = this.probe(join(backend, group, options));
-    return { joined, membership: await joined.first(`the membership in ${group}`) };
+    return { joined, membership: await joined.first(`the membership in ${group}`, 3 * this.soonMs) };
   }
 
   enter(backend: Backend, name: string, request: Partial<EntryRequest> = {}): Probe<Place> {

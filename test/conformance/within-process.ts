@@ -35,15 +35,21 @@ export function withinProcess({ store, ...quirks }: WithinProcess): Quirks {
       const backend = link.connect(options);
       const calls = peerCalls(backend);
       return {
-        request: async (call, ...args) => {
-          const perform: (...given: typeof args) => unknown = calls[call];
-          return (await perform(...args)) as Awaited<ReturnType<PeerCalls[typeof call]>>;
-        },
+        request: (call, ...args) => performed(calls, call, args),
         kill: async () => link.cut(),
         [Symbol.asyncDispose]: () => backend.close(),
       };
     },
   };
+}
+
+async function performed<K extends keyof PeerCalls>(
+  calls: PeerCalls,
+  call: K,
+  args: Parameters<PeerCalls[K]>,
+): Promise<Awaited<ReturnType<PeerCalls[K]>>> {
+  const perform = calls[call] as (...given: Parameters<PeerCalls[K]>) => ReturnType<PeerCalls[K]>;
+  return await perform(...args);
 }
 
 /** Between a memory store and its backends: what a wire does to requests and replies is done to calls and results. */

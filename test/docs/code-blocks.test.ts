@@ -75,14 +75,13 @@ describe('TypeScript in the documents and in the comments', () => {
     expect(examples.length).toBeGreaterThan(20);
   });
 
-  it('would not pass with a mistake', { timeout: 60_000 }, () => {
-    const mistake = `import { connect } from 'conclave';\nexport const backend: string = connect('memory:');\n`;
-    expect(typeCheck(new Map([['mistake.ts', mistake]])).get('mistake.ts')).toHaveLength(1);
-  });
-
   it('type-checks', { timeout: 60_000 }, () => {
-    const wrong = [...typeCheck(modules)].filter(([, messages]) => messages.length > 0);
-    expect(Object.fromEntries(wrong)).toEqual({});
+    const mistake = `import { connect } from 'conclave';\nexport const backend: string = connect('memory:');\n`;
+    const { 'mistake.ts': seen, ...wrong } = Object.fromEntries(
+      [...typeCheck(new Map([...modules, ['mistake.ts', mistake]]))].filter(([, messages]) => messages.length > 0),
+    );
+    expect(seen).toHaveLength(1);
+    expect(wrong).toEqual({});
   });
 });
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { root } from './code-blocks.js';
 
-/** Type-checks modules that exist by name only, as if they stood in the project's folder. Returns what is wrong, by name. */
+/** Type-checks modules that exist by name only, as if they stood in the project's folder. Says what is wrong. */
 export function typeCheck(modules: ReadonlyMap<string, string>): ReadonlyMap<string, readonly string[]> {
   const config = ts.getParsedCommandLineOfConfigFile(
     join(root, 'tsconfig.json'),
@@ -28,15 +28,6 @@ export function typeCheck(modules: ReadonlyMap<string, string>): ReadonlyMap<str
       return [name, found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))];
     }),
   );
-}
-
-/** The names that a module of the project, or a package, exports. */
-export function exportsOf(path: string): readonly string[] {
-  const program = ts.createProgram([path], { module: ts.ModuleKind.NodeNext, skipLibCheck: true });
-  const checker = program.getTypeChecker();
-  const file = program.getSourceFile(path);
-  const symbol = file && checker.getSymbolAtLocation(file);
-  return symbol === undefined ? [] : checker.getExportsOfModule(symbol).map(({ name }) => name);
 }
 
 function onUnRecoverableConfigFileDiagnostic({ messageText }: ts.Diagnostic): never {

@@ -226,6 +226,16 @@ describe('liveness', () => {
     expect(claimsBroken(killed, waiting, acquired(4_001))).toEqual(['liveness']);
   });
 
+  test('whoever died in between, while waiting, is allowed its ttl too', () => {
+    const next = told(5, 'c', { kind: 'contending', roster, holding: 'c-1' });
+    const died = told(3_000, 'c', { kind: 'killed' });
+    expect(verdictOn(killed, next, died, waiting, acquired(5_500))).toMatchObject({
+      violations: [],
+      gaps: [{ ms: 2_500 }],
+    });
+    expect(claimsBroken(killed, next, died, waiting, acquired(6_001))).toEqual(['liveness']);
+  });
+
   test('one who waits for ever is found', () => {
     expect(claimsBroken(killed, waiting, end)).toEqual(['liveness']);
   });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { filter, Subject } from 'rxjs';
 import { type ClientProcess, spawnClient } from '../support/client-process.js';
-import { disposeAll } from '../support/server.js';
+import { disposeAll, type TestServer } from '../support/server.js';
 import { startProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { firstWithin } from '../support/until.js';
 import { watchdog } from '../support/watchdog.js';
@@ -18,10 +18,12 @@ import type { StoreUnderTest } from './stores.js';
 const actorModule = new URL('./actor/main.ts', import.meta.url);
 const resourceModule = new URL('./resource.ts', import.meta.url);
 
+type ActorProcess = ClientProcess<ActorCalls, ActorMessage>;
+
 /** One client process, with a network of its own between it and each node of the store. */
 export interface Actor {
   readonly name: string;
-  readonly process: ClientProcess<ActorCalls, ActorMessage>;
+  readonly process: ActorProcess;
   readonly proxies: readonly TcpProxy[];
 }
 
@@ -40,8 +42,19 @@ export interface Habits {
   readonly workEveryMs: number;
 }
 
+/** What becomes of a run. */
+export interface RunOptions {
+  readonly actors: number;
+  readonly habits: Habits;
+  readonly seed: string;
+  /** Which nodes the actor of this index knows. Default: all. */
+  readonly nodesOf?: (index: number) => readonly TestServer[];
+}
+
 /** Held until told otherwise, or until something breaks. */
 export const longLock: Roster = 'lock long';
+/** Taken by nobody, unless told to. */
+export const quietLock: Roster = 'lock quiet';
 export const election: Roster = 'election chief';
 const group = 'workers';
 
@@ -51,8 +64,8 @@ const nextHolderLimitMs = 30_000;
 export class Laboratory implements AsyncDisposable {
   readonly #folder = join(watchdog().folder, 'faults');
   readonly #actors = new Set<Actor>();
-  readonly #spare: ClientProcess<ActorCalls, ActorMessage>[] = [];
-  #resource: ClientProcess<ResourceCalls> | undefined;
+  readonly #spare: ActorProcess[] = [];
+  #resource: ClientProcess<ResourceCalls, never> | undefined;
   #resourcePort = 0;
   #named = 0;
   #runs = 0;
@@ -61,8 +74,13 @@ export class Laboratory implements AsyncDisposable {
     mkdirSync(this.#folder, { recursive: true });
   }
 
+  /** Starts the processes of the first run beforehand. */
+  async warmUp(actors: number): Promise<void> {
+    this.#spare.push(...(await Promise.all(Array.from({ length: actors }, () => this.spawn()))));
+  }
+
   /** A run of so many actors. Those of earlier runs that still live take part again. */
-  async begin(actors: number, habits: Habits, seed: string): Promise<Run> {
+  async begin({ actors, habits, seed, nodesOf }: RunOptions): Promise<Run> {
     this.#runs += 1;
     const name = `run-${this.#runs}`;
     const folder = join(this.#folder, `${this.store.nodes[0]?.port}-${name}`);
@@ -76,20 +94,20 @@ export class Laboratory implements AsyncDisposable {
     const processes = [...this.#spare.splice(0)];
     while (processes.length > actors) await processes.pop()?.kill();
     processes.push(...(await Promise.all(Array.from({ length: actors - processes.length }, () => this.spawn()))));
-    for (const process of processes) await run.enlist(process);
+    for (const [index, process] of processes.entries()) await run.enlist(process, { nodes: nodesOf?.(index) });
     return run;
   }
 
-  spawn(): Promise<ClientProcess<ActorCalls, ActorMessage>> {
+  spawn(): Promise<ActorProcess> {
     return spawnClient<ActorCalls, ActorMessage>(actorModule, [], this.environment);
   }
 
   /** For the actors. */
   environment: Readonly<Record<string, string>> = {};
 
-  async actorOf(process: ClientProcess<ActorCalls, ActorMessage>): Promise<Actor> {
+  async actorOf(process: ActorProcess, nodes: readonly TestServer[] = this.store.nodes): Promise<Actor> {
     this.#named += 1;
-    const proxies = await Promise.all(this.store.nodes.map(({ host, port }) => startProxy({ host, port })));
+    const proxies = await Promise.all(nodes.map(({ host, port }) => startProxy({ host, port })));
     const actor = { name: `p${this.#named}`, process, proxies };
     this.#actors.add(actor);
     return actor;
@@ -106,8 +124,29 @@ export class Laboratory implements AsyncDisposable {
     const processes = [...this.#spare, ...[...this.#actors].map(({ process }) => process)];
     await disposeAll([...processes, ...[...this.#actors].flatMap(({ proxies }) => proxies)]);
     await this.#resource?.kill();
+    await this.store[Symbol.asyncDispose]();
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+interface Enlisting {
+  /** Which nodes it knows. Default: all. */
+  readonly nodes?: readonly TestServer[] | undefined;
+  /** What it does. Default: everything. */
+  readonly habits?: (process: ActorProcess) => Promise<void>;
+}
+
+function everything(habits: Habits): (process: ActorProcess) => Promise<void> {
+  const { shortLocks, shortHoldMs: holdMs, shortPauseMs: pauseMs, workEveryMs } = habits;
+  return async (process) => {
+    for (let index = 0; index < shortLocks; index += 1) {
+      await process.request('contend', { lock: `short-${index}`, holdMs, pauseMs, workEveryMs });
+    }
+    await process.request('contend', { lock: 'long', pauseMs, workEveryMs: 20 });
+    await process.request('stand', { election: 'chief', pauseMs, workEveryMs: 20 });
+    await process.request('join', group);
+    await process.request('watch', group);
+  };
 }
 
 interface RunSettings {
@@ -175,6 +214,12 @@ export class Run {
     return (await firstWithin(next, () => true, nextHolderLimitMs, what)).actor;
   }
 
+  /** Whoever acquires it next, counted from this call. */
+  async nextHolder(roster: Roster): Promise<Actor> {
+    const next = this.#acquisitions.pipe(filter((one) => one.roster === roster));
+    return (await firstWithin(next, () => true, nextHolderLimitMs, `the next holder of ${roster}`)).actor;
+  }
+
   /** Waits until every actor that runs has acquired something so many times more. */
   async untilAllTakePart(times = 2): Promise<void> {
     await Promise.all(
@@ -226,13 +271,13 @@ export class Run {
   }
 
   /** A new actor takes part. */
-  async enlistAnother(): Promise<Actor> {
-    return this.enlist(await this.laboratory.spawn());
+  async enlistAnother(enlisting?: Enlisting): Promise<Actor> {
+    return this.enlist(await this.laboratory.spawn(), enlisting);
   }
 
-  async enlist(process: ClientProcess<ActorCalls, ActorMessage>): Promise<Actor> {
-    const actor = await this.laboratory.actorOf(process);
-    const { name, folder, habits, seed, resourcePort } = this.settings;
+  async enlist(process: ActorProcess, { nodes, habits }: Enlisting = {}): Promise<Actor> {
+    const actor = await this.laboratory.actorOf(process, nodes);
+    const { name, folder, seed, resourcePort } = this.settings;
     this.#actors.push(actor);
     process.messages$.subscribe(({ roster, run }) => {
       if (run === name) this.#acquisitions.next({ roster, actor });
@@ -254,16 +299,9 @@ export class Run {
       run: name,
       resourcePort,
       seed,
-      told: [longLock, election],
+      told: [longLock, election, quietLock],
     });
-    const { shortLocks, shortHoldMs: holdMs, shortPauseMs: pauseMs, workEveryMs } = habits;
-    for (let index = 0; index < shortLocks; index += 1) {
-      await process.request('contend', { lock: `short-${index}`, holdMs, pauseMs, workEveryMs });
-    }
-    await process.request('contend', { lock: 'long', pauseMs, workEveryMs: 20 });
-    await process.request('stand', { election: 'chief', pauseMs, workEveryMs: 20 });
-    await process.request('join', group);
-    await process.request('watch', group);
+    await (habits ?? everything(this.settings.habits))(process);
     return actor;
   }
 

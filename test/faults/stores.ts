@@ -16,8 +16,6 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly topology: string;
   readonly nodes: readonly TestServer[];
   readonly cluster: TestCluster | undefined;
-  /** What it keeps after a restart of all nodes without data. */
-  readonly tokensSurviveDataLoss: boolean;
   options(namespace: string): ConnectOptions;
 }
 
@@ -37,7 +35,6 @@ export async function startSingle(name: StoreName): Promise<StoreUnderTest> {
     topology: 'one server',
     nodes: [server],
     cluster: undefined,
-    tokensSurviveDataLoss: name === 'redis',
     options: optionsOf[name],
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
@@ -50,7 +47,6 @@ export async function startThree(name: 'etcd' | 'zookeeper'): Promise<StoreUnder
     topology: 'three nodes',
     nodes: cluster.nodes,
     cluster,
-    tokensSurviveDataLoss: false,
     options: optionsOf[name],
     [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
   };

@@ -153,7 +153,12 @@ describe('reentering', () => {
     virtually(({ cold, expectObservable }) => {
       const rounds = [cold('-#', undefined, gone), cold('-a|')];
       let round = 0;
-      expectObservable(reentering(defer(() => rounds[round++] ?? cold('#')), 'x')).toBe('-xa|');
+      expectObservable(
+        reentering(
+          defer(() => rounds[round++] ?? cold('#')),
+          'x',
+        ),
+      ).toBe('-xa|');
     });
   });
 });

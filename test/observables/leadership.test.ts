@@ -48,7 +48,10 @@ describe('leadership', () => {
 
   it('does not repeat true when the place is told again', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
-      expectObservable(leadership(scripted({ enter: cold('-a-a-', places) }, scheduler), 'e'), '^----!').toBe('ft', leads);
+      expectObservable(leadership(scripted({ enter: cold('-a-a-', places) }, scheduler), 'e'), '^----!').toBe(
+        'ft',
+        leads,
+      );
     });
   });
 
@@ -212,7 +215,10 @@ describe('leadership over a store', () => {
       expectObservable(shared$, '^--------!').toBe('(ft)', leads);
       expectObservable(shared$, '---^--------!').toBe('---t', leads);
       expectObservable(leadership(rival, 'e'), '^------------------!').toBe('f-----------t', leads);
-      expectObservable(defer(() => of(candidacies)), '-----------^').toBe('-----------(a|)', { a: 1 });
+      expectObservable(
+        defer(() => of(candidacies)),
+        '-----------^',
+      ).toBe('-----------(a|)', { a: 1 });
     });
   });
 

@@ -47,9 +47,7 @@ describe('lock', () => {
       const errors: LockLost[] = [];
       const enter = cold('-b-#', places, new PlaceLost('lock "l"', 'evicted'));
       lock(scripted({ enter }, scheduler), 'l').subscribe({ error: (error) => errors.push(error) });
-      at(9, () =>
-        expect(errors).toMatchObject([{ _tag: 'LockLost', lock: 'l', token: 2n, reason: 'evicted' }]),
-      );
+      at(9, () => expect(errors).toMatchObject([{ _tag: 'LockLost', lock: 'l', token: 2n, reason: 'evicted' }]));
     });
   });
 

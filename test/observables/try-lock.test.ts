@@ -99,9 +99,7 @@ describe('tryLock over a store', () => {
       const [holder, hasty, watcher] = [process(), process(), process()];
       expectObservable(lock(holder, 'l').pipe(map(() => 'g')), '^---------!').toBe('g');
       expectObservable(outcome(tryLock(hasty, 'l')), '--^').toBe('--(L|)');
-      expectObservable(holders(watcher, 'l').pipe(map((held) => `${held.length}`)), '---^-------!').toBe(
-        '---1------0',
-      );
+      expectObservable(holders(watcher, 'l').pipe(map((held) => `${held.length}`)), '---^-------!').toBe('---1------0');
       expectObservable(outcome(tryLock(watcher, 'l')), '------------^--!').toBe('------------R--');
     });
   });

@@ -58,14 +58,17 @@ describe('settled', () => {
     });
   });
 
-  it.each([-1, Number.NaN, 2 ** 31, Number.POSITIVE_INFINITY])('refuses %d ms at the call, naming quietMs', (quietMs) => {
-    expect(() => settled(quietMs)).toThrow(
-      expect.objectContaining({
-        _tag: 'InvalidOptions',
-        violations: [`quietMs must be a number from 0 to 2147483647, but is ${quietMs}`],
-      }),
-    );
-  });
+  it.each([-1, Number.NaN, 2 ** 31, Number.POSITIVE_INFINITY])(
+    'refuses %d ms at the call, naming quietMs',
+    (quietMs) => {
+      expect(() => settled(quietMs)).toThrow(
+        expect.objectContaining({
+          _tag: 'InvalidOptions',
+          violations: [`quietMs must be a number from 0 to 2147483647, but is ${quietMs}`],
+        }),
+      );
+    },
+  );
 
   it.each([0, 2 ** 31 - 1])('takes %d ms', (quietMs) => {
     expect(() => settled(quietMs)).not.toThrow();

@@ -155,8 +155,12 @@ describe('whileLeader over a store', () => {
           finalize(() => log.push(`${who} has ended`)),
         );
       const [first, second] = [process(), process()];
-      const ours = work('first').pipe(whileLeader(leadership(first, 'e'))).subscribe();
-      const theirs = work('second').pipe(whileLeader(leadership(second, 'e'))).subscribe();
+      const ours = work('first')
+        .pipe(whileLeader(leadership(first, 'e')))
+        .subscribe();
+      const theirs = work('second')
+        .pipe(whileLeader(leadership(second, 'e')))
+        .subscribe();
       at(10, () => ours.unsubscribe());
       at(20, () => theirs.unsubscribe());
       at(30, () => expect(log).toEqual(['first starts', 'first has ended', 'second starts', 'second has ended']));

@@ -74,7 +74,9 @@ describe('whileLocked', () => {
     virtually(({ cold, expectObservable, expectSubscriptions }) => {
       const lock$ = cold('---g---#', grants, lost);
       const source = cold('  -a-b-c-d');
-      expectObservable(source.pipe(whileLocked(lock$, { onLoss: 'resubscribe' })), '^ 15ms !').toBe('----a-b----a-b---');
+      expectObservable(source.pipe(whileLocked(lock$, { onLoss: 'resubscribe' })), '^ 15ms !').toBe(
+        '----a-b----a-b---',
+      );
       expectSubscriptions(lock$.subscriptions).toBe(['^------!', '-------^------!', '--------------^-!']);
       expectSubscriptions(source.subscriptions).toBe(['---^---!', '----------^---!']);
     });
@@ -179,7 +181,10 @@ describe('whileLocked', () => {
     let attempts = 0;
     const lock$ = defer((): Observable<Held> => {
       if (++attempts > 3) throw new Error('acquired again after the end');
-      return concat(of({ isValid: () => true }), throwError(() => lost));
+      return concat(
+        of({ isValid: () => true }),
+        throwError(() => lost),
+      );
     });
     const log: unknown[] = [];
     const told = { error: (error: unknown) => log.push(error), complete: () => log.push('complete') };

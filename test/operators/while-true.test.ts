@@ -1,4 +1,18 @@
-import { concat, defer, finalize, mergeWith, NEVER, Observable, of, range, repeat, Subject, take, tap, throwError } from 'rxjs';
+import {
+  concat,
+  defer,
+  finalize,
+  mergeWith,
+  NEVER,
+  Observable,
+  of,
+  range,
+  repeat,
+  Subject,
+  take,
+  tap,
+  throwError,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { GateClosed } from '../../src/backends/errors.js';
 import { onDueCheck } from '../../src/backends/validity.js';

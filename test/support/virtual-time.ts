@@ -227,7 +227,12 @@ export function placeOf(token: bigint, admitted = true, isValid: () => boolean =
 }
 
 /** An entry as a script gives it. */
-export function entryOf(id: string, token: bigint, payload: unknown = undefined, mode: Entry['mode'] = 'exclusive'): Entry {
+export function entryOf(
+  id: string,
+  token: bigint,
+  payload: unknown = undefined,
+  mode: Entry['mode'] = 'exclusive',
+): Entry {
   return { id, token, mode, payload: jsonCodec.encode(payload) };
 }
 

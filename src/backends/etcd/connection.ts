@@ -34,6 +34,7 @@ export class Connection {
   onBroken: (cause: Unavailable) => void = () => undefined;
   readonly #options: ConnectionOptions;
   readonly #calls = new Set<Call>();
+  #heardMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
   constructor(options: ConnectionOptions) {
@@ -42,7 +43,11 @@ export class Connection {
     this.address = options.address;
     const broken = (operation: string) => (cause: unknown) => this.break(new Unavailable('etcd', operation, cause));
     this.watches = new WatchStream(() => client.watchClient.watch(), broken('watch'));
-    this.keepAlives = new KeepAliveStream(() => client.leaseClient.leaseKeepAlive(), broken('renew'));
+    this.keepAlives = new KeepAliveStream(
+      () => client.leaseClient.leaseKeepAlive(),
+      broken('renew'),
+      () => this.#heard(),
+    );
   }
 
   /** One request. It is sent when subscribed to, and bounded in time; unsubscribing does not call it back. */
@@ -63,17 +68,20 @@ export class Connection {
       const settle = (): void => {
         if (call !== undefined) this.#calls.delete(call);
       };
+      const sentMs = performance.now();
       const deadline = Date.now() + this.#options.requestTimeoutMs;
       send(this.#options.client, { deadline, interceptors: [capture] }).then(
         (response) => {
           settle();
+          this.#heard();
           subscriber.next(response);
           subscriber.complete();
         },
         (cause: unknown) => {
           settle();
           const failure = translate(cause, operation, this.address);
-          if (failure instanceof Unavailable && mayBeTheConnection(cause)) this.break(failure);
+          if (failure instanceof Unavailable && isOverdue(cause)) this.suspect(failure, sentMs);
+          else if (failure instanceof Unavailable && mayBeTheConnection(cause)) this.break(failure);
           subscriber.error(failure);
         },
       );
@@ -89,6 +97,18 @@ export class Connection {
   probe(key: string): Observable<{ readonly header: IResponseHeader }> {
     return this.call('probe', ({ kv }, options) =>
       kv.range({ ...rangeOf(oneKey(key)), keys_only: true, limit: 1 }, options),
+    );
+  }
+
+  /**
+   * Something is overdue since then (as of `performance.now`). A busy process runs its timers before it reads what has
+   * arrived long ago, so it reads first, and only silence breaks the connection.
+   */
+  suspect(cause: Unavailable, sinceMs: number): void {
+    setImmediate(() =>
+      setImmediate(() => {
+        if (this.#heardMs < sinceMs) this.break(cause);
+      }),
     );
   }
 
@@ -108,6 +128,14 @@ export class Connection {
     this.#calls.clear();
     if (this.#options.isOwn) this.#options.client.close();
   }
+
+  #heard(): void {
+    this.#heardMs = performance.now();
+  }
+}
+
+function isOverdue(cause: unknown): boolean {
+  return cause instanceof Error && /^4 /.test(cause.message);
 }
 
 /** A request that etcd understood and refused says nothing about the way to it. */

@@ -18,6 +18,7 @@ export class KeepAliveStream {
   constructor(
     private readonly open: () => Promise<Stream>,
     private readonly broken: (cause: unknown) => void,
+    private readonly heard: () => void,
   ) {}
 
   renew(lease: string): Observable<ILeaseKeepAliveResponse> {
@@ -53,6 +54,7 @@ export class KeepAliveStream {
         stream.on('error', this.broken);
         stream.on('end', () => this.broken(new Error('the stream of renewals has ended')));
         stream.on('data', (response) => {
+          this.heard();
           const subscriber = this.#unanswered.shift();
           subscriber?.next(response);
           subscriber?.complete();

@@ -204,6 +204,7 @@ export class SessionLease {
 
   #bounded(renewal: Observable<number>): Observable<number> {
     const { timing, scheduler } = this.context;
+    const sentMs = performance.now();
     const overdue = new Error(`no answer within ${timing.requestTimeoutMs} ms`);
     return renewal.pipe(
       timeout({
@@ -213,7 +214,7 @@ export class SessionLease {
           throwError(() => {
             // Streams say nothing when the server stalls: only this tells that they must be begun again.
             const failure = new Unavailable('etcd', 'renew', overdue);
-            this.link.connection?.break(failure);
+            this.link.connection?.suspect(failure, sentMs);
             return failure;
           }),
       }),

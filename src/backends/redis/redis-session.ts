@@ -10,13 +10,13 @@ import {
   ReplaySubject,
   Subscription,
   tap,
-  timer,
 } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
 import { type CoordinationError, GroupNotFound, PlaceLost, SessionLost, Unavailable } from '../errors.js';
 import { decodeSegment } from '../keys.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import type { Argument, Connections, Reply } from './connections.js';
+import { Heartbeat } from './heartbeat.js';
 import { entryIdOf, type Layout, modeOf } from './layout.js';
 import { type Look, Places } from './places.js';
 import { bytes, numbers, outlookOf, payloadOf, text, texts, tokenOf } from './replies.js';
@@ -40,8 +40,6 @@ export interface Opened {
   readonly runId: string;
 }
 
-const HEARTBEAT = 'beat:';
-
 /** What every script is told first. */
 export function preamble(id: string, ttlMs: number, server: Server, { known, token }: Acquaintance): Argument[] {
   return [id, Math.round(ttlMs * 1_000), server.runId, server.upMs(), known ? '1' : '', token.toString()];
@@ -57,12 +55,9 @@ export class RedisSession implements StoreSession {
   readonly #watches = new Map<string, Watch<unknown>>();
   readonly #lost = new ReplaySubject<never>(1);
   readonly #running = new Subscription();
+  readonly #heartbeat: Heartbeat;
   /** Of the server that was last known to have everything that stands here. */
   #runId: string;
-  #sentBeat = 0;
-  #heardBeat = 0;
-  #heartbeat: Subscription | undefined;
-  #cuts = 0;
 
   constructor(
     opened: Opened,
@@ -76,6 +71,7 @@ export class RedisSession implements StoreSession {
     this.provedMs = opened.provedMs;
     this.#runId = opened.runId;
     this.link$ = merge(connections.up$, this.#lost);
+    this.#heartbeat = new Heartbeat(context, () => connections.distrustMessages());
     this.#places = new Places(
       (stays) => this.#look(stays),
       context,
@@ -89,14 +85,13 @@ export class RedisSession implements StoreSession {
   /** Ends its timers. */
   dispose(): void {
     this.#running.unsubscribe();
-    this.#heartbeat?.unsubscribe();
+    this.#heartbeat.stop();
   }
 
   renew(): Observable<number> {
     return defer(() => {
       const sentMs = this.context.now();
-      const beat = ++this.#sentBeat;
-      const cuts = this.#cuts;
+      const { beat, answered } = this.#heartbeat.send();
       let runId = '';
       return this.#run('renew', scripts.RENEW, (server) => {
         runId = server.runId;
@@ -106,7 +101,7 @@ export class RedisSession implements StoreSession {
           if (runId !== this.#runId) this.#reconcile(texts(reply[4]));
           this.#runId = runId;
           this.#places.renewed(sentMs, outlookOf(reply));
-          if (cuts === this.#cuts) this.#expectHeartbeat(beat);
+          answered();
           return sentMs;
         }),
       );
@@ -252,10 +247,7 @@ export class RedisSession implements StoreSession {
 
   /** A message in the session's channel: one of its own heartbeats, or what there is to know about some entries. */
   #hear(message: string): void {
-    if (message.startsWith(HEARTBEAT)) {
-      this.#heardBeat = Math.max(this.#heardBeat, Number(message.slice(HEARTBEAT.length)) || 0);
-      return;
-    }
+    if (this.#heartbeat.hear(message)) return;
     for (const line of message.split(' ')) {
       const [entryId = '', ahead = ''] = line.split(':');
       this.#places.heard(entryId, /^\d+$/.test(ahead) ? Number(ahead) : undefined);
@@ -263,20 +255,8 @@ export class RedisSession implements StoreSession {
   }
 
   #cut(cause: CoordinationError): void {
-    this.#cuts += 1;
-    this.#heartbeat?.unsubscribe();
+    this.#heartbeat.cut();
     this.#places.cut(cause);
-  }
-
-  /**
-   * Each renewal comes back as a message. One that does not tells that messages are lost, and the connection for them
-   * half-open maybe: it is made again, and everything is read again.
-   */
-  #expectHeartbeat(beat: number): void {
-    if (this.#heardBeat >= beat || (this.#heartbeat !== undefined && !this.#heartbeat.closed)) return;
-    this.#heartbeat = timer(this.context.timing.requestTimeoutMs, this.context.scheduler).subscribe(() => {
-      if (this.#heardBeat < beat) this.connections.distrustMessages();
-    });
   }
 
   /** The server is another one than before, or was started again: what stands there now is compared to what should. */

@@ -8,8 +8,18 @@ export interface Script {
 }
 
 function script(body: string): Script {
-  // Each reply begins with the number of its request.
-  const lua = `${PRELUDE.trim()}\n\nlocal function main()\n${body.trim()}\nend\nlocal reply = main()\ntable.insert(reply, 1, ARGV[1])\nreturn reply\n`;
+  const lua = `
+${PRELUDE.trim()}
+
+local function main()
+${body.trim()}
+end
+
+-- Each reply begins with the number of its request.
+local reply = main()
+table.insert(reply, 1, ARGV[1])
+return reply
+`;
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 

@@ -5,7 +5,14 @@ import {
   type OperatorFunction,
   throwError,
 } from 'rxjs';
-import { AuthenticationFailed, CoordinationError, PermissionDenied, SessionLost, Unavailable } from '../errors.js';
+import {
+  AuthenticationFailed,
+  CoordinationError,
+  InvalidOptions,
+  PermissionDenied,
+  SessionLost,
+  Unavailable,
+} from '../errors.js';
 
 /** Error codes of ZooKeeper that mean something to the adapter. */
 export const Code = {
@@ -16,6 +23,7 @@ export const Code = {
   nodeExists: -110,
   notEmpty: -111,
   sessionExpired: -112,
+  invalidAcl: -114,
   authFailed: -115,
   sessionMoved: -118,
 } as const;
@@ -58,6 +66,8 @@ function toCoordinationError(error: unknown, address: string, sessionId: string)
   switch (error.code) {
     case Code.noAuth:
       return new PermissionDenied('zookeeper', error.operation, error);
+    case Code.invalidAcl:
+      return new InvalidOptions(['acl is refused by the server: does it need auth, or is its scheme unknown there?']);
     case Code.authFailed:
       return new AuthenticationFailed('zookeeper', address, error);
     case Code.sessionExpired:

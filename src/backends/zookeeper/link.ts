@@ -15,12 +15,13 @@ import {
 import { AuthenticationFailed, InvalidOptions, SessionLost, Unavailable } from '../errors.js';
 import { reliableMs } from '../options.js';
 import type { StoreContext } from '../store.js';
-import { Connection, type Ticket } from './connection.js';
+import { Connection } from './connection.js';
 import { Code, onRefusal } from './failures.js';
 import type { ResolvedOptions } from './options.js';
 import { followerPlan, Proof } from './proof.js';
 import type { ClientModule, Server } from './raw-client.js';
 import { askRole, type Role } from './role.js';
+import type { Ticket } from './wire.js';
 
 /** Where the next connection is tried. Shared by the sessions of one backend, so that a dead server is not asked first each time. */
 export class Hosts {

@@ -11,7 +11,7 @@ export interface FollowerPlan {
 }
 
 /** The leader's ping must have run once between two beats, for the first of them to be known to the leader. */
-export function apartMs(tickTimeMs: number): number {
+function apartMs(tickTimeMs: number): number {
   return tickTimeMs / 2 + 50;
 }
 

@@ -9,7 +9,7 @@ export interface Server {
   readonly port: number;
 }
 
-export type Done<T extends readonly unknown[]> = (error: Error | null | undefined, ...values: T) => void;
+type Done<T extends readonly unknown[]> = (error: Error | null | undefined, ...values: T) => void;
 
 export interface RawStat {
   readonly czxid: Buffer;
@@ -26,7 +26,7 @@ export interface RawResult {
   readonly stat?: RawStat;
 }
 
-export interface RawTransaction {
+interface RawTransaction {
   readonly ops: { version?: number }[];
   create(path: string, ...dataAclsMode: unknown[]): this;
   setData(path: string, data: Buffer, version: number): this;
@@ -36,13 +36,13 @@ export interface RawTransaction {
 }
 
 /** A request as the connection manager takes it. */
-export interface RawRequest {
+interface RawRequest {
   readonly header: { type: number; xid: number };
   readonly payload: null;
   toBuffer(): Buffer;
 }
 
-export interface RawSocket {
+interface RawSocket {
   readonly remoteAddress?: string | undefined;
   readonly remotePort?: number | undefined;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -50,7 +50,7 @@ export interface RawSocket {
   destroy(): unknown;
 }
 
-export interface RawManager {
+interface RawManager {
   sessionId: Buffer;
   sessionPassword: Buffer;
   zxid: Buffer;

@@ -198,4 +198,16 @@ test('what others have written into the keys breaks nothing', async () => {
   expect(place.admitted).toBe(false);
   expect(await firstValueFrom(mine.backend.evict(garbage, 'nonsense'))).toBe(true);
   await ask(server, 'DEL', '{conclave:0}:g:group');
+  await ask(server, 'ZADD', '{conclave:0}:o:lock:garbage', 'inf', `${'a'.repeat(32)}.${'b'.repeat(32)}.x1`);
+  await ask(server, 'HSET', '{conclave:0}:k:cell', 'version', 'nonsense', 'value', 'x');
+  expect(await entriesOnce(mine.backend, garbage)).toEqual([]);
+  expect(await firstValueFrom(mine.backend.cell('cell'))).toMatchObject({ version: 0n });
+  expect(await firstValueFrom(mine.backend.swap('cell', 'any', undefined))).toMatchObject({ swapped: true });
+  await ask(server, 'SET', '{conclave:0}:o:lock:string', 'nonsense');
+  const stay = enter(mine.backend, { kind: 'lock', name: 'string' });
+  const said = firstWithin(mine.backend.faults$, ({ message }) => /WRONGTYPE/.test(message), 2_000, 'the reason');
+  await said;
+  await ask(server, 'DEL', '{conclave:0}:o:lock:string', '{conclave:0}:o:lock:garbage');
+  await stay.admitted();
+  stay.leave();
 });

@@ -32,7 +32,11 @@ export class Stander {
   readonly #subscription: Subscription;
   #changed: (() => void)[] = [];
 
-  constructor(backend: Backend, roster: RosterKey, options: { payload?: Uint8Array; permits?: number; shared?: boolean } = {}) {
+  constructor(
+    backend: Backend,
+    roster: RosterKey,
+    options: { payload?: Uint8Array; permits?: number; shared?: boolean } = {},
+  ) {
     const { payload = new Uint8Array(), permits = 1, shared = false } = options;
     this.#place$ = backend.enter(roster, { mode: shared ? 'shared' : 'exclusive', permits, payload });
     this.#subscription = this.#place$.pipe(tap({ next: (place) => this.places.push(place) })).subscribe({
@@ -59,7 +63,10 @@ export class Stander {
     const deadline = performance.now() + limitMs;
     while (!holds(this)) {
       const left = deadline - performance.now();
-      if (left <= 0) throw new Error(`it did not come about within ${limitMs} ms; last: ${JSON.stringify(this.places.at(-1)?.ahead)}, ${String(this.error)}`);
+      if (left <= 0)
+        throw new Error(
+          `it did not come about within ${limitMs} ms; last: ${JSON.stringify(this.places.at(-1)?.ahead)}, ${String(this.error)}`,
+        );
       await new Promise<void>((resolve) => {
         const limit = setTimeout(resolve, left);
         this.#changed.push(() => {
@@ -85,7 +92,12 @@ export class Stander {
 }
 
 /** Resolves when `count` stand in the roster. */
-export async function untilStanding(backend: Backend, roster: RosterKey, count: number, limitMs = 5_000): Promise<readonly string[]> {
+export async function untilStanding(
+  backend: Backend,
+  roster: RosterKey,
+  count: number,
+  limitMs = 5_000,
+): Promise<readonly string[]> {
   const entries = await firstWithin(
     backend.entries(roster),
     (standing) => standing.length === count,

@@ -16,16 +16,21 @@ export interface Liveness {
   readonly gaps: readonly Gap[];
 }
 
-/** Whoever is next is admitted within `limitMs` of the end of the one before. */
+/**
+ * Whoever is next is admitted within `limitMs` of the end of the one before, or of the end of somebody between the two
+ * in line who never came to hold: of each the store only learns when its session ends.
+ */
 export function checkLiveness(reading: Reading, limitMs: number): Liveness {
   const gaps: Gap[] = [];
   const violations: Violation[] = [];
   for (const [roster, held] of reading.held) {
+    const obstacles = obstaclesIn(roster, reading);
     for (const [index, next] of held.entries()) {
       const before = held[index - 1];
       if (before === undefined) continue;
       const end = endOf(before, next, reading);
-      const from = later(end.at, next.contendingAt);
+      const inBetween = obstacles.filter((at) => at < next.acquired.at).reduce(later, 0n);
+      const from = later(later(end.at, inBetween), next.contendingAt);
       if (from >= next.acquired.at) continue;
       const ms = nsToMs(reachable({ from, to: next.acquired.at }, next.process, reading));
       gaps.push({ roster, after: end.after, ms });
@@ -51,13 +56,26 @@ function forgotten(reading: Reading, limitMs: number): Violation[] {
     const until = waiting.map(({ end }) => end.at).sort(compare)[0];
     if (until === undefined || held.some(({ end }) => end.how === 'open' && end.at >= until)) return [];
     const last = held.reduce((at, { end }) => later(at, end.at), 0n);
+    const obstacle = obstaclesIn(roster, reading).reduce(later, last);
     const waits = waiting
       .filter(({ contendingAt }) => contendingAt < until)
-      .map((one) => reachable({ from: later(last, one.contendingAt), to: until }, one.process, reading));
+      .map((one) => reachable({ from: later(obstacle, one.contendingAt), to: until }, one.process, reading));
     const ms = nsToMs(waits.reduce(later, 0n));
     if (ms <= limitMs) return [];
     return [{ claim: 'liveness', at: until, message: `${roster}: nobody was admitted for ${ms} ms, and some waited` }];
   });
+}
+
+/** When those who stood in this line and did not hold were stopped, cut off, or killed. */
+function obstaclesIn(roster: Roster, { holdings, died, stops, cuts }: Reading): bigint[] {
+  return holdings
+    .filter((one) => one.roster === roster)
+    .flatMap(({ process, contendingAt, acquired, end }) => {
+      const until = acquired?.at ?? end.at;
+      const starts = [...stops(process), ...cuts(process)].map(({ from }) => from);
+      const death = died.get(process);
+      return [...starts, ...(death === undefined ? [] : [death])].filter((at) => contendingAt <= at && at <= until);
+    });
 }
 
 function isPatient(how: Held['end']['how']): boolean {

@@ -1,0 +1,301 @@
+import { Observable, type SchedulerLike, type Subscription, timer } from 'rxjs';
+import { InvalidOptions, Unavailable } from '../errors.js';
+import { Code, Refused } from './failures.js';
+import { type ClientModule, isRawClient, override, type RawClient, type Server } from './raw-client.js';
+
+/** Largest answer that is believed: anything else means that no ZooKeeper is speaking. */
+const MOST_BYTES = 64 * 1024 * 1024;
+/** After a timer came due: what arrived while the event loop was blocked is read before anything is concluded. */
+const SECOND_LOOK_MS = 20;
+
+/** What makes a new connection the continuation of an old one. */
+export interface Ticket {
+  readonly sessionId: Buffer;
+  readonly password: Buffer;
+  /** The latest state of the store that was seen: no server that is behind it will be talked to. */
+  readonly lastZxid: Buffer;
+}
+
+export interface ConnectionOptions {
+  readonly module: ClientModule;
+  readonly server: Server;
+  readonly makeClient: (() => unknown) | undefined;
+  readonly auth: { readonly scheme: string; readonly auth: string } | undefined;
+  readonly acl: readonly { readonly permissions: number; readonly scheme: string; readonly id: string }[] | undefined;
+  readonly sessionTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly ticket: Ticket | undefined;
+  readonly scheduler: SchedulerLike;
+}
+
+export interface ConnectionObserver {
+  connected(): void;
+  /** Once. `expired` and `authFailed` end the session as well. */
+  ended(how: 'cut' | 'expired' | 'authFailed', cause: unknown): void;
+}
+
+interface Call {
+  readonly operation: string;
+  readonly sentMs: number;
+  fail(error: unknown): void;
+}
+
+/**
+ * One TCP connection of one session, over one client object, which is never used for a second: after a cut in the middle
+ * of a packet the client misreads the next connection, and what it has queued never comes back. This,
+ * connection.ts and raw-client.ts are the only files that know the client.
+ *
+ * Requests are cold, answered in the order in which they were sent, and fail at once when the connection ends. A request
+ * that is not answered in time ends the connection, since everything after it would wait as well.
+ */
+export abstract class Wire {
+  /** When the request that opens or resumes the session was about to be sent. */
+  connectSentMs: number;
+  protected readonly client: RawClient;
+  readonly #calls = new Set<Call>();
+  readonly #onState = (state: { readonly name: string }): void => this.#stateChanged(state.name);
+  readonly #endings = new Set<(cause: unknown) => void>();
+  #limit: Subscription | undefined;
+  #rest: Buffer = Buffer.alloc(0);
+  #state: 'connecting' | 'up' | 'over' = 'connecting';
+  #socketError: unknown;
+
+  constructor(
+    private readonly options: ConnectionOptions,
+    private readonly observer: ConnectionObserver,
+  ) {
+    const { module, server, makeClient, auth, ticket, sessionTimeoutMs, scheduler } = options;
+    const client =
+      makeClient?.() ??
+      module.createClient(`${server.host}:${server.port}`, { sessionTimeout: sessionTimeoutMs, retries: 0 });
+    if (!isRawClient(client))
+      throw new InvalidOptions(['client must make a client of node-zookeeper-client 1.1 by its createClient']);
+    if (client.connectionManager.socket !== undefined)
+      throw new InvalidOptions(['client must make a new client each time, which is not connected yet']);
+    this.client = client;
+    this.connectSentMs = scheduler.now();
+    if (auth !== undefined) client.addAuthInfo(auth.scheme, Buffer.from(auth.auth));
+    const manager = client.connectionManager;
+    manager.updateTimeout(sessionTimeoutMs);
+    if (ticket !== undefined)
+      Object.assign(manager, {
+        sessionId: ticket.sessionId,
+        sessionPassword: ticket.password,
+        zxid: ticket.lastZxid,
+      });
+    this.#takeOver(manager);
+  }
+
+  /** Starts to connect. */
+  start(): void {
+    const manager = this.client.connectionManager;
+    this.client.on('state', this.#onState);
+    this.client.connect();
+    // From here on it must not connect again by itself.
+    override(manager, { connect: () => undefined });
+    manager.socket?.on('error', (error) => {
+      this.#socketError = error;
+    });
+    // The client tells nobody of a connection that was lost before it had a session.
+    manager.socket?.on('close', () => this.#end('cut', this.#socketError ?? new Error('the connection was closed')));
+    // Its own limit would be that of the session.
+    clearTimeout(manager.connectTimeoutHandler ?? undefined);
+    const { connectTimeoutMs, scheduler } = this.options;
+    this.#limit = timer(connectTimeoutMs, scheduler).subscribe(() =>
+      this.#end('cut', new Error(`no session within ${connectTimeoutMs} ms`)),
+    );
+  }
+
+  get isUp(): boolean {
+    return this.#state === 'up';
+  }
+
+  /** The lifetime of the session that the server granted. */
+  get negotiatedMs(): number {
+    return this.client.connectionManager.sessionTimeout;
+  }
+
+  get ticket(): Ticket {
+    const { sessionId, sessionPassword: password, zxid: lastZxid } = this.client.connectionManager;
+    return { sessionId, password, lastZxid };
+  }
+
+  /** Where the connection leads: one server, even where the host's name stands for several. */
+  get peer(): Server {
+    const { remoteAddress: host, remotePort: port } = this.client.connectionManager.socket ?? {};
+    return host === undefined || port === undefined ? this.options.server : { host, port };
+  }
+
+  /** Errors as soon as the connection has ended; never emits. */
+  readonly ended$: Observable<never> = new Observable((subscriber) => {
+    const ended = (cause: unknown): void => subscriber.error(cause);
+    if (this.#state === 'over') ended(this.#lost('follow'));
+    else this.#endings.add(ended);
+    return () => this.#endings.delete(ended);
+  });
+
+  /** Cuts the connection at once, without a word to the server or the observer. */
+  destroy(): void {
+    this.#stop(this.#lost('anything'));
+  }
+
+  protected call<T>(
+    operation: string,
+    send: (done: (error: Error | null | undefined, value?: T) => void) => void,
+  ): Observable<T> {
+    return new Observable<T>((subscriber) => {
+      if (this.#state !== 'up') {
+        subscriber.error(this.#lost(operation));
+        return;
+      }
+      const call: Call = {
+        operation,
+        sentMs: this.options.scheduler.now(),
+        fail: (error) => subscriber.error(error),
+      };
+      this.#calls.add(call);
+      this.#watchOver();
+      try {
+        send((error, value) => {
+          if (!this.#calls.has(call)) return;
+          if (error) {
+            this.#refused(call, error);
+            return;
+          }
+          this.#calls.delete(call);
+          subscriber.next(value as T);
+          subscriber.complete();
+        });
+      } catch (error) {
+        this.#calls.delete(call);
+        subscriber.error(error);
+      }
+    });
+  }
+
+  /** The client tells the callers of a lost connection first, and would take new requests from them for it. */
+  #refused(call: Call, error: Error): void {
+    const code = 'code' in error && typeof error.code === 'number' ? error.code : 0;
+    if (code === Code.connectionLoss) {
+      this.#end('cut', this.#socketError ?? error);
+      return;
+    }
+    this.#calls.delete(call);
+    if (code === Code.sessionExpired) this.#end('expired', error);
+    call.fail(new Refused(code, call.operation, error));
+  }
+
+  /** One timer for the oldest call: answers come in order. */
+  #watchOver(): void {
+    if (this.#limit !== undefined && !this.#limit.closed) return;
+    const [oldest] = this.#calls;
+    if (oldest === undefined) return;
+    const { requestTimeoutMs, scheduler } = this.options;
+    const isLate = (): boolean => {
+      const [first] = this.#calls;
+      return first !== undefined && scheduler.now() - first.sentMs >= requestTimeoutMs;
+    };
+    const dueMs = Math.max(1, oldest.sentMs + requestTimeoutMs - scheduler.now());
+    this.#limit = timer(dueMs, scheduler).subscribe(() => {
+      this.#limit = timer(isLate() ? SECOND_LOOK_MS : 0, scheduler).subscribe(() => {
+        this.#limit = undefined;
+        if (isLate()) this.#end('cut', new Error(`no answer within ${requestTimeoutMs} ms`));
+        else this.#watchOver();
+      });
+    });
+  }
+
+  #stateChanged(name: string): void {
+    if (this.#state === 'over') return;
+    if (name === 'SYNC_CONNECTED') {
+      this.#limit?.unsubscribe();
+      this.#limit = undefined;
+      this.#state = 'up';
+      this.observer.connected();
+    } else if (name === 'EXPIRED') this.#end('expired', new Error('the server does not know the session any more'));
+    else if (name === 'AUTH_FAILED') this.#end('authFailed', new Error('authentication failed'));
+    else this.#end('cut', this.#socketError ?? new Error('the connection was closed'));
+  }
+
+  #end(how: 'cut' | 'expired' | 'authFailed', cause: unknown): void {
+    if (this.#state === 'over') return;
+    this.#socketError ??= cause;
+    const error = this.#lost('keep the connection');
+    this.#stop(error, () => this.observer.ended(how, cause));
+  }
+
+  /** The observer hears of it before those whose calls fail, so that they find the connection gone. */
+  #stop(error: unknown, tell: () => void = () => undefined): void {
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    this.#limit?.unsubscribe();
+    this.client.off('state', this.#onState);
+    const { connectTimeoutHandler, socket } = this.client.connectionManager;
+    clearTimeout(connectTimeoutHandler ?? undefined);
+    socket?.destroy();
+    tell();
+    for (const call of [...this.#calls]) if (this.#calls.delete(call)) call.fail(error);
+    for (const ended of [...this.#endings]) if (this.#endings.delete(ended)) ended(error);
+  }
+
+  #lost(operation: string): Unavailable {
+    return new Unavailable('zookeeper', operation, this.#socketError ?? new Error('not connected'));
+  }
+
+  #takeOver(manager: RawClient['connectionManager']): void {
+    const { onSocketData, onSocketConnected } = manager;
+    const { server, scheduler } = this.options;
+    override(manager, {
+      findNextServer: (found) => found(server),
+      onSocketConnected: () => {
+        if (this.#state === 'over') return;
+        this.connectSentMs = scheduler.now();
+        onSocketConnected.call(manager);
+      },
+      // One packet at a time: the client recurses for each further one in a chunk, and keeps half ones for ever.
+      onSocketData: (chunk) => {
+        for (const packet of this.#packets(chunk)) {
+          if (this.#state === 'over') return;
+          try {
+            onSocketData.call(manager, packet);
+          } catch (error) {
+            this.#misread(error);
+          }
+        }
+      },
+    });
+  }
+
+  *#packets(chunk: Buffer): Generator<Buffer> {
+    let rest: Buffer = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    // What is left must be kept even where the loop over this is left early.
+    this.#rest = rest;
+    while (rest.length >= 4) {
+      const length = 4 + rest.readInt32BE(0);
+      if (length < 4 || length > MOST_BYTES) {
+        this.#end('cut', new Error('what answers there is no ZooKeeper'));
+        return;
+      }
+      if (rest.length < length) return;
+      const packet = rest.subarray(0, length);
+      rest = rest.subarray(length);
+      this.#rest = rest;
+      yield packet;
+    }
+  }
+
+  /** The client throws at codes it does not know, and has by then forgotten whose answer it was: the oldest call's. */
+  #misread(error: unknown): void {
+    const code = error instanceof Error ? /Unknown code: (-?\d+)/.exec(error.message)?.[1] : undefined;
+    const [oldest] = this.#calls;
+    if (code === undefined || oldest === undefined) {
+      this.#end('cut', error);
+      return;
+    }
+    this.#calls.delete(oldest);
+    oldest.fail(new Refused(Number(code), oldest.operation, error));
+    // The session has gone to another connection, and the server closes this one.
+    if (Number(code) === Code.sessionMoved) this.#end('cut', error);
+  }
+}

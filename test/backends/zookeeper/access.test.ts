@@ -1,0 +1,135 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { isLeft, isRight } from 'fp-ts/lib/Either.js';
+import { firstValueFrom, lastValueFrom } from 'rxjs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { AuthenticationFailed, PermissionDenied } from '../../../src/backends/errors.js';
+import { parseUrl } from '../../../src/backends/url.js';
+import { type ZooKeeperOptions, zookeeper, zookeeperFromUrl } from '../../../src/backends/zookeeper/index.js';
+import type { TestServer } from '../../support/server.js';
+import { startZooKeeper } from '../../support/zookeeper.js';
+import { Backends, lockNamed, Stander } from './support.js';
+
+let server: TestServer;
+let backends: Backends;
+
+beforeAll(async () => {
+  server = await startZooKeeper();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+beforeEach(() => {
+  backends = new Backends();
+});
+afterEach(() => backends[Symbol.asyncDispose]());
+
+function optionsOf(url: string): ZooKeeperOptions | string {
+  const parsed = parseUrl(url);
+  if (isLeft(parsed)) return parsed.left.message;
+  const options = zookeeperFromUrl(parsed.right);
+  return isRight(options) ? options.right : options.left.message;
+}
+
+describe('a URL', () => {
+  test('names hosts, credentials, chroot and options', () => {
+    expect(optionsOf('zookeeper://ann:secret@a:1,b/apps/shop?ttlMs=9000&tickTimeMs=500')).toEqual({
+      hosts: [
+        { host: 'a', port: 1 },
+        { host: 'b', port: undefined },
+      ],
+      chroot: '/apps/shop',
+      auth: { scheme: 'digest', auth: 'ann:secret' },
+      ttlMs: 9_000,
+      tickTimeMs: 500,
+    });
+  });
+
+  test('with IPv6 is refused, and never repeats the password', () => {
+    const refused = optionsOf('zookeeper://ann:secret@[::1]:2181/');
+    expect(refused).toMatch(/::1.*IPv6/);
+    expect(refused).not.toContain('secret');
+  });
+});
+
+test('what only its creator may touch is closed to others, with an error that says so', async () => {
+  const acl = [{ permissions: 31, scheme: 'auth', id: '' }];
+  const auth = { scheme: 'digest', auth: 'ann:secret' };
+  const mine = backends.connect(server.port, { namespace: 'closed', acl, auth });
+  await new Stander(mine, lockNamed('private')).untilAdmitted();
+  const stranger = backends.connect(server.port, { namespace: 'closed' });
+  const intruder = await new Stander(stranger, lockNamed('private')).until(({ error }) => error !== undefined);
+  expect(intruder.error).toBeInstanceOf(PermissionDenied);
+  const friend = backends.connect(server.port, { namespace: 'closed', acl, auth });
+  await new Stander(friend, lockNamed('private')).until(({ places }) => places.length > 0);
+});
+
+test('credentials of a kind that the server does not know end the backend', async () => {
+  const backend = backends.connect(server.port, { auth: { scheme: 'no such scheme', auth: 'x' } });
+  const failure: unknown = await lastValueFrom(backend.session$).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(AuthenticationFailed);
+});
+
+test('a host that is no ZooKeeper is taken for one that is not there', async () => {
+  const impostor = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'.repeat(100));
+  });
+  impostor.listen(0, '127.0.0.1');
+  await once(impostor, 'listening');
+  const address = impostor.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const backend = backends.connect(port, { failFastMs: 700 });
+  await expect(lastValueFrom(backend.session$)).rejects.toThrow(/Could not reach/);
+  impostor.close();
+});
+
+test('an error code that the client does not know fails one request, and breaks nothing', async () => {
+  const evictions: number[] = [];
+  const throttled = -127;
+  const noNode = -101;
+  const fake = createServer((socket) => {
+    let isOpen = false;
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => {
+      if (chunk.toString() === 'srvr') return socket.end('Mode: standalone\n');
+      for (let at = 0; at < chunk.length; at += 4 + chunk.readInt32BE(at)) {
+        const xid = chunk.readInt32BE(at + 4);
+        const isEviction = chunk.subarray(at, at + 4 + chunk.readInt32BE(at)).includes('__lock__');
+        if (isEviction) evictions.push(xid);
+        const code = isEviction ? (evictions.length === 1 ? throttled : 0) : noNode;
+        socket.write(isOpen ? reply(xid, code) : welcome(3_000));
+        isOpen = true;
+      }
+      return undefined;
+    });
+  });
+  fake.listen(0, '127.0.0.1');
+  await once(fake, 'listening');
+  const address = fake.address();
+  const backend = backends.connect(typeof address === 'object' && address !== null ? address.port : 0);
+  expect(await firstValueFrom(backend.evict(lockNamed('any'), `${'0'.repeat(32)}__lock__0000000000`))).toBe(true);
+  expect(evictions).toHaveLength(2);
+  expect((await firstValueFrom(backend.session$)).state).toBe('live');
+  await backend.close();
+  fake.close();
+});
+
+function reply(xid: number, code: number): Buffer {
+  const packet = Buffer.alloc(20);
+  packet.writeInt32BE(16, 0);
+  packet.writeInt32BE(xid, 4);
+  packet.writeInt32BE(code, 16);
+  return packet;
+}
+
+function welcome(timeoutMs: number): Buffer {
+  const packet = Buffer.alloc(41);
+  packet.writeInt32BE(37, 0);
+  packet.writeInt32BE(timeoutMs, 8);
+  packet.writeInt32BE(1, 16);
+  packet.writeInt32BE(16, 20);
+  return packet;
+}
+
+test('a client that cannot be wrapped is refused', () => {
+  expect(() => zookeeper({ client: () => ({}) })).toThrow(/hosts|client/);
+});

@@ -1,0 +1,226 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { CreateMode, createClient } from 'node-zookeeper-client';
+import { firstValueFrom } from 'rxjs';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { difference, zooKeeperCounts } from '../../support/counters.js';
+import type { TestServer } from '../../support/server.js';
+import { startZooKeeper } from '../../support/zookeeper.js';
+import { Backends, bytes, lockNamed, Stander, untilStanding } from './support.js';
+
+let server: TestServer;
+let backends: Backends;
+
+beforeAll(async () => {
+  server = await startZooKeeper();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+beforeEach(() => {
+  backends = new Backends();
+});
+afterEach(() => backends[Symbol.asyncDispose]());
+
+/** Runs kazoo; each line that the program prints is one of `lines`. */
+async function kazoo(
+  program: string,
+): Promise<{ next(): Promise<string>; say(line: string): void; end(): Promise<void> }> {
+  const child = spawn('/usr/bin/python3', ['-c', program, `127.0.0.1:${server.port}`], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const ended = once(child, 'exit');
+  return {
+    next: async () => String((await lines.next()).value),
+    say: (line) => child.stdin.write(`${line}\n`),
+    end: async () => {
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
+
+const kazooLock = (kind: string, path: string): string => `
+import sys
+from kazoo.client import KazooClient
+zk = KazooClient(sys.argv[1], timeout=4)
+zk.start()
+lock = zk.${kind}(${JSON.stringify(path)})
+for line in sys.stdin:
+    word = line.strip()
+    if word == 'acquire': lock.acquire(); print('acquired', flush=True)
+    elif word == 'try': print(lock.acquire(blocking=False), flush=True)
+    elif word == 'release': lock.release(); print('released', flush=True)
+zk.stop()
+`;
+
+describe('kazoo', () => {
+  test('waits for our lock, and we for its', async () => {
+    const backend = backends.connect(server.port);
+    const other = await kazoo(kazooLock('Lock', '/conclave/locks/shared with kazoo'));
+    try {
+      const holder = await new Stander(backend, lockNamed('shared with kazoo')).untilAdmitted();
+      other.say('try');
+      expect(await other.next()).toBe('False');
+      other.say('acquire');
+      await untilStanding(backend, lockNamed('shared with kazoo'), 2);
+      holder.leave();
+      expect(await other.next()).toBe('acquired');
+      const waiter = await new Stander(backend, lockNamed('shared with kazoo')).until(
+        ({ places }) => places.length > 0,
+      );
+      expect(waiter.isAdmitted).toBe(false);
+      other.say('release');
+      expect(await other.next()).toBe('released');
+      await waiter.untilAdmitted();
+    } finally {
+      await other.end();
+    }
+  });
+
+  test('readers share with ours, and hold our writers back', async () => {
+    const backend = backends.connect(server.port);
+    const other = await kazoo(kazooLock('ReadLock', '/conclave/locks/read'));
+    try {
+      other.say('acquire');
+      expect(await other.next()).toBe('acquired');
+      const reader = await new Stander(backend, lockNamed('read'), { shared: true }).untilAdmitted();
+      const writer = await new Stander(backend, lockNamed('read')).until(({ places }) => places.length > 0);
+      reader.leave();
+      await untilStanding(backend, lockNamed('read'), 2);
+      expect(writer.isAdmitted).toBe(false);
+      other.say('release');
+      await writer.untilAdmitted();
+    } finally {
+      await other.end();
+    }
+  });
+});
+
+test('a contender of Curator is waited for', async () => {
+  const backend = backends.connect(server.port);
+  const roster = lockNamed('curator');
+  const mine = await new Stander(backend, roster).untilAdmitted();
+  const client = createClient(`127.0.0.1:${server.port}`);
+  client.connect();
+  await once(client, 'connected');
+  const path = await new Promise<string>((resolve, reject) => {
+    client.create(
+      '/conclave/locks/curator/_c_0f-lock-',
+      Buffer.alloc(0),
+      CreateMode.EPHEMERAL_SEQUENTIAL,
+      (error, made) => (error ? reject(error) : resolve(made)),
+    );
+  });
+  const waiter = await new Stander(backend, roster).until(({ places }) => places.length > 0);
+  mine.leave();
+  await untilStanding(backend, roster, 2);
+  expect(waiter.isAdmitted).toBe(false);
+  client.remove(path, () => undefined);
+  await waiter.untilAdmitted();
+  client.close();
+});
+
+test('where sequence numbers have wrapped, the older entry stands before', async () => {
+  const backend = backends.connect(server.port);
+  const roster = lockNamed('wrapped');
+  (await new Stander(backend, roster).untilAdmitted()).leave();
+  await untilStanding(backend, roster, 0);
+  const client = createClient(`127.0.0.1:${server.port}`);
+  client.connect();
+  await once(client, 'connected');
+  const old = `${'0'.repeat(32)}__lock__2147483647`;
+  await new Promise<void>((resolve, reject) => {
+    client.create(`/conclave/locks/wrapped/${old}`, Buffer.alloc(0), CreateMode.EPHEMERAL, (error) =>
+      error ? reject(error) : resolve(),
+    );
+  });
+  const waiter = await new Stander(backend, roster).until(({ places }) => places.length > 0);
+  expect(waiter.isAdmitted).toBe(false);
+  expect(await firstValueFrom(backend.evict(roster, old))).toBe(true);
+  await waiter.untilAdmitted();
+  client.close();
+});
+
+describe('the cost', () => {
+  const quiet = { ttlMs: 40_000, renewEveryMs: 10_000 };
+
+  async function packets(act: () => Promise<void>): Promise<number> {
+    const before = await zooKeeperCounts(server.url);
+    await act();
+    return difference(before, await zooKeeperCounts(server.url))['packets_received'] ?? 0;
+  }
+
+  test('of an uncontended lock is four requests', async () => {
+    const backend = backends.connect(server.port, quiet);
+    const roster = lockNamed('cheap');
+    const round = async (): Promise<void> => {
+      (await new Stander(backend, roster).untilAdmitted()).leave();
+      // Answered after whatever was asked before.
+      await firstValueFrom(backend.evict(roster, `${'0'.repeat(32)}__lock__0000000000`));
+    };
+    await round();
+    expect(await packets(round)).toBe(4 + 1);
+  });
+
+  test('of a hand-off does not grow with those who wait', async () => {
+    const [holding, waiting] = [backends.connect(server.port, quiet), backends.connect(server.port, quiet)];
+    const roster = lockNamed('handed on');
+    const holder = await new Stander(holding, roster).untilAdmitted();
+    const waiters = Array.from({ length: 100 }, () => new Stander(waiting, roster));
+    await Promise.all(waiters.map((waiter) => waiter.until(({ places }) => places.length > 0)));
+    await firstValueFrom(waiting.evict(roster, `${'0'.repeat(32)}__lock__0000000000`));
+    const cost = await packets(async () => {
+      holder.leave();
+      await Promise.race(waiters.map((waiter) => waiter.untilAdmitted()));
+    });
+    // The deletion, and the list that the next one reads.
+    expect(cost).toBe(2);
+  });
+});
+
+test('after many rounds nothing is left in the client, nor after closing in the store', async () => {
+  const clients: { connectionManager?: { watcherManager: Record<string, object> } }[] = [];
+  const backend = backends.connect(server.port, {
+    namespace: 'rounds',
+    client: () => {
+      const client = createClient(`127.0.0.1:${server.port}`);
+      clients.push(client as unknown as (typeof clients)[number]);
+      return client;
+    },
+  });
+  for (let round = 0; round < 300; round++) {
+    const stander = await new Stander(backend, lockNamed(`round ${round % 10}`), {
+      payload: bytes('x'),
+    }).untilAdmitted();
+    stander.leave();
+  }
+  await untilStanding(backend, lockNamed('round 0'), 0);
+  const manager = clients.at(-1)?.connectionManager?.watcherManager ?? {};
+  expect(Object.keys(manager['dataWatchers'] ?? {}).length).toBeLessThan(5);
+  const before = await zooKeeperCounts(server.url);
+  await backend.close();
+  // The parents of ten locks, and the session.
+  expect(difference(before, await zooKeeperCounts(server.url))).toMatchObject({
+    znode_count: -10,
+    num_alive_connections: -1,
+  });
+});
+
+test('watches that nobody waits for any more are taken back', async () => {
+  const backend = backends.connect(server.port);
+  for (let key = 0; key < 1_300; key++) await firstValueFrom(backend.cell(`absent ${key}`));
+  const { watch_count: left = 0 } = await zooKeeperCounts(server.url);
+  expect(left).toBeLessThan(1_100);
+  expect(backends.faults).toEqual([]);
+});
+
+test('a cell that was deleted and made again is not taken for the one that was read', async () => {
+  const backend = backends.connect(server.port);
+  const first = await firstValueFrom(backend.swap('again', 'absent', bytes('one')));
+  await firstValueFrom(backend.swap('again', 'any', undefined));
+  await firstValueFrom(backend.swap('again', 'absent', bytes('two')));
+  const late = await firstValueFrom(backend.swap('again', first.current?.version ?? 0n, bytes('three')));
+  expect(late.swapped).toBe(false);
+  expect(late.current?.value).toEqual(bytes('two'));
+});

@@ -1,0 +1,211 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { TestServer } from '../support/server.js';
+import type { Cell } from './cell.js';
+import { cut, delayed, refused, serverDown, serverStopped, throttled } from './faults.js';
+import { type Actor, election, longLock, quietLock, type Run } from './laboratory.js';
+import { type StoreName, ttlMs } from './stores.js';
+
+/** A second after a store is back at the latest, everybody has a session again; what was held before goes after a ttl. */
+const afterOutageMs = 2 * ttlMs + 2_000;
+/** Longer than a session lives. */
+const overTtlMs = 1.6 * ttlMs;
+
+/** Holds the long lock or leads: whoever is broken now held something. */
+async function someHolder(run: Run): Promise<{ holder: Actor; untilNext: () => Promise<unknown> }> {
+  const roster = run.random.pick([longLock, election]);
+  const holder = await run.untilHeld(roster);
+  return { holder, untilNext: () => run.untilHeld(roster, holder) };
+}
+
+async function times(run: Run, rounds: number, round: () => Promise<unknown>): Promise<void> {
+  for (let index = 0; index < rounds; index += 1) {
+    run.round();
+    await round();
+  }
+}
+
+/** Every cell that one server can be put into. */
+export function matrixOf(store: StoreName): readonly Cell[] {
+  return [
+    {
+      name: 'client crash',
+      scenario: (run) =>
+        times(run, 5, async () => {
+          const { holder, untilNext } = await someHolder(run);
+          await Promise.all([run.kill(holder), run.enlistAnother(), untilNext()]);
+        }),
+    },
+    {
+      name: 'client pause beyond the ttl',
+      scenario: (run) =>
+        times(run, 4, async () => {
+          const { holder, untilNext } = await someHolder(run);
+          await Promise.all([run.pause(holder, overTtlMs + run.random.between(0, 800)), untilNext()]);
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'blocked event loop',
+      scenario: (run) =>
+        times(run, 4, async () => {
+          const { holder, untilNext } = await someHolder(run);
+          const asks = run.rounds % 2 === 0;
+          await Promise.all([holder.process.request('block', overTtlMs, asks), untilNext()]);
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'server restart, data kept',
+      nextHolderMs: afterOutageMs,
+      scenario: (run) =>
+        times(run, 4, async () => {
+          await run.during(serverDown(onlyServer(run), { keepData: true }), run.random.between(0, ttlMs));
+          await run.untilAllTakePart();
+        }),
+    },
+    ...(store === 'redis'
+      ? [
+          {
+            name: 'server restart, data lost',
+            nextHolderMs: afterOutageMs,
+            scenario: (run: Run) =>
+              times(run, 4, async () => {
+                await run.during(serverDown(onlyServer(run), { keepData: false }), run.random.between(0, ttlMs));
+                await run.untilAllTakePart();
+              }),
+          },
+        ]
+      : []),
+    {
+      name: 'server pause shorter than the ttl',
+      nextHolderMs: afterOutageMs,
+      scenario: (run) =>
+        times(run, 5, async () => {
+          await run.during(serverStopped(onlyServer(run)), run.random.between(ttlMs * 0.1, ttlMs * 0.7));
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'server pause longer than the ttl',
+      nextHolderMs: afterOutageMs,
+      scenario: (run) =>
+        times(run, 3, async () => {
+          await run.during(serverStopped(onlyServer(run)), run.random.between(ttlMs * 1.2, ttlMs * 2));
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'partition: black hole',
+      scenario: (run) =>
+        times(run, 4, async () => {
+          const { holder, untilNext } = await someHolder(run);
+          await Promise.all([run.during(cut([holder]), overTtlMs), untilNext()]);
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'partition: black hole for everybody',
+      nextHolderMs: afterOutageMs,
+      scenario: (run) =>
+        times(run, 3, async () => {
+          await run.during(cut(run.actors), run.random.between(ttlMs * 0.2, ttlMs * 1.6));
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'partition: reset',
+      nextHolderMs: afterOutageMs,
+      scenario: (run) =>
+        times(run, 10, async () => {
+          const { holder } = await someHolder(run);
+          const whom = run.random.pick([[holder], run.actors]);
+          await run.during(refused(whom), run.random.between(0, ttlMs * 0.8));
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'partition: delay',
+      nextHolderMs: afterOutageMs,
+      scenario: (run) =>
+        times(run, 4, async () => {
+          const { holder } = await someHolder(run);
+          const whom = run.random.pick([[holder], run.actors]);
+          const ms = run.random.pick([50, 250, 700, ttlMs]);
+          await run.during(delayed(whom, run.random.pick([{ toServerMs: ms }, { toClientMs: ms }])), overTtlMs);
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'partition: throttled',
+      nextHolderMs: afterOutageMs,
+      scenario: (run) =>
+        times(run, 2, async () => {
+          await run.during(throttled(run.actors, run.random.between(2_000, 10_000)), overTtlMs);
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'partition: requests lost',
+      scenario: (run) => oneWay(run, 'toServer'),
+    },
+    {
+      name: 'partition: replies lost',
+      nextHolderMs: afterOutageMs,
+      scenario: (run) => oneWay(run, 'toClient'),
+    },
+    {
+      name: 'lost replies, each by itself',
+      nextHolderMs: afterOutageMs,
+      scenario: (run) =>
+        times(run, 60, async () => {
+          for (const proxy of run.random.pick(run.actors).proxies) void proxy.swallowNext('toClient', undefined, true);
+          await delay(run.random.between(20, 150));
+        }),
+    },
+    {
+      name: 'lost replies to enter, leave and renew',
+      actors: 2,
+      nextHolderMs: afterOutageMs,
+      scenario: lostReplies,
+    },
+  ];
+}
+
+function onlyServer({ store }: Run): TestServer {
+  const [server] = store.nodes;
+  if (server === undefined) throw new Error(`the store ${store.name} has no server`);
+  return server;
+}
+
+async function oneWay(run: Run, direction: 'toServer' | 'toClient'): Promise<void> {
+  await times(run, 3, async () => {
+    const { holder, untilNext } = await someHolder(run);
+    await Promise.all([run.during(cut([holder], direction), overTtlMs), untilNext()]);
+    await run.untilAllTakePart();
+  });
+}
+
+/** Two more, who do nothing else, hand one lock to each other; of what each asks, one reply is lost. */
+async function lostReplies(run: Run): Promise<void> {
+  const habits = { lock: 'quiet', pauseMs: [0, 0], workEveryMs: 50 } as const;
+  const contend = { habits: async (process: Actor['process']) => process.request('contend', habits) };
+  await run.enlistAnother(contend);
+  await run.untilHeld(quietLock);
+  await run.enlistAnother(contend);
+  const loseNext = ({ proxies }: Actor): void => {
+    for (const proxy of proxies) void proxy.swallowNext('toClient', undefined, true);
+  };
+  await times(run, 8, async () => {
+    const holder = await run.untilHeld(quietLock);
+    const next = run.nextHolder(quietLock);
+    // The reply to leave, and to the enter that comes after it at once.
+    loseNext(holder);
+    if (run.rounds % 2 === 0) loseNext(holder);
+    await holder.process.request('release', quietLock);
+    // Nothing else is asked now: the reply to a renewal.
+    const renewing = await next;
+    await delay(run.random.between(0, 300));
+    loseNext(renewing);
+    await delay(run.random.between(300, 800));
+  });
+}

@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config';
+
+/** The fault matrix: `npm run test:faults`. Not part of `npm test`, since it takes minutes. */
+export default defineConfig({
+  test: {
+    dir: 'test/faults',
+    include: ['**/*.faults.ts'],
+    pool: 'forks',
+    // The servers and actors of one store at a time share the processors, or their stalls would hide the library's.
+    maxWorkers: 2,
+    hookTimeout: 120_000,
+    teardownTimeout: 30_000,
+    reporters: ['verbose'],
+  },
+});

@@ -1,0 +1,649 @@
+import { of, Subject, take } from 'rxjs';
+import { describe, expect, it, vi } from 'vitest';
+import type { Backend, Entry, Versioned } from '../../src/backends/backend.js';
+import { createBackend } from '../../src/backends/create-backend.js';
+import { PermissionDenied, SessionLost, Unavailable } from '../../src/backends/errors.js';
+import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
+import { campaign } from '../../src/observables/campaign.js';
+import { entryOf, promises } from '../support/virtual-time.js';
+import { chance, roster, ScriptedStore, setUp } from './scripted-store.js';
+
+const unavailable = (): Unavailable => new Unavailable('scripted', 'it');
+const expired = (id = 's1'): SessionLost => new SessionLost(id, 'expired', true);
+const about = (log: readonly string[], ...words: string[]): string[] =>
+  log.filter((line) => words.some((word) => line.includes(word)));
+
+chance(0);
+
+describe('close', () => {
+  it('ends streams first, then what is held is given up, then the session is ended and its link cut', async () => {
+    const { store, backend, log, watchSession, enter } = setUp();
+    watchSession();
+    backend.entries(roster).subscribe({ complete: () => log.push('entries complete') });
+    campaign(backend, 'e').subscribe({
+      next: ({ _tag }) => log.push(`campaign ${_tag}`),
+      complete: () => log.push('campaign complete'),
+    });
+    enter();
+    const before = log.length;
+    store.hold('end');
+    const closed = backend.close().then(() => log.push('closed'));
+    await promises();
+    expect(log.slice(before)).toEqual([
+      'entries complete',
+      'campaign None',
+      'campaign complete',
+      '0 place complete',
+      '0 place aborted',
+      '0 end s1',
+    ]);
+    store.last('end').done();
+    await closed;
+    expect(log.slice(before + 6)).toEqual(['0 cut', '0 session$ complete', 'closed']);
+  });
+
+  it('releases everything by ending the session: no leave is sent for each', async () => {
+    const { store, backend, enter } = setUp();
+    enter();
+    enter();
+    await backend.close();
+    expect(store.times('leave')).toEqual([]);
+    expect(store.times('end')).toEqual([0]);
+  });
+
+  it('makes places invalid', async () => {
+    const { backend, enter } = setUp();
+    const { places } = enter();
+    const closed = backend.close();
+    expect(places[0]?.isValid()).toBe(false);
+    await closed;
+  });
+
+  it('gives the same promise each time', async () => {
+    const { store, backend, watchSession } = setUp();
+    watchSession();
+    const first = backend.close();
+    expect(backend.close()).toBe(first);
+    await first;
+    expect(backend.close()).toBe(first);
+    expect(backend[Symbol.asyncDispose]()).toBe(first);
+    expect(store.times('end')).toEqual([0]);
+  });
+
+  it('is what disposing does', async () => {
+    const { store, backend, watchSession } = setUp();
+    watchSession();
+    await backend[Symbol.asyncDispose]();
+    expect(store.times('end')).toEqual([0]);
+  });
+
+  it('gives the same promise to one who closes again in the midst of it', async () => {
+    const { backend, enter, store } = setUp();
+    let again: Promise<void> | undefined;
+    backend.session$.subscribe({
+      complete: () => {
+        again = backend.close();
+      },
+    });
+    enter();
+    const closed = backend.close();
+    await closed;
+    expect(again).toBe(closed);
+    expect(store.times('end')).toEqual([0]);
+  });
+
+  it('opens nothing where nothing was subscribed to', async () => {
+    const { store, backend, time } = setUp();
+    await backend.close();
+    expect(store.log).toEqual([]);
+    expect(time.pending).toBe(0);
+    const log: string[] = [];
+    backend.session$.subscribe({ next: () => log.push('next'), complete: () => log.push('complete') });
+    expect(log).toEqual(['complete']);
+    expect(store.log).toEqual([]);
+  });
+
+  it('waits for the store no longer than closeTimeoutMs, and reports that it did not answer', async () => {
+    const { time, store, backend, faults, log, watchSession } = setUp();
+    store.hold('end');
+    watchSession();
+    let isClosed = false;
+    const closed = backend.close().then(() => {
+      isClosed = true;
+    });
+    await time.passWithPromises(49);
+    expect(isClosed).toBe(false);
+    await time.passWithPromises(1);
+    expect(isClosed).toBe(true);
+    await closed;
+    expect(faults.at(-1)).toMatchObject({ _tag: 'ReleaseFailed', subject: 'session s1' });
+    expect(log).toContain('50 cut');
+    expect(time.pending).toBe(0);
+  });
+
+  it('waits no longer than to the deadline: then the store has let go by itself', async () => {
+    const { time, store, backend, watchSession } = setUp({ closeTimeoutMs: 1_000 });
+    store.hold('end', 'renew');
+    watchSession();
+    time.pass(60);
+    let closedMs: number | undefined;
+    const closed = backend.close().then(() => {
+      closedMs = time.now();
+    });
+    await time.passWithPromises(100);
+    expect(closedMs).toBe(94);
+    await closed;
+    expect(time.pending).toBe(0);
+  });
+
+  it('says goodbye again after a passing failure', async () => {
+    const { time, store, backend, watchSession, faults } = setUp();
+    store.on('end', (call) => (call.sentMs === 0 ? call.fail(unavailable()) : call.done()));
+    watchSession();
+    const closed = backend.close();
+    await time.passWithPromises(10);
+    await closed;
+    expect(store.times('end')).toEqual([0, 5]);
+    expect(faults).toEqual([]);
+  });
+
+  it('says goodbye when the link is back, if that is in time', async () => {
+    const { time, store, backend, watchSession } = setUp();
+    watchSession();
+    store.latest.link.next(false);
+    const closed = backend.close();
+    await time.passWithPromises(10);
+    expect(store.times('end')).toEqual([]);
+    store.latest.link.next(true);
+    await closed;
+    expect(store.times('end')).toEqual([10]);
+  });
+
+  it('reports a goodbye that is refused, and is closed all the same', async () => {
+    const { time, store, backend, watchSession, faults } = setUp();
+    store.on('end', (call) => call.fail(new PermissionDenied('scripted', 'end')));
+    watchSession();
+    await backend.close();
+    expect(faults).toMatchObject([{ _tag: 'ReleaseFailed', subject: 'session s1', cause: { _tag: 'PermissionDenied' } }]);
+    expect(time.pending).toBe(0);
+  });
+
+  it('while no session is open ends all that wait for one, and opens none any more', async () => {
+    const { time, store, backend, log, watchSession, enter } = setUp();
+    store.on('open', (call) => call.fail(unavailable()));
+    watchSession();
+    enter();
+    backend.entries(roster).subscribe({ complete: () => log.push('entries complete') });
+    backend.evict(roster, 'x').subscribe({ error: (error) => log.push(`evict ${error.name}`) });
+    time.pass(7);
+    const before = log.length;
+    await backend.close();
+    expect(log.slice(before).sort()).toEqual(
+      ['entries complete', 'evict BackendClosed', '7 place complete', '7 session$ complete'].sort(),
+    );
+    time.pass(500);
+    expect(store.times('open')).toEqual([0, 5]);
+    expect(time.pending).toBe(0);
+  });
+
+  it('while a session is being opened cuts the attempt', async () => {
+    const { time, store, backend, log, watchSession } = setUp();
+    store.hold('open');
+    watchSession();
+    time.pass(7);
+    await backend.close();
+    expect(log).toContain('7 cut');
+    expect(time.pending).toBe(0);
+  });
+
+  it('after a loss says no goodbye, and opens no new session', async () => {
+    const { time, store, backend, watchSession } = setUp();
+    watchSession();
+    store.latest.link.error(expired());
+    await backend.close();
+    time.pass(100);
+    expect(store.times('end')).toEqual([]);
+    expect(store.times('open')).toEqual([0]);
+    expect(time.pending).toBe(0);
+  });
+
+  it('is over when the session is lost meanwhile, and opens no new one', async () => {
+    const { time, store, backend, watchSession } = setUp();
+    store.hold('end');
+    watchSession();
+    const closed = backend.close();
+    await promises();
+    store.latest.link.error(expired());
+    await closed;
+    time.pass(100);
+    expect(store.times('open')).toEqual([0]);
+    expect(time.pending).toBe(0);
+  });
+
+  it('leaves no timer behind: of renewals, the deadline, leaves and enters under way', async () => {
+    const { time, store, backend, enter, log } = setUp();
+    enter();
+    store.hold('leave', 'enter');
+    enter({}, 'left').leave();
+    enter({}, 'entering');
+    enter({}, 'given up').leave();
+    time.pass(5);
+    const closed = backend.close();
+    await time.passWithPromises(60);
+    await closed;
+    const before = log.length;
+    expect(time.pending).toBe(0);
+    time.pass(1_000);
+    expect(log.length).toBe(before);
+  });
+
+  it('does not go on sending a leave that failed before', async () => {
+    const { time, store, backend, enter, faults } = setUp();
+    store.on('leave', (call) => call.fail(unavailable()));
+    enter().leave();
+    time.pass(7);
+    await backend.close();
+    const sent = store.times('leave').length;
+    const reported = faults.length;
+    time.pass(1_000);
+    expect(store.times('leave')).toHaveLength(sent);
+    expect(faults).toHaveLength(reported);
+    expect(time.pending).toBe(0);
+  });
+
+  it('waits for guarded work before it says goodbye', async () => {
+    const { time, store, backend, enter, log } = setUp();
+    const work = new Subject<never>();
+    enter({ beforeLeave: () => work });
+    const closed = backend.close().then(() => log.push('closed'));
+    await time.passWithPromises(40);
+    expect(about(log, 'complete', 'end', 'closed')).toEqual(['0 place complete']);
+    expect(store.times('renew')).toEqual([20, 40]);
+    work.complete();
+    await closed;
+    expect(about(log, 'end', 'closed')).toEqual(['40 end s1', 'closed']);
+  });
+
+  it('waits for guarded work of one who has unsubscribed before', async () => {
+    const { time, backend, enter, log } = setUp();
+    const work = new Subject<never>();
+    enter({ beforeLeave: () => work }).leave();
+    const closed = backend.close().then(() => log.push('closed'));
+    await time.passWithPromises(30);
+    expect(about(log, 'end', 'closed')).toEqual([]);
+    work.complete();
+    await closed;
+    expect(about(log, 'end', 'closed')).toEqual(['30 end s1', 'closed']);
+  });
+
+  it('waits for guarded work no longer than to the deadline', async () => {
+    const { time, backend, enter, log } = setUp();
+    enter({ beforeLeave: () => new Subject() });
+    const closed = backend.close().then(() => log.push('closed'));
+    await time.passWithPromises(200);
+    await closed;
+    expect(about(log, 'end s1')).toEqual(['94 end s1']);
+  });
+
+  it('puts an end to faults$ last', async () => {
+    const { backend, log } = setUp();
+    backend.session$.subscribe({ complete: () => log.push('session$') });
+    backend.faults$.subscribe({ complete: () => log.push('faults$') });
+    await backend.close();
+    expect(log.slice(-2)).toEqual(['session$', 'faults$']);
+    expect(() => backend.reportFault(unavailable())).not.toThrow();
+  });
+});
+
+describe('a backend that is closed', () => {
+  const uses: Record<string, (backend: Backend) => ReturnType<Backend['evict'] | Backend['cell'] | Backend['enter']>> = {
+    enter: (backend) => backend.enter(roster, { mode: 'shared', permits: 1, payload: new Uint8Array() }),
+    entries: (backend) => backend.entries(roster) as never,
+    evict: (backend) => backend.evict(roster, 'x'),
+    register: (backend) => backend.register(roster),
+    unregister: (backend) => backend.unregister(roster) as never,
+    registered: (backend) => backend.registered('group') as never,
+    cell: (backend) => backend.cell('c'),
+    swap: (backend) => backend.swap('c', 'any', undefined) as never,
+  };
+
+  it.each(Object.entries(uses))('errors with BackendClosed at %s, made before or after', async (_, use) => {
+    const { store, backend } = setUp();
+    const before = use(backend);
+    await backend.close();
+    const errors: unknown[] = [];
+    before.subscribe({ error: (error) => errors.push(error) });
+    use(backend).subscribe({ error: (error) => errors.push(error) });
+    const closed = expect.objectContaining({ _tag: 'BackendClosed', backend: 'scripted' });
+    expect(errors).toEqual([closed, closed]);
+    expect(store.log).toEqual([]);
+  });
+
+  it('starts nothing while it is being closed', async () => {
+    const { time, store, backend, watchSession, log } = setUp();
+    store.hold('end');
+    watchSession();
+    const closed = backend.close();
+    backend.entries(roster).subscribe({ error: (error) => log.push(error.name) });
+    expect(log.at(-1)).toBe('BackendClosed');
+    await time.passWithPromises(60);
+    await closed;
+  });
+});
+
+describe('streams', () => {
+  const watchEntries = ({ backend, log }: ReturnType<typeof setUp>): void => {
+    backend.entries(roster).subscribe({
+      next: (entries) => log.push(`entries ${entries.map(({ id }) => id).join()}`),
+      error: (error) => log.push(`error ${error.name}`),
+      complete: () => log.push('complete'),
+    });
+  };
+  const [a, b] = [entryOf('a', 1n), entryOf('b', 2n)];
+
+  it('are silent while the link is down, and begin again when it is back', () => {
+    const test = setUp();
+    const { time, store, log } = test;
+    store.on('entries', (call) => call.tell([a]));
+    watchEntries(test);
+    store.latest.link.next(false);
+    expect(store.last('entries').isGone).toBe(true);
+    store.on('entries', (call) => call.tell([a, b]));
+    time.pass(10);
+    store.latest.link.next(true);
+    expect(about(log, 'entries ')).toEqual(['0 entries s1', 'entries a', '10 entries s1', 'entries a,b']);
+  });
+
+  it('begin again after a failure, with pauses that grow until something is heard', () => {
+    const test = setUp();
+    const { time, store } = test;
+    let tries = 0;
+    store.on('entries', (call) => {
+      if (++tries === 4) call.tell([a]);
+      call.fail(unavailable());
+    });
+    watchEntries(test);
+    time.pass(60);
+    expect(store.times('entries').slice(0, 6)).toEqual([0, 5, 15, 35, 40, 50]);
+  });
+
+  it('go on in the next session without a word about the loss', () => {
+    const test = setUp();
+    const { time, store, log } = test;
+    store.on('entries', (call) => call.tell([a]));
+    watchEntries(test);
+    store.latest.link.error(expired());
+    store.on('entries', (call) => call.tell([b]));
+    time.pass(5);
+    expect(about(log, 'entries ', 'error', 'complete')).toEqual([
+      '0 entries s1',
+      'entries a',
+      '5 entries s2',
+      'entries b',
+    ]);
+  });
+
+  it('go on in the next session when they are the ones to find out', () => {
+    const test = setUp();
+    const { time, store, log } = test;
+    watchEntries(test);
+    store.last('entries').fail(expired());
+    store.on('entries', (call) => call.tell([b]));
+    time.pass(5);
+    expect(about(log, 'entries', 'error')).toEqual(['0 entries s1', '5 entries s2', 'entries b']);
+  });
+
+  it('pass errors that waiting does not heal', () => {
+    const test = setUp();
+    test.store.on('entries', (call) => call.fail(new PermissionDenied('scripted', 'watch')));
+    watchEntries(test);
+    expect(test.log.at(-1)).toBe('error PermissionDenied');
+  });
+
+  it('end in the store when one unsubscribes', () => {
+    const { store, backend } = setUp();
+    backend.entries(roster).subscribe().unsubscribe();
+    expect(store.last('entries').isGone).toBe(true);
+  });
+
+  it('emit entries again only where one of them differs', () => {
+    const { store, backend } = setUp();
+    const seen: (readonly Entry[])[] = [];
+    backend.entries(roster).subscribe((entries) => seen.push(entries));
+    const changes: (readonly Entry[])[] = [
+      [],
+      [a],
+      [a, b],
+      [b, a],
+      [b, { ...a, id: 'x' }],
+      [b, { ...a, token: 9n }],
+      [b, { ...a, mode: 'shared' }],
+      [b, { ...a, payload: new Uint8Array([1]) }],
+      [b, { ...a, payload: new Uint8Array([2]) }],
+      [b, { ...a, payload: new Uint8Array([2, 3]) }],
+      [b],
+      [],
+    ];
+    for (const entries of changes) {
+      store.last('entries').tell(entries);
+      store.last('entries').tell(entries.map((entry) => ({ ...entry, payload: entry.payload.slice() })));
+    }
+    expect(seen).toEqual(changes);
+  });
+
+  it('emit the names that are registered again only where one of them differs', () => {
+    const { store, backend } = setUp();
+    const seen: string[] = [];
+    backend.registered('group').subscribe((names) => seen.push([...names].join()));
+    for (const names of [[], [], ['a'], ['a'], ['b'], ['a', 'b'], ['b', 'a'], ['a']])
+      store.last('registered').tell(new Set(names));
+    expect(seen).toEqual(['', 'a', 'b', 'a,b', 'a']);
+    expect(store.last('registered').args).toEqual(['group']);
+  });
+
+  it('emit a cell again only where its version differs', () => {
+    const { store, backend } = setUp();
+    const seen: unknown[] = [];
+    backend.cell('c').subscribe((cell) => seen.push(cell?.version));
+    const version = (n: bigint): Versioned => ({ version: n, value: new Uint8Array() });
+    for (const cell of [undefined, undefined, version(1n), version(1n), version(2n), undefined])
+      store.last('cell').tell(cell);
+    expect(seen).toEqual([undefined, 1n, 2n, undefined]);
+    expect(store.last('cell').args).toEqual(['c']);
+  });
+});
+
+describe('acts', () => {
+  const outcome = <T>({ log }: { log: string[] }) => ({
+    next: (value: T) => log.push(`got ${value}`),
+    error: (error: Error) => log.push(`error ${error.name}`),
+    complete: () => log.push('complete'),
+  });
+
+  it('emit once what the store answers, and complete', () => {
+    const test = setUp();
+    const { store, backend, log } = test;
+    store.on('evict', (call) => call.answer(true));
+    backend.evict(roster, 'x').subscribe(outcome(test));
+    expect(log).toEqual(['0 open', '0 evict s1', 'got true', 'complete']);
+    expect(store.last('evict').args).toEqual([roster, 'x']);
+  });
+
+  it('are carried out for each subscription, and for none before', () => {
+    const { store, backend } = setUp();
+    store.on('evict', (call) => call.answer(true));
+    const evicting = backend.evict(roster, 'x');
+    expect(store.times('evict')).toEqual([]);
+    evicting.subscribe();
+    evicting.subscribe();
+    expect(store.times('evict')).toEqual([0, 0]);
+  });
+
+  it('are tried again after passing failures, and when they have no answer', () => {
+    const test = setUp();
+    const { time, store, backend, log } = test;
+    store.on('evict', (call) => {
+      if (call.sentMs === 0) call.fail(unavailable());
+      else if (call.sentMs > 10) call.answer(false);
+    });
+    backend.evict(roster, 'x').subscribe(outcome(test));
+    time.pass(100);
+    expect(store.times('evict')).toEqual([0, 5, 45]);
+    expect(log.slice(-2)).toEqual(['got false', 'complete']);
+  });
+
+  it('are tried again in the next session when theirs was lost', () => {
+    const test = setUp();
+    const { time, store, backend, log } = test;
+    backend.evict(roster, 'x').subscribe(outcome(test));
+    store.latest.link.error(expired());
+    store.on('evict', (call) => call.answer(true));
+    time.pass(5);
+    expect(about(log, 'evict', 'got', 'error')).toEqual(['0 evict s1', '5 evict s2', 'got true']);
+  });
+
+  it('pass errors that waiting does not heal', () => {
+    const test = setUp();
+    test.store.on('evict', (call) => call.fail(new PermissionDenied('scripted', 'evict')));
+    test.backend.evict(roster, 'x').subscribe(outcome(test));
+    expect(test.log.slice(-1)).toEqual(['error PermissionDenied']);
+  });
+
+  it('are called back when one unsubscribes', () => {
+    const { time, store, backend } = setUp();
+    const subscription = backend.evict(roster, 'x').subscribe();
+    subscription.unsubscribe();
+    expect(store.last('evict').isGone).toBe(true);
+    time.pass(200);
+    expect(store.times('evict')).toEqual([0]);
+  });
+
+  it('error with BackendClosed when the backend is closed before they are answered', async () => {
+    const test = setUp();
+    const { backend, log } = test;
+    backend.evict(roster, 'x').subscribe(outcome(test));
+    const closed = backend.close();
+    expect(log.filter((line) => line.startsWith('error'))).toEqual(['error BackendClosed']);
+    await closed;
+  });
+
+  it('register under one id however often they are sent, and under another for each subscription', () => {
+    const { time, store, backend } = setUp();
+    store.on('register', (call) => (call.sentMs === 0 ? call.fail(unavailable()) : call.answer(true)));
+    const registering = backend.register(roster);
+    registering.subscribe();
+    time.pass(10);
+    registering.subscribe();
+    const ids = store.all('register').map(({ args }) => args[1]);
+    expect(ids).toEqual([ids[0], ids[0], ids[2]]);
+    expect(ids[0]).toMatch(/^[0-9a-f]{32}$/);
+    expect(ids[2]).not.toBe(ids[0]);
+  });
+
+  it('register under the same id in the next session: a lost reply is known for one’s own', () => {
+    const { time, store, backend } = setUp();
+    backend.register(roster).subscribe();
+    store.latest.link.error(expired());
+    time.pass(5);
+    const ids = store.all('register').map(({ args }) => args[1]);
+    expect(ids).toHaveLength(2);
+    expect(new Set(ids).size).toBe(1);
+  });
+
+  it('swap under one id however often they are sent, and under another for each subscription', () => {
+    const { time, store, backend } = setUp();
+    const result = { swapped: true, current: undefined };
+    store.on('swap', (call) => (call.sentMs === 0 ? call.fail(unavailable()) : call.answer(result)));
+    const value = new Uint8Array([1]);
+    const swapping = backend.swap('c', 5n, value);
+    swapping.subscribe();
+    time.pass(10);
+    swapping.subscribe();
+    const ids = store.all('swap').map(({ args }) => args[3]);
+    expect(ids).toEqual([ids[0], ids[0], ids[2]]);
+    expect(ids[2]).not.toBe(ids[0]);
+    expect(store.last('swap').args.slice(0, 3)).toEqual(['c', 5n, value]);
+  });
+
+  it.each([
+    ['absent', false, 'absent'],
+    ['absent', true, 'removed'],
+    ['removed', true, 'removed'],
+    ['occupied', true, 'occupied'],
+  ])('unregister: the answer %s, repeated: %s, means %s', (answer, isRepeated, means) => {
+    const test = setUp();
+    const { time, store, backend, log } = test;
+    store.on('unregister', (call) => (isRepeated && call.sentMs === 0 ? call.fail(unavailable()) : call.answer(answer)));
+    const unregistering = backend.unregister(roster);
+    unregistering.subscribe(outcome(test));
+    time.pass(10);
+    expect(about(log, 'got', 'error')).toEqual([`got ${means}`]);
+    // Of another subscription, none was sent before.
+    unregistering.subscribe(outcome(test));
+    expect(about(log, 'got', 'error').slice(1)).toEqual([`got ${answer}`]);
+  });
+
+  it('unregister: absent in the next session means removed, when the first try may have been carried out', () => {
+    const test = setUp();
+    const { time, store, backend, log } = test;
+    backend.unregister(roster).subscribe(outcome(test));
+    store.latest.link.error(expired());
+    store.on('unregister', (call) => call.answer('absent'));
+    time.pass(5);
+    expect(about(log, 'got')).toEqual(['got removed']);
+  });
+
+  it('do not take a session that is over for one that is open', () => {
+    const { time, store, backend } = setUp();
+    backend.session$.pipe(take(1)).subscribe();
+    store.latest.link.error(expired());
+    backend.evict(roster, 'x').subscribe();
+    expect(store.times('evict')).toEqual([]);
+    time.pass(5);
+    expect(store.last('evict').session?.id).toBe('s2');
+  });
+});
+
+describe('faults$', () => {
+  it('is hot: only who listens hears it', () => {
+    const { backend, faults } = setUp();
+    const fault = unavailable();
+    backend.reportFault(fault);
+    const late = vi.fn();
+    backend.faults$.subscribe(late);
+    expect(faults).toEqual([fault]);
+    expect(late).not.toHaveBeenCalled();
+  });
+
+  it('cannot be written to by who listens', () => {
+    expect('next' in setUp().backend.faults$).toBe(false);
+  });
+});
+
+describe('createBackend', () => {
+  it('throws what is wrong with the options', () => {
+    const { store } = setUp();
+    expect(() => createBackend('scripted', memoryCharacteristics, of(store), { ttlMs: -1 })).toThrow(
+      expect.objectContaining({ _tag: 'InvalidOptions' }),
+    );
+  });
+
+  it('shows name, characteristics, codec and scheduler', () => {
+    const { store, time } = setUp();
+    const codec = { encode: () => new Uint8Array(), decode: () => undefined };
+    const backend = createBackend('other', memoryCharacteristics, of(store), { scheduler: time, codec });
+    expect(backend).toMatchObject({ name: 'other', characteristics: memoryCharacteristics });
+    expect(backend.codec).toBe(codec);
+    expect(backend.scheduler).toBe(time);
+  });
+
+  it('encodes as JSON, and takes time from the monotonic clock, unless told otherwise', async () => {
+    const { time } = setUp();
+    const backend = createBackend('other', memoryCharacteristics, of(new ScriptedStore(time)), {});
+    expect(backend.codec.decode(backend.codec.encode({ a: [1] }))).toEqual({ a: [1] });
+    const before = performance.now();
+    expect(backend.scheduler.now()).toBeGreaterThanOrEqual(before);
+    expect(backend.scheduler.now()).toBeLessThanOrEqual(performance.now());
+    await backend.close();
+  });
+});

@@ -1,0 +1,414 @@
+import { BehaviorSubject, defer, map, NEVER, type Observable, of, Subject } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import type { Entry, Place } from '../../src/backends/backend.js';
+import { AuthenticationFailed, BackendClosed, GroupNotFound, MemberAlreadyExists, PlaceLost } from '../../src/backends/errors.js';
+import { createGroup } from '../../src/observables/create-group.js';
+import { groups } from '../../src/observables/groups.js';
+import { join, type Membership } from '../../src/observables/join.js';
+import { memberMap } from '../../src/observables/member-map.js';
+import { members } from '../../src/observables/members.js';
+import { entryOf, placeOf, scripted, virtually } from '../support/virtual-time.js';
+
+const places = { a: placeOf(5n), b: placeOf(9n) };
+const gone = new PlaceLost('group "g"', 'session lost');
+const unknown = new GroupNotFound('g');
+const refused = new AuthenticationFailed('scripted', 'nowhere');
+const nobody: Observable<readonly Entry[]> = of([]);
+const other = (token: bigint, id = 'm'): Entry => entryOf(`e${token}`, token, { id, owner: 'another' }, 'shared');
+const tokensOf = (membership$: Observable<Membership>) => membership$.pipe(map(({ token }) => token));
+const tokens = { a: 5n, b: 9n };
+const text = (payload: Uint8Array | undefined): unknown => JSON.parse(new TextDecoder().decode(payload));
+
+describe('join', () => {
+  it('emits the membership when nobody else is in the group under the id', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('--a---', places);
+      const entries = cold(' -x-', { x: [other(1n, 'n')] });
+      const backend = scripted({ enter, entries }, scheduler);
+      expectObservable(tokensOf(join(backend, 'g', { id: 'm' })), '^------!').toBe('---a', tokens);
+      expectSubscriptions(enter.subscriptions).toBe('^------!');
+      expectSubscriptions(entries.subscriptions).toBe('--^!');
+    });
+  });
+
+  it('shares the group with everybody, in one that is registered, under an id, an owner and its capabilities', () => {
+    virtually(({ scheduler }) => {
+      const backend = scripted({}, scheduler);
+      join(backend, 'g', { id: 'm', capabilities: { zone: 'a' } })
+        .subscribe()
+        .unsubscribe();
+      expect(backend.calls).toEqual(['enter group g']);
+      const [request] = backend.requests;
+      expect(request).toMatchObject({ mode: 'shared', permits: 1, registered: true });
+      expect(text(request?.payload)).toEqual({
+        id: 'm',
+        owner: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        capabilities: { zone: 'a' },
+      });
+    });
+  });
+
+  it('makes a new id and owner for each subscription where no id is given', () => {
+    virtually(({ scheduler }) => {
+      const backend = scripted({}, scheduler);
+      const joining = join(backend, 'g');
+      joining.subscribe().unsubscribe();
+      joining.subscribe().unsubscribe();
+      const records = backend.requests.map(({ payload }) => text(payload));
+      expect(records).toHaveLength(2);
+      expect(new Set(records.flatMap((record) => Object.values(record as object))).size).toBe(4);
+    });
+  });
+
+  it('is silent while the store is, and completes with it', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const never = cold<Place>('-');
+      expectObservable(join(scripted({ enter: never }, scheduler), 'g'), '^--!').toBe('');
+      expectObservable(join(scripted({ enter: cold('-|') }, scheduler), 'g')).toBe('-|');
+      expectObservable(tokensOf(join(scripted({ enter: cold('-a-|', places), entries: nobody }, scheduler), 'g'))).toBe(
+        '-a-|',
+        tokens,
+      );
+      expectSubscriptions(never.subscriptions).toBe('^--!');
+    });
+  });
+
+  it('joins again whenever its place is lost', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const first = cold('-a-#', places, gone);
+      const second = cold('  --b', places);
+      const backend = scripted({ enter: [first, second], entries: nobody }, scheduler);
+      expectObservable(tokensOf(join(backend, 'g')), '^------!').toBe('-a---b', tokens);
+      expectSubscriptions(first.subscriptions).toBe('^--!');
+      expectSubscriptions(second.subscriptions).toBe('---^---!');
+    });
+  });
+
+  it('joins again under the same id and owner, and with its latest capabilities', () => {
+    virtually(({ cold, scheduler, at }) => {
+      const capabilities = new BehaviorSubject(1);
+      const backend = scripted({ enter: [cold('a---#', places, gone), NEVER], entries: nobody }, scheduler);
+      join(backend, 'g', { id: 'm', capabilities }).subscribe();
+      at(2, () => capabilities.next(2));
+      at(9, () => {
+        const [first, second] = backend.requests.map(({ payload }) => text(payload));
+        expect(first).toMatchObject({ id: 'm', capabilities: 1 });
+        expect(second).toEqual({ ...(first as object), capabilities: 2 });
+      });
+    });
+  });
+
+  it('fails with GroupNotFound without create', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const backend = scripted({ enter: cold('-#', undefined, unknown) }, scheduler);
+      expectObservable(join(backend, 'g')).toBe('-#', undefined, unknown);
+      expectObservable(join(backend, 'g', { create: false })).toBe('-#', undefined, unknown);
+      at(9, () => expect(backend.calls).toEqual(['enter group g', 'enter group g']));
+    });
+  });
+
+  it('creates the group and joins with create, whether or not another has created it meanwhile', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      for (const created of [true, false]) {
+        const register = cold('--(c|)', { c: created });
+        const backend = scripted(
+          { enter: [cold('-#', undefined, unknown), cold('-a', places)], register, entries: nobody },
+          scheduler,
+        );
+        expectObservable(tokensOf(join(backend, 'g', { create: true })), '^-----!').toBe('----a', tokens);
+        expectSubscriptions(register.subscriptions).toBe('-^-!');
+        at(9, () =>
+          expect(backend.calls).toEqual(['enter group g', 'register group g', 'enter group g', 'entries group g']),
+        );
+      }
+    });
+  });
+
+  it('creates the group again when it was deleted before it could be joined', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const absent = cold<Place>('-#', undefined, unknown);
+      const backend = scripted(
+        { enter: [absent, absent, cold('a', places)], register: of(true), entries: nobody },
+        scheduler,
+      );
+      expectObservable(tokensOf(join(backend, 'g', { create: true })), '^---!').toBe('--a', tokens);
+    });
+  });
+
+  it('passes the error of creating, and any other', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const creating = scripted(
+        { enter: cold('-#', undefined, unknown), register: cold('--#', undefined, refused) },
+        scheduler,
+      );
+      const entering = scripted({ enter: cold('-#', undefined, refused) }, scheduler);
+      const looking = scripted({ enter: cold('-a', places), entries: cold('-#', undefined, refused) }, scheduler);
+      expectObservable(join(creating, 'g', { create: true })).toBe('---#', undefined, refused);
+      expectObservable(join(entering, 'g', { create: true })).toBe('-#', undefined, refused);
+      expectObservable(join(looking, 'g')).toBe('--#', undefined, refused);
+    });
+  });
+
+  it('fails with MemberAlreadyExists when another has stood under the id for longer, and leaves', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const enter = cold('-a--', places);
+      const backend = scripted({ enter, entries: of([other(4n)]) }, scheduler);
+      expectObservable(join(backend, 'g', { id: 'm' })).toBe('-#', undefined, new MemberAlreadyExists('g', 'm'));
+      expectSubscriptions(enter.subscriptions).toBe('^!');
+    });
+  });
+
+  it('does not mind another who came later, nor one under another id', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const backend = scripted({ enter: cold('-a--', places), entries: of([other(1n, 'n'), other(6n)]) }, scheduler);
+      expectObservable(tokensOf(join(backend, 'g', { id: 'm' })), '^---!').toBe('-a', tokens);
+    });
+  });
+
+  it('does not mind itself from its lost session', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const seen = new Subject<readonly Entry[]>();
+      const backend = scripted({ enter: [cold('a-#', places, gone), cold('-b', places)], entries: seen }, scheduler);
+      expectObservable(tokensOf(join(backend, 'g', { id: 'm' })), '^------!').toBe('-a---b', tokens);
+      at(1, () => seen.next([]));
+      at(5, () => {
+        const { owner } = text(backend.requests[0]?.payload) as { owner: string };
+        seen.next([entryOf('e5', 5n, { id: 'm', owner }, 'shared')]);
+      });
+    });
+  });
+
+  it('waits for another who has taken its id meanwhile, when it joins again', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const entries = [cold('x', { x: [] }), cold('y-y-x', { x: [], y: [other(7n)] })];
+      let looked = 0;
+      const second = cold('-b--', places);
+      const backend = scripted(
+        {
+          enter: [cold('a-#', places, gone), second],
+          entries: defer(() => entries[looked++] ?? NEVER),
+        },
+        scheduler,
+      );
+      expectObservable(tokensOf(join(backend, 'g', { id: 'm' })), '^---------!').toBe('a------b', tokens);
+      expectSubscriptions(second.subscriptions).toBe('--^-------!');
+    });
+  });
+
+  it('joins with the first value of capabilities that are an Observable, and replaces it by each further one', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      const capabilities = cold('--a-b-c|');
+      const enter = cold('       -a---', places);
+      const backend = scripted({ enter, entries: nobody }, scheduler);
+      const updates: unknown[] = [];
+      expectObservable(tokensOf(join(backend, 'g', { capabilities })), '^--------!').toBe('---a', tokens);
+      expectSubscriptions(capabilities.subscriptions).toBe('^------!');
+      expectSubscriptions(enter.subscriptions).toBe('--^------!');
+      at(3, () => void backend.requests[0]?.payload$?.subscribe((payload) => updates.push(text(payload))));
+      at(9, () => {
+        expect(text(backend.requests[0]?.payload)).toMatchObject({ capabilities: 'a' });
+        expect(updates).toMatchObject([{ capabilities: 'b' }, { capabilities: 'c' }]);
+      });
+    });
+  });
+
+  it('does not miss capabilities that came while it was joining, nor write the first ones twice', () => {
+    virtually(({ cold, scheduler, at }) => {
+      const capabilities = cold('a-b-----c');
+      const backend = scripted({}, scheduler);
+      join(backend, 'g', { capabilities }).subscribe();
+      const updates: unknown[] = [];
+      const early: unknown[] = [];
+      at(1, () => void backend.requests[0]?.payload$?.subscribe((payload) => early.push(text(payload))));
+      at(4, () => void backend.requests[0]?.payload$?.subscribe((payload) => updates.push(text(payload))));
+      at(20, () => {
+        expect(early).toMatchObject([{ capabilities: 'b' }, { capabilities: 'c' }]);
+        expect(updates).toMatchObject([{ capabilities: 'b' }, { capabilities: 'c' }]);
+      });
+    });
+  });
+
+  it('joins without any where the capabilities end before their first value', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const backend = scripted({ enter: cold('a', places), entries: nobody }, scheduler);
+      expectObservable(tokensOf(join(backend, 'g', { capabilities: cold('--|') })), '^----!').toBe('--a', tokens);
+      at(9, () => expect(text(backend.requests[0]?.payload)).not.toHaveProperty('capabilities'));
+    });
+  });
+
+  it('does not join while the capabilities say nothing', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      const capabilities = cold('-');
+      const backend = scripted({}, scheduler);
+      expectObservable(join(backend, 'g', { capabilities }), '^--!').toBe('');
+      expectSubscriptions(capabilities.subscriptions).toBe('^--!');
+      at(9, () => expect(backend.calls).toEqual([]));
+    });
+  });
+
+  it('errors with what the capabilities error with before they have a value', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const backend = scripted({}, scheduler);
+      expectObservable(join(backend, 'g', { capabilities: cold('--#') })).toBe('--#');
+      at(9, () => expect(backend.calls).toEqual([]));
+    });
+  });
+
+  it('errors with InvalidPayload for capabilities that cannot be encoded, and sends nothing', () => {
+    virtually(({ scheduler, expectObservable, at }) => {
+      const backend = scripted({}, scheduler);
+      const error = expect.objectContaining({ _tag: 'InvalidPayload', subject: 'member "m"' });
+      expectObservable(join(backend, 'g', { id: 'm', capabilities: 1n })).toBe('#', undefined, error);
+      expectObservable(join(backend, 'g', { id: 'm', capabilities: of(1n) })).toBe('#', undefined, error);
+      at(9, () => expect(backend.calls).toEqual([]));
+    });
+  });
+
+  it('refuses names at the call', () => {
+    virtually(({ scheduler }) => {
+      const refusal = expect.objectContaining({ _tag: 'InvalidName' });
+      expect(() => join(scripted({}, scheduler), '')).toThrow(refusal);
+      expect(() => join(scripted({}, scheduler), 'g', { id: '' })).toThrow(refusal);
+    });
+  });
+
+  it('gives a membership that asks its place', () => {
+    virtually(({ scheduler }) => {
+      let isValid = true;
+      const place = placeOf(7n, true, () => isValid);
+      const joined: Membership[] = [];
+      join(scripted({ enter: of(place), entries: nobody }, scheduler), 'g', { id: 'm' }).subscribe((m) =>
+        joined.push(m),
+      );
+      expect(joined).toMatchObject([{ group: 'g', id: 'm', token: 7n, signal: place.signal }]);
+      expect(joined[0]?.isValid()).toBe(true);
+      isValid = false;
+      expect(joined[0]?.isValid()).toBe(false);
+    });
+  });
+});
+
+describe('join over a store', () => {
+  const ids = (membership$: Observable<Membership>) => membership$.pipe(map(({ id }) => id));
+
+  it('leaves when unsubscribed from, and joins anew when subscribed to again', () => {
+    virtually(({ process, expectObservable }) => {
+      const [member, watcher] = [process(), process()];
+      const joined = ids(join(member, 'g', { id: 'm', create: true }));
+      expectObservable(joined, '--^--!').toBe('--m');
+      expectObservable(joined, '-------^--!').toBe('-------m');
+      const seen = members(watcher, 'g').pipe(map((all) => `${all.size}`));
+      expectObservable(seen, '^-----------!').toBe('0-1--0-1--0');
+    });
+  });
+
+  it('does not touch another who has the id', () => {
+    virtually(({ process, expectObservable, at }) => {
+      const [first, second, watcher] = [process(), process(), process()];
+      at(0, () => void join(first, 'g', { id: 'm', capabilities: 'first', create: true }).subscribe());
+      const error = expect.objectContaining({ _tag: 'MemberAlreadyExists', group: 'g', memberId: 'm' });
+      expectObservable(join(second, 'g', { id: 'm', capabilities: 'second' }), '--^').toBe('--#', undefined, error);
+      const seen = memberMap(watcher, 'g').pipe(map((all) => [...all.values()].map((m) => m.capabilities).join()));
+      expectObservable(seen, '-^-----!').toBe('-a', { a: 'first' });
+    });
+  });
+
+  it('lets one of two who come under the same id at once in', () => {
+    virtually(({ process, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      const error = expect.objectContaining({ _tag: 'MemberAlreadyExists' });
+      expectObservable(ids(join(first, 'g', { id: 'm', create: true })), '^----!').toBe('m');
+      expectObservable(ids(join(second, 'g', { id: 'm', create: true }))).toBe('#', undefined, error);
+    });
+  });
+
+  it('shows each change of capabilities, the token staying', () => {
+    virtually(({ process, cold, expectObservable, at }) => {
+      const [member, watcher] = [process(), process()];
+      const seenTokens = new Set<bigint | undefined>();
+      at(0, () => void join(member, 'g', { id: 'm', capabilities: cold('-a-b-(cd)'), create: true }).subscribe());
+      const seen = memberMap(watcher, 'g').pipe(
+        map((all) => {
+          const one = all.get('m');
+          if (one !== undefined) seenTokens.add(one.token);
+          return `${one?.capabilities}`;
+        }),
+      );
+      expectObservable(seen, '^ 19ms !').toBe('na-b-(cd)', { n: 'undefined', a: 'a', b: 'b', c: 'c', d: 'd' });
+      at(20, () => expect(seenTokens.size).toBe(1));
+    });
+  });
+
+  it('errors with what the capabilities error with after it has joined, and leaves', () => {
+    virtually(({ process, cold, expectObservable }) => {
+      const [member, watcher] = [process(), process()];
+      const joined = ids(join(member, 'g', { id: 'm', capabilities: cold('-a-#'), create: true }));
+      expectObservable(joined).toBe('-m-#');
+      expectObservable(members(watcher, 'g').pipe(map((all) => `${all.size}`)), '^----!').toBe('01-0');
+    });
+  });
+
+  it('joins again in the next session, with a greater token', () => {
+    virtually(({ process, expire, at }) => {
+      const member = process();
+      const seen: bigint[] = [];
+      tokensOf(join(member, 'g', { create: true })).subscribe((token) => seen.push(token));
+      at(10, () => expire(member));
+      at(30, () => {
+        expect(seen).toHaveLength(2);
+        expect(seen[1]).toBeGreaterThan(seen[0] as bigint);
+      });
+    });
+  });
+
+  it('keeps a membership through a partition that heals before the deadline', () => {
+    virtually(({ process, partition, heal, at, expectObservable }) => {
+      const [member, watcher] = [process(), process()];
+      expectObservable(ids(join(member, 'g', { id: 'm', create: true })), '^ 299ms !').toBe('m');
+      expectObservable(members(watcher, 'g').pipe(map((all) => `${all.size}`)), '-^ 297ms !').toBe('-1');
+      at(50, () => partition(member));
+      at(130, () => heal(member));
+    });
+  });
+
+  it('fails with GroupNotFound until the group is created', () => {
+    virtually(({ process, expectObservable }) => {
+      const backend = process();
+      const error = expect.objectContaining({ _tag: 'GroupNotFound', group: 'g' });
+      expectObservable(join(backend, 'g')).toBe('#', undefined, error);
+      expectObservable(createGroup(backend, 'g'), '--^').toBe('--(c|)', { c: undefined });
+      expectObservable(ids(join(backend, 'g', { id: 'm' })), '---^--!').toBe('---m');
+    });
+  });
+
+  it('creates the group for good: it is there after its last member has left', () => {
+    virtually(({ process, expectObservable }) => {
+      const backend = process();
+      expectObservable(ids(join(backend, 'g', { id: 'm', create: true })), '-^--!').toBe('-m');
+      expectObservable(groups(backend).pipe(map((all) => [...all].join())), '^--------!').toBe('ng', { n: '', g: 'g' });
+    });
+  });
+
+  it('completes, and leaves, when the backend is closed', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const [member, watcher] = [process(), process()];
+      at(10, () => void member.close());
+      expectObservable(ids(join(member, 'g', { id: 'm', create: true }))).toBe('m 9ms |');
+      expectObservable(members(watcher, 'g').pipe(map((all) => `${all.size}`)), '-^ 19ms !').toBe('-1 8ms 0');
+    });
+  });
+
+  it('completes, and does not error, when the backend is closed while the group is being created', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      // What the port does at close: acts under way error with BackendClosed, stays complete.
+      const backend = scripted(
+        {
+          enter: cold('-#', undefined, unknown),
+          register: cold('--#', undefined, new BackendClosed('scripted')),
+        },
+        scheduler,
+      );
+      expectObservable(join(backend, 'g', { create: true })).toBe('---|');
+    });
+  });
+});
