@@ -180,7 +180,10 @@ export class Lease {
 
   #untilLost<T>(source: Observable<T>): Observable<T> {
     return new Observable<T>((subscriber) => {
-      subscriber.add(this.#lost.subscribe((cause) => subscriber.error(cause)));
+      // Completes without a loss when the backend is closed: then nothing goes on either.
+      subscriber.add(
+        this.#lost.subscribe({ next: (cause) => subscriber.error(cause), complete: () => subscriber.complete() }),
+      );
       if (subscriber.closed) return;
       subscriber.add(
         source.subscribe({

@@ -166,6 +166,12 @@ describe('membership', () => {
     expect(claimsBroken(dead, saw(0, 'm'), saw(8_100), end)).toEqual(['ghost']);
   });
 
+  test('one who died before it knew that it was a member may be seen for a while', () => {
+    const arriving = [told(0, 'm', { kind: 'joining', group, member: 'm' }), told(5_000, 'm', { kind: 'killed' })];
+    expect(claimsBroken(arriving, saw(10, 'm'), saw(7_900), end)).toEqual([]);
+    expect(claimsBroken(arriving, saw(10, 'm'), saw(8_100), end)).toEqual(['ghost']);
+  });
+
   test('a false empty set is found, also as the first one', () => {
     expect(claimsBroken(member('m', 0, 50_000), saw(0, 'm'), saw(10_000), saw(10_001, 'm'), saw(50_100))).toEqual([
       'empty set',

@@ -36,6 +36,8 @@ type Happening =
       readonly token: bigint;
       readonly accepted: boolean;
     }
+  /** Asked to be a member: from now on it may be seen. */
+  | ({ readonly kind: 'joining' } & Membership)
   | ({ readonly kind: 'joined'; readonly token: bigint } & Membership)
   /** Told by the library. */
   | ({ readonly kind: 'dropped' } & Membership)

@@ -139,7 +139,7 @@ describe('holders', () => {
       expectObservable(lock(two, 'l', { data: 'two' }).pipe(map(() => 'g')), '---^ 96ms !').toBe('--------g');
       at(50, () => partition(watcher));
       at(60, () => heal(watcher));
-      expectObservable(who, '^ 98ms !').toBe('n-aa----b', { n: '', a: 'one', b: 'two' });
+      expectObservable(who, '^ 98ms !').toBe('n-a-----b', { n: '', a: 'one', b: 'two' });
     });
   });
 });

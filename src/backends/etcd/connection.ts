@@ -1,10 +1,11 @@
 import type { Etcd3, IRangeResponse, IResponseHeader, KVClient } from 'etcd3';
-import { Observable } from 'rxjs';
+import { Observable, type Subscriber } from 'rxjs';
 import { Unavailable } from '../errors.js';
 import { translate } from './failures.js';
 import { KeepAliveStream } from './keep-alive-stream.js';
 import { type KeyRange, oneKey } from './layout.js';
 import { rangeOf } from './requests.js';
+import { Turnstile } from './turnstile.js';
 import { WatchStream } from './watch-stream.js';
 
 export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
@@ -13,6 +14,9 @@ type Call = ReturnType<Parameters<Interceptor>[1]>;
 
 /** gRPC's status for a call that its caller has given up. */
 const CANCELLED = 1;
+
+/** More at once would not be answered sooner. */
+const AT_ONCE = 64;
 
 export interface ConnectionOptions {
   readonly client: Etcd3;
@@ -34,6 +38,7 @@ export class Connection {
   onBroken: (cause: Unavailable) => void = () => undefined;
   readonly #options: ConnectionOptions;
   readonly #calls = new Set<Call>();
+  readonly #turnstile = new Turnstile(AT_ONCE);
   #heardMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
@@ -50,42 +55,62 @@ export class Connection {
     );
   }
 
-  /** One request. It is sent when subscribed to, and bounded in time; unsubscribing does not call it back. */
+  /**
+   * One request, bounded in time. It is sent when subscribed to, and then unsubscribing does not call it back. Only so
+   * many are under way at once, so that a renewal, which waits for none, is answered soon among thousands of others.
+   */
   call<T>(operation: string, send: (client: Etcd3, options: CallOptions) => Promise<T>): Observable<T> {
     return new Observable<T>((subscriber) => {
-      if (this.#isClosed) {
-        subscriber.error(new Unavailable('etcd', operation, 'the connection is closed'));
-        return;
-      }
-      let call: Call | undefined;
-      // The only way to get hold of a call, without which it cannot be cancelled. What `next` returns is all that
-      // gRPC needs of it, but its types want the class.
-      const capture = ((options, next) => {
-        call = next(options);
-        this.#calls.add(call);
-        return call;
-      }) as (...args: Parameters<Interceptor>) => Call as Interceptor;
-      const settle = (): void => {
-        if (call !== undefined) this.#calls.delete(call);
+      let isSent = false;
+      const gone = this.#turnstile.pass(() => {
+        isSent = true;
+        // What is inside leaves by being answered, in a later turn.
+        this.#send(operation, send, subscriber, () => gone());
+      });
+      return () => {
+        if (!isSent) gone();
       };
-      const sentMs = performance.now();
-      const deadline = Date.now() + this.#options.requestTimeoutMs;
-      send(this.#options.client, { deadline, interceptors: [capture] }).then(
-        (response) => {
-          settle();
-          this.#heard();
-          subscriber.next(response);
-          subscriber.complete();
-        },
-        (cause: unknown) => {
-          settle();
-          const failure = translate(cause, operation, this.address);
-          if (failure instanceof Unavailable && isOverdue(cause)) this.suspect(failure, sentMs);
-          else if (failure instanceof Unavailable && mayBeTheConnection(cause)) this.break(failure);
-          subscriber.error(failure);
-        },
-      );
     });
+  }
+
+  #send<T>(
+    operation: string,
+    send: (client: Etcd3, options: CallOptions) => Promise<T>,
+    subscriber: Subscriber<T>,
+    answered: () => void,
+  ): void {
+    let call: Call | undefined;
+    // The only way to get hold of a call, without which it cannot be cancelled. What `next` returns is all that
+    // gRPC needs of it, but its types want the class.
+    const capture = ((options, next) => {
+      call = next(options);
+      this.#calls.add(call);
+      return call;
+    }) as (...args: Parameters<Interceptor>) => Call as Interceptor;
+    const settle = (): void => {
+      if (call !== undefined) this.#calls.delete(call);
+      answered();
+    };
+    const sentMs = performance.now();
+    const deadline = Date.now() + this.#options.requestTimeoutMs;
+    const response = this.#isClosed
+      ? Promise.reject(new Error('the connection is closed'))
+      : send(this.#options.client, { deadline, interceptors: [capture] });
+    response.then(
+      (answer) => {
+        this.#heard();
+        settle();
+        subscriber.next(answer);
+        subscriber.complete();
+      },
+      (cause: unknown) => {
+        settle();
+        const failure = translate(cause, operation, this.address);
+        if (failure instanceof Unavailable && isOverdue(cause)) this.suspect(failure, sentMs);
+        else if (failure instanceof Unavailable && mayBeTheConnection(cause)) this.break(failure);
+        subscriber.error(failure);
+      },
+    );
   }
 
   /** A read that the cluster's majority has a part in. */
@@ -95,8 +120,13 @@ export class Connection {
 
   /** Asks for an answer that only a majority can give; its header tells the term. */
   probe(key: string): Observable<{ readonly header: IResponseHeader }> {
-    return this.call('probe', ({ kv }, options) =>
-      kv.range({ ...rangeOf(oneKey(key)), keys_only: true, limit: 1 }, options),
+    return new Observable<IRangeResponse>((subscriber) =>
+      this.#send(
+        'probe',
+        ({ kv }, options) => kv.range({ ...rangeOf(oneKey(key)), keys_only: true, limit: 1 }, options),
+        subscriber,
+        () => undefined,
+      ),
     );
   }
 

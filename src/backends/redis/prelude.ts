@@ -63,7 +63,7 @@ local function lost()
 end
 
 local function parse(id)
-  local owner, mode, permits = string.match(id, '^(%x+)%.%x+%.([sx])(%d*)$')
+  local owner, mode, permits = string.match(id, '^([%w_-]+)%.[%w_-]+%.([sx])(%d*)$')
   return owner, mode, tonumber(permits) or math.huge
 end
 

@@ -5,7 +5,7 @@ import type { Store, StoreContext, StoreSession } from '../store.js';
 import { redisCharacteristics } from './characteristics.js';
 import { Connections, type StrictOptions } from './connections.js';
 import { failureOf } from './failures.js';
-import { type Layout, layoutOf } from './layout.js';
+import { compact, type Layout, layoutOf } from './layout.js';
 import { DEFAULT_NAMESPACE, type RedisOptions } from './options.js';
 import { type Acquaintance, preamble, RedisSession } from './redis-session.js';
 import { OPEN } from './scripts.js';
@@ -34,7 +34,7 @@ function open(
   context: StoreContext,
 ): Observable<StoreSession> {
   return new Observable((observer) => {
-    const id = context.newId();
+    const id = compact(context.newId());
     const { ttlMs } = context.timing;
     const channel = layout.sessionChannel(id);
     const connections = new Connections(connect, channel, address, context, (cause) => observer.error(cause));

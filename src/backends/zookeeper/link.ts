@@ -160,7 +160,7 @@ export class Link {
     const again = goodbye.pipe(
       retry({
         delay: (error) => {
-          if (!this.#isEnding) return throwError(() => error);
+          if (!this.#isEnding || !(error instanceof Unavailable)) return throwError(() => error);
           return this.up$.pipe(
             filter((isUp) => isUp),
             take(1),

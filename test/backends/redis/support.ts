@@ -21,7 +21,7 @@ export async function startUsedRedis(options: ServerOptions = {}, ttlMs: number 
 }
 
 /** Waits until a new server admits somebody. */
-export async function admitting(server: TestServer, ttlMs: number = TTL_MS): Promise<void> {
+async function admitting(server: TestServer, ttlMs: number = TTL_MS): Promise<void> {
   const url = new URL(server.url);
   const login = { username: url.username || undefined, password: url.password || undefined };
   const backend = redis({ host: server.host, port: server.port, ...login, ttlMs });
@@ -76,7 +76,7 @@ export function waiting(stay: Stay, withinMs = 5_000): Promise<Place> {
   return firstWithin(stay.places$, () => true, withinMs, 'a place');
 }
 
-export function admitted(place$: Observable<Place>, withinMs = 5_000): Promise<Place> {
+function admitted(place$: Observable<Place>, withinMs = 5_000): Promise<Place> {
   return firstWithin(place$, (place) => place.admitted, withinMs, 'an admission');
 }
 

@@ -95,7 +95,8 @@ test('an error code that the client does not know fails one request, and breaks 
         const xid = chunk.readInt32BE(at + 4);
         const isEviction = chunk.subarray(at, at + 4 + chunk.readInt32BE(at)).includes('__lock__');
         if (isEviction) evictions.push(xid);
-        const code = isEviction ? (evictions.length === 1 ? throttled : 0) : noNode;
+        const isGoodbye = chunk.readInt32BE(at + 8) === -11;
+        const code = isEviction ? (evictions.length === 1 ? throttled : 0) : isGoodbye ? 0 : noNode;
         socket.write(isOpen ? reply(xid, code) : welcome(3_000));
         isOpen = true;
       }

@@ -100,6 +100,7 @@ const calls = {
     const { backend, setting, process: member, stays, leaving } = playing();
     const { recorder } = setting;
     let isLeaving = false;
+    recorder.tell({ kind: 'joining', group, member });
     leaving.push(() => {
       isLeaving = true;
       recorder.tell({ kind: 'left', group, member });

@@ -68,11 +68,12 @@ function forgotten(reading: Reading, limitMs: number): Violation[] {
 
 /** When those who stood in this line and did not hold were stopped, cut off, or killed. */
 function obstaclesIn(roster: Roster, { holdings, died, stops, cuts }: Reading): bigint[] {
+  const forAll = new Set(cuts().map(({ from }) => from));
   return holdings
     .filter((one) => one.roster === roster)
     .flatMap(({ process, contendingAt, acquired, end }) => {
       const until = acquired?.at ?? end.at;
-      const starts = [...stops(process), ...cuts(process)].map(({ from }) => from);
+      const starts = [...stops(process), ...cuts(process)].map(({ from }) => from).filter((at) => !forAll.has(at));
       const death = died.get(process);
       return [...starts, ...(death === undefined ? [] : [death])].filter((at) => contendingAt <= at && at <= until);
     });

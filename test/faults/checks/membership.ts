@@ -34,6 +34,7 @@ const briefly = msToNs(100);
 export function checkMembership(reading: Reading, toleranceMs: number): Violation[] {
   const tolerance = msToNs(toleranceMs);
   const stays = staysOf(reading, tolerance);
+  const arrivals = arrivalsOf(reading);
   const losses = reading.losses.map((loss) => extended(loss, tolerance));
   return viewsOf(reading).flatMap((view) => {
     const inGroup = stays.filter(({ group }) => group === view.group);
@@ -42,7 +43,7 @@ export function checkMembership(reading: Reading, toleranceMs: number): Violatio
       extended(cut, tolerance),
     );
     return [
-      ...ghosts(view, inGroup, blind, tolerance),
+      ...ghosts(view, [...inGroup, ...arrivals.filter((one) => one.group === view.group)], blind, tolerance),
       ...absent(view, inGroup, reading, losses, tolerance),
       ...missing(view, inGroup, reading, [...blind, ...losses], tolerance),
     ];
@@ -131,6 +132,18 @@ function staysOf(reading: Reading, tolerance: bigint): Stay[] {
   }
   for (const [key, { process }] of [...open]) close(key, reading.died.get(process) ?? reading.endAt);
   return stays;
+}
+
+/** From asking to be a member to being told that one is. */
+function arrivalsOf(reading: Reading): Stay[] {
+  return reading.history.filter(isKind('joining')).map(({ process, group, member, at }) => {
+    const ended = reading.history.find(
+      (event): event is EventOf<'joined' | 'left'> =>
+        (event.kind === 'joined' || event.kind === 'left') && event.process === process && event.group === group,
+    );
+    const to = ended?.at ?? reading.died.get(process) ?? reading.endAt;
+    return { process, group, member, earliest: at, from: at, to };
+  });
 }
 
 function viewsOf(reading: Reading): View[] {
