@@ -82,18 +82,15 @@ export function createBackend(
   const once = <T>(what: string, run: (session: StoreSession, isRepeated: () => boolean) => Observable<T>) =>
     whileOpen(
       defer(() => {
-        let repeated = false;
+        let sent = 0;
+        const isRepeated = (): boolean => sent > 1;
         return sessions.lease$.pipe(
           take(1),
           switchMap((lease) =>
-            lease.perform(
-              what,
-              () => run(lease.session, () => repeated),
-              () => {
-                repeated = true;
-                return true;
-              },
-            ),
+            lease.perform(what, () => {
+              sent++;
+              return run(lease.session, isRepeated);
+            }),
           ),
           retry({ delay: (error) => (error instanceof SessionLost ? of(0) : throwError(() => error)) }),
           take(1),

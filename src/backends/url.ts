@@ -42,6 +42,9 @@ export function parseUrl(text: string): Either<InvalidUrl, StoreUrl> {
   const match = /^([a-z][a-z0-9+.-]*):(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?$/is.exec(text);
   if (match === null) return fail('it is not of the form scheme://user:password@host:port/path?option=value');
   const [, scheme = '', authority = '', path = '', query = ''] = match;
+  // A password that holds one of these unescaped ends the authority before its @, and would be taken for something else.
+  if (!authority.includes('@') && `${path}${query}`.includes('@'))
+    return fail('there is an @ behind the hosts; in a user or password, / ? # are written as %2F %3F %23');
   const at = authority.lastIndexOf('@');
   const [username, password] = at < 0 ? [] : splitOnce(authority.slice(0, at), ':');
   const hosts: Host[] = [];
@@ -110,5 +113,5 @@ function splitOnce(text: string, separator: string): [string, string?] {
 }
 
 function withoutPassword(text: string): string {
-  return text.replace(/(:\/\/[^/?#]*?):[^/?#]*@/, '$1:***@');
+  return text.replace(/(:\/\/[^:@]*):.*@/s, '$1:***@');
 }

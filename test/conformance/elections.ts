@@ -82,7 +82,7 @@ export function electionCases({ hazard }: Suite): void {
     await stage.inLine('chief', 2, 'election');
     expect(third.values).toEqual([false]);
     first.unsubscribe();
-    await third.now(leads, 'the third leads', stage.options.ttlMs);
+    await third.now(leads, 'the third leads', stage.promptMs);
     expect(second.values).toEqual([false]);
   });
 }

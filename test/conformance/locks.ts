@@ -36,7 +36,7 @@ export function lockCases({ hazard }: Suite): void {
     const waiter = stage.probe(lock(there, 'ledger'));
     await stage.inLine('ledger', 2);
     held.unsubscribe();
-    await waiter.first('the lock, with nobody else in line', stage.options.ttlMs);
+    await waiter.first('the lock, with nobody else in line', stage.promptMs);
   });
 
   hazard('a tryLock that succeeds holds until unsubscribed', async (stage) => {
@@ -86,7 +86,7 @@ export function lockCases({ hazard }: Suite): void {
     quitter.unsubscribe();
     await stage.inLine('ledger', 2);
     held.unsubscribe();
-    await patient.first('the lock', stage.options.ttlMs);
+    await patient.first('the lock', stage.promptMs);
     expect(quitter.values).toEqual([]);
   });
 
@@ -99,7 +99,7 @@ export function lockCases({ hazard }: Suite): void {
       hasty.unsubscribe();
     }
     const next = stage.probe(lock(there, 'ledger'));
-    const { id } = await next.first('the lock', stage.options.ttlMs);
+    const { id } = await next.first('the lock', stage.promptMs);
     expect((await stage.inLine('ledger', 1)).map((entry) => entry.id)).toEqual([id]);
   });
 

@@ -25,7 +25,7 @@ export function lostReplyCases({ hazard }: Suite): void {
     const rival = stage.probe(lock(stage.backend(), 'ledger'));
     await line.now(({ length }) => length === 2, 'the rival in line');
     held.unsubscribe();
-    await rival.first('the lock for the rival', stage.options.ttlMs);
+    await rival.first('the lock for the rival', stage.promptMs);
     expect(line.values.every(({ length }) => length <= 2)).toBe(true);
   });
 
@@ -41,7 +41,7 @@ export function lostReplyCases({ hazard }: Suite): void {
     held.unsubscribe();
     await link.reset();
     await line.now(({ length }) => length === 0, 'the end of the entry');
-    await stage.hold(stage.backend(), 'ledger', { waitMs: stage.options.ttlMs });
+    await stage.hold(stage.backend(), 'ledger', { waitMs: stage.promptMs });
     expect((await stage.hold(backend, 'after it')).grant.isValid()).toBe(true);
   });
 

@@ -64,7 +64,7 @@ export function sessionCases({ hazard }: Suite): void {
     expect([grant.isValid(), held.hasEnded, rival.values.length]).toEqual([true, false, 0]);
     expect(leading.values).toEqual([false, true]);
     held.unsubscribe();
-    await rival.first('the lock for the rival', stage.options.ttlMs);
+    await rival.first('the lock for the rival', stage.promptMs);
   });
 
   hazard('a broken connection that can be made again loses nothing', async (stage) => {
@@ -182,7 +182,7 @@ export function sessionCases({ hazard }: Suite): void {
     const rival = stage.probe(lock(stage.backend(), 'ledger'));
     await stage.inLine('ledger', 2);
     link.cut();
-    expect(await held.failure('the lock is given up', stage.options.ttlMs)).toBeInstanceOf(LockLost);
+    expect(await held.failure('the lock is given up', stage.promptMs)).toBeInstanceOf(LockLost);
     expect(grant.isValid()).toBe(false);
     expect(rival.values).toEqual([]);
     await rival.first('the lock for the rival');

@@ -18,6 +18,8 @@ export interface Suite {
 export class Stage implements AsyncDisposable {
   /** What comes without waiting for any session to expire comes within this, on a noisy machine too. */
   readonly soonMs: number;
+  /** What comes within this does not come of an expired session: those alive were renewed a moment ago. */
+  readonly promptMs: number;
   /** What was promised for the death of a client. */
   readonly expiryMs: number;
   readonly options: { readonly ttlMs: number; readonly namespace: string } & BackendOptions;
@@ -32,6 +34,7 @@ export class Stage implements AsyncDisposable {
   ) {
     const { ttlMs } = quirks;
     this.soonMs = Math.max(5_000, 3 * ttlMs);
+    this.promptMs = ttlMs * 0.75;
     this.expiryMs = ttlMs + 1_000;
     this.options = {
       ttlMs,

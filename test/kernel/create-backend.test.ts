@@ -1,4 +1,4 @@
-import { of, Subject, take } from 'rxjs';
+import { type Observable, of, Subject, take } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend, Entry, Versioned } from '../../src/backends/backend.js';
 import { createBackend } from '../../src/backends/create-backend.js';
@@ -297,15 +297,15 @@ describe('close', () => {
 });
 
 describe('a backend that is closed', () => {
-  const uses: Record<string, (backend: Backend) => ReturnType<Backend['evict'] | Backend['cell'] | Backend['enter']>> = {
+  const uses: Record<string, (backend: Backend) => Observable<unknown>> = {
     enter: (backend) => backend.enter(roster, { mode: 'shared', permits: 1, payload: new Uint8Array() }),
-    entries: (backend) => backend.entries(roster) as never,
+    entries: (backend) => backend.entries(roster),
     evict: (backend) => backend.evict(roster, 'x'),
     register: (backend) => backend.register(roster),
-    unregister: (backend) => backend.unregister(roster) as never,
-    registered: (backend) => backend.registered('group') as never,
+    unregister: (backend) => backend.unregister(roster),
+    registered: (backend) => backend.registered('group'),
     cell: (backend) => backend.cell('c'),
-    swap: (backend) => backend.swap('c', 'any', undefined) as never,
+    swap: (backend) => backend.swap('c', 'any', undefined),
   };
 
   it.each(Object.entries(uses))('errors with BackendClosed at %s, made before or after', async (_, use) => {

@@ -2,7 +2,7 @@ import {
   BehaviorSubject,
   defer,
   distinctUntilChanged,
-  map,
+  filter,
   type Observable,
   of,
   type SchedulerLike,
@@ -115,8 +115,8 @@ export class MemoryStore {
           linked
             ? this.#changes.pipe(
                 startWith(key),
-                map((changed) => changed === key),
-                switchMap((concerns) => (concerns ? call(operation, read) : [])),
+                filter((changed) => changed === key),
+                switchMap(() => call(operation, read)),
               )
             : throwError(() => new Unavailable('memory', operation, 'partitioned')),
         ),
