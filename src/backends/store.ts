@@ -42,7 +42,7 @@ export interface StoreContext {
 /** One entry as its own adapter knows it. Adapters extend it with what they need to find it again. */
 export interface Standing {
   readonly entry: Entry;
-  /** Conflicting entries before this one, capped at `permits`. */
+  /** Conflicting entries before this one, capped at `permits`; 0 where `permits` is Infinity. */
   readonly ahead: number;
 }
 

@@ -114,7 +114,7 @@ function membership(
       switchMap((payload) =>
         backend.enter(roster, {
           mode: 'shared',
-          permits: 1,
+          permits: Number.POSITIVE_INFINITY,
           payload,
           payload$: payloads.pipe(filter((next, index) => index > 0 || next !== payload)),
           registered: true,

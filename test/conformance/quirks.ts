@@ -31,12 +31,16 @@ export interface Link extends AsyncDisposable {
   cut(): void;
   /** Requests pass, replies do not, and nobody is told. */
   mute(): void;
+  /** Requests do not pass; what the store says does, and nobody is told. */
+  silence(): void;
   /** Mutes the link when a request passes that carries `marker` in a payload, a value or a name; resolves then. */
   muteAfter(marker: string): Promise<void>;
   /** Lets everything pass again. What was held back arrives late where the transport would have it so. */
   heal(): Promise<void>;
   /** Breaks the connections, which loses what was held back, and lets everything pass again. */
   reset(): Promise<void>;
+  /** How many connections lead through it. */
+  connections(): number;
 }
 
 /** A store that only one case uses. */

@@ -42,6 +42,7 @@ async function startTcpLink(url: string, connect: Remote['connect']): Promise<Li
     connect: (options) => connect(proxy.url(protocol.slice(0, -1)), options),
     cut: () => proxy.blackhole(),
     mute: () => proxy.dropDirection('toClient'),
+    silence: () => proxy.dropDirection('toServer'),
     muteAfter: (marker) =>
       new Promise((seen) => {
         const stop = proxy.onData((direction, chunk) => {
@@ -56,6 +57,7 @@ async function startTcpLink(url: string, connect: Remote['connect']): Promise<Li
       proxy.resetAll();
       return proxy.heal();
     },
+    connections: () => proxy.connections(),
     [Symbol.asyncDispose]: () => proxy.close(),
   };
 }

@@ -159,6 +159,29 @@ export function sessionCases({ hazard }: Suite): void {
     expect(waiting.hasEnded).toBe(false);
   });
 
+  hazard(
+    'who waits and hears, but is not heard, is not admitted by hearsay when its session has died',
+    async (stage) => {
+      const link = await stage.link();
+      const backend = stage.over(link);
+      const { held } = await stage.hold(stage.backend(), 'ledger');
+      const waiting = stage.probe(lock(backend, 'ledger'));
+      await stage.inLine('ledger', 2);
+      const states = stage.probe(backend.session$);
+      link.silence();
+      await stage.inLine('ledger', 1);
+      held.unsubscribe();
+      const next = await stage.hold(stage.backend(), 'ledger');
+      await states.ever(is('lost'), 'the loss of the session');
+      expect(waiting.values).toEqual([]);
+      await link.reset();
+      await stage.inLine('ledger', 2);
+      expect([waiting.values.length, next.grant.isValid()]).toEqual([0, true]);
+      next.held.unsubscribe();
+      await waiting.first('the lock');
+    },
+  );
+
   hazard('a release that comes after the loss frees nobody else', async (stage) => {
     const link = await stage.link();
     const { held } = await stage.hold(stage.over(link), 'ledger');

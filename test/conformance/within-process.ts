@@ -1,11 +1,11 @@
-import { defer, filter, map, type Observable, of, tap, throwError } from 'rxjs';
+import { defer, filter, finalize, map, type Observable, of, tap, throwError } from 'rxjs';
 import type { Backend } from '../../src/backends/backend.js';
 import { createBackend } from '../../src/backends/create-backend.js';
 import { Unavailable } from '../../src/backends/errors.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { MemoryStore } from '../../src/backends/memory/memory-store.js';
 import type { BackendOptions } from '../../src/backends/options.js';
-import type { StoreSession } from '../../src/backends/store.js';
+import type { StoreContext, StoreSession } from '../../src/backends/store.js';
 import { type PeerCalls, peerCalls } from './peer-calls.js';
 import type { Link, OwnServer, Peer, Quirks } from './quirks.js';
 
@@ -54,7 +54,8 @@ async function performed<K extends keyof PeerCalls>(
 
 /** Between a memory store and its backends: what a wire does to requests and replies is done to calls and results. */
 class MemoryLink implements Link {
-  #passes: 'everything' | 'requests' | 'nothing' = 'everything';
+  #passes: 'everything' | 'requests' | 'news' | 'nothing' = 'everything';
+  #connections = 0;
   readonly #sessions = new Set<string>();
   #trap: { readonly marker: string; sprung(): void } | undefined;
 
@@ -63,13 +64,17 @@ class MemoryLink implements Link {
   connect(options: BackendOptions): Backend {
     const store = {
       ...this.store.adapter(options.namespace),
-      open: (context: Parameters<ReturnType<MemoryStore['adapter']>['open']>[0]) =>
-        defer(() =>
-          this.#passes === 'nothing' ? this.#unanswered('open') : this.store.adapter(options.namespace).open(context),
-        ).pipe(
-          tap(({ id }) => this.#sessions.add(id)),
+      open: (context: StoreContext) => {
+        const opened = defer(() => this.store.adapter(options.namespace).open(context)).pipe(
+          tap(({ id }) => {
+            this.#sessions.add(id);
+            this.#connections++;
+          }),
           map((session) => this.#through(session)),
-        ),
+          finalize(() => this.#connections--),
+        );
+        return defer(() => (this.#passes === 'everything' ? opened : this.#unanswered('open')));
+      },
     };
     return createBackend(store.name, memoryCharacteristics, of(store), options);
   }
@@ -81,6 +86,10 @@ class MemoryLink implements Link {
 
   mute(): void {
     this.#passes = 'requests';
+  }
+
+  silence(): void {
+    this.#passes = 'news';
   }
 
   muteAfter(marker: string): Promise<void> {
@@ -99,6 +108,10 @@ class MemoryLink implements Link {
     await this.heal();
   }
 
+  connections(): number {
+    return this.#connections;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.heal();
   }
@@ -107,12 +120,13 @@ class MemoryLink implements Link {
     const call = <T>(operation: string, carries: string, run: () => Observable<T>): Observable<T> =>
       defer(() => {
         this.#notice(carries);
+        if (this.#passes === 'news') return this.#unanswered(operation);
         if (this.#passes !== 'requests') return run();
         run().subscribe({ error: () => undefined });
         return this.#unanswered(operation);
       });
     const follow = <T>(run: () => Observable<T>): Observable<T> =>
-      defer(run).pipe(filter(() => this.#passes === 'everything'));
+      defer(run).pipe(filter(() => this.#passes === 'everything' || this.#passes === 'news'));
     return {
       ...session,
       renew: () => call('renew', '', () => session.renew()),

@@ -1,10 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TestServer } from '../support/server.js';
 import { check, type Verdict, type Violation } from './checker.js';
 import { encodeEvent, type HistoryEvent } from './history.js';
-import type { Habits, Laboratory, Run, RunOptions } from './laboratory.js';
+import type { Habits, Laboratory, Run } from './laboratory.js';
 import { type Result, resultsFolder, writeResult } from './results.js';
-import { type StoreName, ttlMs } from './stores.js';
+import { type StoreName, type StoreUnderTest, ttlMs } from './stores.js';
 
 /** One cell of the fault matrix. */
 export interface Cell {
@@ -13,7 +14,8 @@ export interface Cell {
   /** From the end of a holder that did not release to the next one. Default: the ttl and a second. */
   readonly nextHolderMs?: number;
   readonly habits?: Partial<Habits>;
-  readonly nodesOf?: RunOptions['nodesOf'];
+  /** Which nodes the actor of an index knows. Default: all. */
+  nodesOf?(store: StoreUnderTest): Promise<(index: number) => readonly TestServer[]>;
   /** Claims that are not made for this store and this fault. */
   readonly except?: readonly Violation['claim'][];
   scenario(run: Run): Promise<void>;
@@ -36,8 +38,9 @@ const habitsOf: Record<StoreName, Habits> = {
 /** Runs a cell, writes its result, and throws if a claim was broken. */
 export async function runCell(laboratory: Laboratory, cell: Cell, seed: string, command: string): Promise<Result> {
   const { store } = laboratory;
-  const { name, actors = 4, nextHolderMs = ttlMs + 1_000, habits = {}, nodesOf, except = [] } = cell;
+  const { name, actors = 4, nextHolderMs = ttlMs + 1_000, habits = {}, except = [] } = cell;
   const startedAt = performance.now();
+  const nodesOf = await cell.nodesOf?.(store);
   const run = await laboratory.begin({
     actors,
     habits: { ...habitsOf[store.name], ...habits },

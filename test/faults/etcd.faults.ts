@@ -1,3 +1,5 @@
-import { describeMatrix } from './describe-matrix.js';
+import { describeCells } from './describe-cells.js';
+import { matrixOf } from './matrix.js';
+import { startSingle } from './stores.js';
 
-describeMatrix('etcd');
+describeCells('etcd', () => startSingle('etcd'), matrixOf('etcd'));

@@ -24,6 +24,8 @@ type ActorProcess = ClientProcess<ActorCalls, ActorMessage>;
 export interface Actor {
   readonly name: string;
   readonly process: ActorProcess;
+  /** Those that it knows. */
+  readonly nodes: readonly TestServer[];
   readonly proxies: readonly TcpProxy[];
 }
 
@@ -108,7 +110,7 @@ export class Laboratory implements AsyncDisposable {
   async actorOf(process: ActorProcess, nodes: readonly TestServer[] = this.store.nodes): Promise<Actor> {
     this.#named += 1;
     const proxies = await Promise.all(nodes.map(({ host, port }) => startProxy({ host, port })));
-    const actor = { name: `p${this.#named}`, process, proxies };
+    const actor = { name: `p${this.#named}`, process, nodes, proxies };
     this.#actors.add(actor);
     return actor;
   }
@@ -293,7 +295,8 @@ export class Run {
     const { store } = this.laboratory;
     await process.request('begin', {
       process: actor.name,
-      url: `${store.name}://${actor.proxies.map(({ host, port }) => `${host}:${port}`).join(',')}`,
+      url: `${store.name}:${actor.proxies.length > 0 ? '//' : ''}${actor.proxies.map(({ host, port }) => `${host}:${port}`).join(',')}`,
+      ...(store.sentinels && { sentinels: store.sentinels.map(({ host, port }) => ({ host, port })) }),
       options: store.options(`${name}-${store.nodes[0]?.port}`),
       log: join(folder, actor.name),
       run: name,

@@ -4,6 +4,7 @@ import { startEtcd, startEtcdCluster } from '../support/etcd.js';
 import { startRedis } from '../support/redis.js';
 import type { TestServer } from '../support/server.js';
 import { startZooKeeper, startZooKeeperEnsemble } from '../support/zookeeper.js';
+import { type RedisReplication, startRedisReplication } from './redis-replication.js';
 
 export type StoreName = 'redis' | 'etcd' | 'zookeeper';
 export const storeNames: readonly StoreName[] = ['redis', 'etcd', 'zookeeper'];
@@ -16,6 +17,8 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly topology: string;
   readonly nodes: readonly TestServer[];
   readonly cluster: TestCluster | undefined;
+  /** By way of these, Redis tells who is the master. Actors reach it directly then, without a proxy. */
+  readonly sentinels?: readonly { readonly host: string; readonly port: number }[];
   options(namespace: string): ConnectOptions;
 }
 
@@ -37,6 +40,21 @@ export async function startSingle(name: StoreName): Promise<StoreUnderTest> {
     cluster: undefined,
     options: optionsOf[name],
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+/** One master, one replica, three sentinels. */
+export async function startSentinel(): Promise<StoreUnderTest & { replication: RedisReplication }> {
+  const replication = await startRedisReplication();
+  return {
+    name: 'redis',
+    topology: 'one replica, three sentinels',
+    nodes: replication.servers,
+    cluster: undefined,
+    sentinels: replication.sentinels,
+    replication,
+    options: optionsOf.redis,
+    [Symbol.asyncDispose]: () => replication[Symbol.asyncDispose](),
   };
 }
 

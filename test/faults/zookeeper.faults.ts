@@ -1,3 +1,5 @@
-import { describeMatrix } from './describe-matrix.js';
+import { describeCells } from './describe-cells.js';
+import { matrixOf } from './matrix.js';
+import { startSingle } from './stores.js';
 
-describeMatrix('zookeeper');
+describeCells('zookeeper', () => startSingle('zookeeper'), matrixOf('zookeeper'));

@@ -68,7 +68,7 @@ export function readLine(
   link: Link,
   contender: Contender,
   token: bigint,
-  inFull = !wantsNearestOnly(contender),
+  inFull: boolean = !wantsNearestOnly(contender),
 ): Observable<Line> {
   const before = { keys_only: true, max_create_revision: String(token - 1n) };
   const how = inFull ? before : ({ ...before, sort_target: 'Create', sort_order: 'Descend', limit: 1 } as const);

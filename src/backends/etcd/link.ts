@@ -6,7 +6,7 @@ import type { CallOptions, Connection } from './connection.js';
 
 /** Keeps a session connected: when its connection breaks, it connects again, with back-off, to the next member. */
 export class Link {
-  readonly up$ = new BehaviorSubject(true);
+  readonly up$: BehaviorSubject<boolean> = new BehaviorSubject(true);
   #connection: Connection | undefined;
   readonly #attempts = new Subscription();
 

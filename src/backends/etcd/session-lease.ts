@@ -46,7 +46,7 @@ export class SessionLease {
   readonly hex: string;
   readonly ttlMs: number;
   /** Keys that turned out to be gone while being moved. */
-  readonly gone$ = new Subject<string>();
+  readonly gone$: Subject<string> = new Subject<string>();
   readonly #kept = new Map<string, Kept>();
   /** Leases that keys may still be attached to, the newest last. */
   #grants: Grant[];

@@ -1,0 +1,157 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { TestCluster } from '../support/cluster.js';
+import type { TestServer } from '../support/server.js';
+import type { Cell } from './cell.js';
+import { cutOff, type Fault } from './faults.js';
+import type { Run } from './laboratory.js';
+import type { RedisReplication } from './redis-replication.js';
+import { type StoreUnderTest, ttlMs } from './stores.js';
+
+/** An election, and what was held before goes a ttl after the new leader has begun to count. */
+const afterElectionMs = 2 * ttlMs + 3_000;
+/** Longer than an election and a session take. */
+const overAllMs = 2.2 * ttlMs;
+
+function clusterOf({ cluster, name }: StoreUnderTest): TestCluster {
+  if (cluster === undefined) throw new Error(`the store ${name} is no cluster`);
+  return cluster;
+}
+
+/** Half of the actors know one node only, the others all. */
+function homes(choose: (cluster: TestCluster) => Promise<TestServer>): NonNullable<Cell['nodesOf']> {
+  return async (store) => {
+    const home = await choose(clusterOf(store));
+    return (index) => (index % 2 === 0 ? [home] : store.nodes);
+  };
+}
+
+async function follower(cluster: TestCluster): Promise<TestServer> {
+  const leader = await cluster.leader();
+  const other = cluster.nodes.find((node) => node !== leader);
+  if (other === undefined) throw new Error('a cluster of one');
+  return other;
+}
+
+/** While there is no leader, nobody reaches the store. */
+function leaderGone(leader: TestServer, how: 'kill' | 'pause'): Fault {
+  return {
+    name: `${how} the leader ${leader.port}`,
+    reaches: 'all',
+    begin: () => (how === 'kill' ? leader.kill() : leader.pause()),
+    end: () => {},
+  };
+}
+
+async function rounds(run: Run, count: number, round: () => Promise<unknown>): Promise<void> {
+  for (let index = 0; index < count; index += 1) {
+    run.round();
+    await round();
+  }
+}
+
+/** Every cell that three nodes can be put into. */
+export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
+  return [
+    {
+      name: 'leader of the store killed',
+      nextHolderMs: afterElectionMs,
+      scenario: (run) =>
+        rounds(run, 4, async () => {
+          const cluster = clusterOf(run.store);
+          const leader = await cluster.leader();
+          await run.during(leaderGone(leader, 'kill'), () => cluster.leader(leader));
+          await run.untilAllTakePart();
+          await leader.start();
+        }),
+    },
+    {
+      name: 'leader of the store paused and continued',
+      nextHolderMs: afterElectionMs,
+      scenario: (run) =>
+        rounds(run, 4, async () => {
+          const cluster = clusterOf(run.store);
+          const leader = await cluster.leader();
+          const stopped = delay(overAllMs + run.random.between(0, 800));
+          await run.during(leaderGone(leader, 'pause'), () => cluster.leader(leader));
+          await stopped;
+          run.note(`continue ${leader.port}`);
+          leader.resume();
+          await run.untilAllTakePart();
+        }),
+    },
+    {
+      name: 'follower of the store cut off, clients on it',
+      nextHolderMs: afterElectionMs,
+      nodesOf: homes(follower),
+      scenario: (run) => cutOffHome(run, 4),
+    },
+    ...(store === 'etcd'
+      ? [
+          {
+            name: 'leader of the store cut off, clients on it',
+            nextHolderMs: afterElectionMs,
+            nodesOf: homes((cluster) => cluster.leader()),
+            scenario: (run: Run) => cutOffHome(run, 3),
+          },
+        ]
+      : []),
+    {
+      name: 'follower of the store paused and continued, clients on it',
+      nextHolderMs: afterElectionMs,
+      nodesOf: homes(follower),
+      scenario: (run) =>
+        rounds(run, 3, async () => {
+          const { home, guests } = homeOf(run);
+          const fault = {
+            name: `pause ${home.port}`,
+            reaches: guests,
+            begin: () => home.pause(),
+            end: () => home.resume(),
+          };
+          await run.during(fault, overAllMs);
+          await run.untilAllTakePart();
+        }),
+    },
+  ];
+}
+
+async function cutOffHome(run: Run, count: number): Promise<void> {
+  const cluster = clusterOf(run.store);
+  await rounds(run, count, async () => {
+    const { home, guests } = homeOf(run);
+    await run.during({ ...cutOff(cluster, home), reaches: guests }, overAllMs + run.random.between(0, 1_000));
+    await run.untilAllTakePart();
+  });
+}
+
+/** The node that some know alone, and who these are. */
+function homeOf(run: Run) {
+  const guests = run.actors.filter(({ nodes }) => nodes.length === 1);
+  const home = guests[0]?.nodes[0];
+  if (home === undefined) throw new Error('nobody has a home');
+  return { home, guests };
+}
+
+/** What a fail-over of Redis can be put through. */
+export function sentinelCells(replication: () => RedisReplication): readonly Cell[] {
+  const failOver =
+    (how: 'kill' | 'pause'): Cell['scenario'] =>
+    (run) =>
+      rounds(run, 3, async () => {
+        await replication().untilReplicated();
+        const master = await replication().master();
+        await run.during(leaderGone(master, how), () => replication().masterOtherThan(master));
+        await run.untilAllTakePart();
+        if (how === 'kill') await master.start();
+        else master.resume();
+        await run.untilAllTakePart();
+      });
+  return [
+    { name: 'sentinel fail-over, master killed', nextHolderMs: afterElectionMs + ttlMs, scenario: failOver('kill') },
+    {
+      name: 'sentinel fail-over, master paused and continued',
+      nextHolderMs: afterElectionMs + ttlMs,
+      scenario: failOver('pause'),
+    },
+  ];
+}

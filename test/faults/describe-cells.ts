@@ -1,0 +1,23 @@
+import { afterAll, beforeAll, describe, test } from 'vitest';
+import { type Cell, runCell, seedOf } from './cell.js';
+import { Laboratory } from './laboratory.js';
+import type { StoreUnderTest } from './stores.js';
+
+const cellLimitMs = 180_000;
+
+/** A test for each cell of the fault matrix, all on one store. */
+export function describeCells(file: string, start: () => Promise<StoreUnderTest>, cells: readonly Cell[]): void {
+  const seed = seedOf();
+  describe(`${file}, seed ${seed}`, () => {
+    let laboratory: Laboratory;
+    beforeAll(async () => {
+      laboratory = new Laboratory(await start());
+      await laboratory.warmUp(4);
+    }, cellLimitMs);
+    afterAll(() => laboratory[Symbol.asyncDispose]());
+    for (const cell of cells) {
+      const command = `CONCLAVE_FAULTS_SEED=${seed} npm run test:faults -- ${file}.faults -t '${cell.name}'`;
+      test(cell.name, () => runCell(laboratory, cell, seed, command).then(() => undefined), cellLimitMs);
+    }
+  });
+}
