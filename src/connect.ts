@@ -4,23 +4,23 @@ import type { Backend, Characteristics } from './backends/backend.js';
 import { createBackend } from './backends/create-backend.js';
 import { type CoordinationError, UnknownScheme } from './backends/errors.js';
 import { etcdCharacteristics } from './backends/etcd/characteristics.js';
-import { type EtcdOptions, etcdFromUrl } from './backends/etcd/options.js';
+import { type EtcdUrlOptions, etcdFromUrl } from './backends/etcd/options.js';
 import { type MemoryOptions, memory } from './backends/memory/index.js';
 import { memoryFromUrl } from './backends/memory/options.js';
 import type { BackendOptions } from './backends/options.js';
 import { redisCharacteristics } from './backends/redis/characteristics.js';
-import { checkOptions, type RedisOptions, redisFromUrl } from './backends/redis/options.js';
+import { checkOptions, type RedisUrlOptions, redisFromUrl } from './backends/redis/options.js';
 import type { Store } from './backends/store.js';
 import { parseUrl, type StoreUrl } from './backends/url.js';
 import { zookeeperCharacteristics } from './backends/zookeeper/characteristics.js';
 import { resolveOptions, type ZooKeeperOptions, zookeeperFromUrl } from './backends/zookeeper/options.js';
 
 /** Options of `connect`: those of the backend that the URL names. */
-export type ConnectOptions = MemoryOptions | RedisOptions | EtcdOptions | ZooKeeperOptions;
+export type ConnectOptions = MemoryOptions | RedisUrlOptions | EtcdUrlOptions | ZooKeeperOptions;
 
 type Connector = (url: StoreUrl, options: ConnectOptions) => Backend;
 
-const checkRedis = (options: RedisOptions): Either<CoordinationError, RedisOptions> =>
+const checkRedis = (options: RedisUrlOptions): Either<CoordinationError, RedisUrlOptions> =>
   map(() => options)(checkOptions(options));
 
 const redis = connector('redis', redisCharacteristics, redisFromUrl, checkRedis, async (options) =>

@@ -172,6 +172,15 @@ describe('membership', () => {
     expect(claimsBroken(arriving, saw(10, 'm'), saw(8_100), end)).toEqual(['ghost']);
   });
 
+  test('one who joins again and dies before it knows may be seen, but not one who was cut off all along', () => {
+    const dropped = [...member('m', 0, 5_000, 'dropped'), told(30_000, 'm', { kind: 'killed' })];
+    expect(claimsBroken(dropped, saw(0, 'm'), saw(7_000), saw(29_000, 'm'), saw(32_000), end)).toEqual([]);
+    const damage = { fault: 'partition', reaches: ['m'], losesData: false };
+    const cut = told(4_000, 'laboratory', { kind: 'fault began', ...damage });
+    expect(claimsBroken(cut, dropped, saw(0, 'm'), saw(7_900), end)).toEqual([]);
+    expect(claimsBroken(cut, dropped, saw(0, 'm'), saw(8_100), end)).toEqual(['ghost']);
+  });
+
   test('a false empty set is found, also as the first one', () => {
     expect(claimsBroken(member('m', 0, 50_000), saw(0, 'm'), saw(10_000), saw(10_001, 'm'), saw(50_100))).toEqual([
       'empty set',

@@ -52,7 +52,9 @@ describe('conflictsAhead', () => {
   });
 
   it('compares tokens as numbers of any size', () => {
-    expect(conflictsAhead([one(9_007_199_254_740_992n, 'exclusive')], one(9_007_199_254_740_993n, 'exclusive'), 1)).toBe(1);
+    expect(
+      conflictsAhead([one(9_007_199_254_740_992n, 'exclusive')], one(9_007_199_254_740_993n, 'exclusive'), 1),
+    ).toBe(1);
     expect(conflictsAhead([one(10n, 'exclusive')], one(9n, 'exclusive'), 1)).toBe(0);
   });
 

@@ -60,22 +60,28 @@ describe('connect', () => {
     expect(String(error)).not.toContain('secret');
   });
 
-  it.each(schemes)('throws InvalidOptions for options in the query of %s: that are unknown or cannot be read', (scheme) => {
-    expect(refusal(`${scheme}:?nonsense=1&ttlMs=soon`)).toMatchObject({
-      _tag: 'InvalidOptions',
-      violations: [expect.stringContaining('nonsense'), expect.stringContaining('ttlMs')],
-    });
-  });
+  it.each(schemes)(
+    'throws InvalidOptions for options in the query of %s: that are unknown or cannot be read',
+    (scheme) => {
+      expect(refusal(`${scheme}:?nonsense=1&ttlMs=soon`)).toMatchObject({
+        _tag: 'InvalidOptions',
+        violations: [expect.stringContaining('nonsense'), expect.stringContaining('ttlMs')],
+      });
+    },
+  );
 
-  it.each(schemes)('throws InvalidOptions for options of %s that contradict each other, wherever they stand', (scheme) => {
-    const violated = expect.objectContaining({
-      _tag: 'InvalidOptions',
-      violations: expect.arrayContaining([expect.stringContaining('renewEveryMs (99)')]),
-    });
-    expect(refusal(`${scheme}:?ttlMs=100&renewEveryMs=99`)).toEqual(violated);
-    expect(refusal(`${scheme}:?ttlMs=100`, { renewEveryMs: 99 })).toEqual(violated);
-    expect(refusal(`${scheme}:`, { ttlMs: 100, renewEveryMs: 99 })).toEqual(violated);
-  });
+  it.each(schemes)(
+    'throws InvalidOptions for options of %s that contradict each other, wherever they stand',
+    (scheme) => {
+      const violated = expect.objectContaining({
+        _tag: 'InvalidOptions',
+        violations: expect.arrayContaining([expect.stringContaining('renewEveryMs (99)')]),
+      });
+      expect(refusal(`${scheme}:?ttlMs=100&renewEveryMs=99`)).toEqual(violated);
+      expect(refusal(`${scheme}:?ttlMs=100`, { renewEveryMs: 99 })).toEqual(violated);
+      expect(refusal(`${scheme}:`, { ttlMs: 100, renewEveryMs: 99 })).toEqual(violated);
+    },
+  );
 
   it('throws InvalidOptions for options of one backend that are wrong, at the call', () => {
     expect(refusal('redis:', { port: 0 })).toMatchObject({ _tag: 'InvalidOptions' });

@@ -164,7 +164,9 @@ describe('close', () => {
     store.on('end', (call) => call.fail(new PermissionDenied('scripted', 'end')));
     watchSession();
     await backend.close();
-    expect(faults).toMatchObject([{ _tag: 'ReleaseFailed', subject: 'session s1', cause: { _tag: 'PermissionDenied' } }]);
+    expect(faults).toMatchObject([
+      { _tag: 'ReleaseFailed', subject: 'session s1', cause: { _tag: 'PermissionDenied' } },
+    ]);
     expect(time.pending).toBe(0);
   });
 
@@ -574,7 +576,9 @@ describe('acts', () => {
   ])('unregister: the answer %s, repeated: %s, means %s', (answer, isRepeated, means) => {
     const test = setUp();
     const { time, store, backend, log } = test;
-    store.on('unregister', (call) => (isRepeated && call.sentMs === 0 ? call.fail(unavailable()) : call.answer(answer)));
+    store.on('unregister', (call) =>
+      isRepeated && call.sentMs === 0 ? call.fail(unavailable()) : call.answer(answer),
+    );
     const unregistering = backend.unregister(roster);
     unregistering.subscribe(outcome(test));
     time.pass(10);

@@ -3,7 +3,23 @@ import { describe, expect, it } from 'vitest';
 import { checkName, decodeSegment, encodeSegment, escapeFirst, MAX_NAME_BYTES } from '../../src/backends/keys.js';
 
 /** Names as they may come: any characters, and often those that some store minds. */
-const awkward = ['.', '..', '/', '%', '%2E', '{', '}', '\0', '\n', ' ', '\u007f', '\u0085', '\ufeff', '\ufff0', '\ue000'];
+const awkward = [
+  '.',
+  '..',
+  '/',
+  '%',
+  '%2E',
+  '{',
+  '}',
+  '\0',
+  '\n',
+  ' ',
+  '\u007f',
+  '\u0085',
+  '\ufeff',
+  '\ufff0',
+  '\ue000',
+];
 const names = fc.oneof(
   fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }),
   fc.array(fc.constantFrom(...awkward, 'a', 'ä', '😀'), { minLength: 1, maxLength: 10 }).map((parts) => parts.join('')),
@@ -26,7 +42,12 @@ describe('checkName', () => {
     [7, 'a name is a string, and this is a number'],
   ])('refuses %j', (name, reason) => {
     expect(() => checkName(name)).toThrow(
-      expect.objectContaining({ _tag: 'InvalidName', invalidName: name, reason, message: expect.stringContaining(reason) }),
+      expect.objectContaining({
+        _tag: 'InvalidName',
+        invalidName: name,
+        reason,
+        message: expect.stringContaining(reason),
+      }),
     );
   });
 

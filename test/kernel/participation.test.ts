@@ -21,7 +21,11 @@ describe('standing in line', () => {
       { id: expect.stringMatching(/^[0-9a-f]{32}$/), mode: 'shared', permits: 3, payload: bytes(7), registered: false },
     ]);
     expect(places).toMatchObject([{ entry: { id: 'e1', token: 1n }, admitted: true, ahead: 0 }]);
-    expect(store.last('place').args).toEqual([roster, store.last('enter').args[1], { ahead: 0, entry: places[0]?.entry }]);
+    expect(store.last('place').args).toEqual([
+      roster,
+      store.last('enter').args[1],
+      { ahead: 0, entry: places[0]?.entry },
+    ]);
   });
 
   it('asks for a registered roster only where that is wished', () => {
@@ -150,12 +154,7 @@ describe('an enter that is answered after the deadline, before its timer', () =>
     enter();
     time.block(94);
     store.last('place').tell(0);
-    expect(about(log, 'place ')).toEqual([
-      '0 place behind 1',
-      '0 place s1',
-      '94 place aborted',
-      '94 place PlaceLost',
-    ]);
+    expect(about(log, 'place ')).toEqual(['0 place behind 1', '0 place s1', '94 place aborted', '94 place PlaceLost']);
   });
 });
 

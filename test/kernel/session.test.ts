@@ -219,7 +219,10 @@ describe('renewal', () => {
     backend.session$.subscribe((session) => seen.push(session));
     store.on('renew', (call) => call.fail(new RangeError('unforeseen')));
     time.pass(21);
-    expect(seen.at(-1)).toMatchObject({ state: 'suspended', cause: { _tag: 'Unavailable', cause: RangeError('unforeseen') } });
+    expect(seen.at(-1)).toMatchObject({
+      state: 'suspended',
+      cause: { _tag: 'Unavailable', cause: RangeError('unforeseen') },
+    });
   });
 
   it('stops with the session', () => {
@@ -461,7 +464,10 @@ describe('what happens at a loss', () => {
     expect(log.filter((line) => line.endsWith('cut'))).toHaveLength(2);
     time.pass(1);
     expect(log.filter((line) => line.endsWith('cut'))).toHaveLength(3);
-    expect(faults).toMatchObject([{}, { _tag: 'ReleaseFailed', subject: 'session s3', cause: { _tag: 'Unavailable' } }]);
+    expect(faults).toMatchObject([
+      {},
+      { _tag: 'ReleaseFailed', subject: 'session s3', cause: { _tag: 'Unavailable' } },
+    ]);
   });
 
   it('is not told twice, nor held up by one who unsubscribes in the midst of it', () => {

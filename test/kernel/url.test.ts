@@ -1,5 +1,5 @@
-import { type Either, isLeft } from 'fp-ts/lib/Either.js';
 import fc from 'fast-check';
+import { type Either, isLeft } from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
 import { parseUrl, queryOptions, type StoreUrl } from '../../src/backends/url.js';
 
@@ -98,7 +98,25 @@ describe('parseUrl', () => {
   });
 
   it('never throws, whatever it is given', () => {
-    const parts = fc.constantFrom('redis', '://', ':', '@', ',', '/', '?', '#', '%', '%41', '[', ']', '=', '&', 'x', '1', '\n');
+    const parts = fc.constantFrom(
+      'redis',
+      '://',
+      ':',
+      '@',
+      ',',
+      '/',
+      '?',
+      '#',
+      '%',
+      '%41',
+      '[',
+      ']',
+      '=',
+      '&',
+      'x',
+      '1',
+      '\n',
+    );
     const texts = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.array(parts, { maxLength: 20 }).map((all) => all.join('')),
@@ -114,7 +132,11 @@ describe('parseUrl', () => {
 
   it('never repeats the password in a message, wherever the mistake is', () => {
     const secrets = fc
-      .string({ unit: fc.constantFrom('s', 'e', 'c', 'r', '7', '%', '@', ':', ',', '/', '?', '#', '[', ' '), minLength: 1, maxLength: 8 })
+      .string({
+        unit: fc.constantFrom('s', 'e', 'c', 'r', '7', '%', '@', ':', ',', '/', '?', '#', '[', ' '),
+        minLength: 1,
+        maxLength: 8,
+      })
       .map((inner) => `Tr0ub4dor${inner}Tr0ub4dor`);
     const mistakes = fc.constantFrom(':0', ':99999', ',,', '?a=1&a=2', '/%', '#x', '?ttlMs=x');
     fc.assert(
@@ -133,10 +155,13 @@ describe('parseUrl', () => {
 });
 
 describe('queryOptions', () => {
-  const read = (query: string, own?: Parameters<typeof queryOptions>[1]) => told(queryOptions(parsed(`x:?${query}`), own));
+  const read = (query: string, own?: Parameters<typeof queryOptions>[1]) =>
+    told(queryOptions(parsed(`x:?${query}`), own));
 
   it('reads numbers, text and flags', () => {
-    expect(read('ttlMs=5000&drift=0.02&giveUpAt=suspended&namespace=a&tls=true&fast=false', { tls: 'flag', fast: 'flag' })).toEqual({
+    expect(
+      read('ttlMs=5000&drift=0.02&giveUpAt=suspended&namespace=a&tls=true&fast=false', { tls: 'flag', fast: 'flag' }),
+    ).toEqual({
       ttlMs: 5_000,
       drift: 0.02,
       giveUpAt: 'suspended',
@@ -168,7 +193,9 @@ describe('queryOptions', () => {
   });
 
   it('takes nothing but true and false for a flag', () => {
-    expect(read('tls=yes', { tls: 'flag' })).toMatchObject({ violations: ['tls must be a true or false, but is "yes"'] });
+    expect(read('tls=yes', { tls: 'flag' })).toMatchObject({
+      violations: ['tls must be a true or false, but is "yes"'],
+    });
   });
 
   it('names every option that is unknown or cannot be read, and those that are known', () => {

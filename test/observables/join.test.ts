@@ -1,7 +1,13 @@
 import { BehaviorSubject, defer, map, NEVER, type Observable, of, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry, Place } from '../../src/backends/backend.js';
-import { AuthenticationFailed, BackendClosed, GroupNotFound, MemberAlreadyExists, PlaceLost } from '../../src/backends/errors.js';
+import {
+  AuthenticationFailed,
+  BackendClosed,
+  GroupNotFound,
+  MemberAlreadyExists,
+  PlaceLost,
+} from '../../src/backends/errors.js';
 import { createGroup } from '../../src/observables/create-group.js';
 import { groups } from '../../src/observables/groups.js';
 import { join, type Membership } from '../../src/observables/join.js';
@@ -39,7 +45,7 @@ describe('join', () => {
         .unsubscribe();
       expect(backend.calls).toEqual(['enter group g']);
       const [request] = backend.requests;
-      expect(request).toMatchObject({ mode: 'shared', permits: 1, registered: true });
+      expect(request).toMatchObject({ mode: 'shared', permits: Number.POSITIVE_INFINITY, registered: true });
       expect(text(request?.payload)).toEqual({
         id: 'm',
         owner: expect.stringMatching(/^[0-9a-f-]{36}$/),

@@ -5,8 +5,8 @@ import { promisify } from 'node:util';
 
 interface Product {
   readonly package: string;
-  /** Names a server that is there already, which is then used instead of one of our own. */
-  readonly variable: string;
+  /** Names a server that is there already, which is then used instead of one of our own. Clients have none. */
+  readonly variable?: string;
   isInstalled(): boolean;
 }
 
@@ -28,6 +28,12 @@ export const products = {
   },
 } as const satisfies Record<string, Product>;
 
+/** Programs of others with which the tests share a store. */
+const otherClients: readonly Product[] = [
+  { package: 'etcd-client', isInstalled: () => isOnPath('etcdctl') },
+  { package: 'python3-kazoo', isInstalled: () => existsSync('/usr/lib/python3/dist-packages/kazoo') },
+];
+
 const servicesStayOff = '/usr/sbin/policy-rc.d';
 
 /**
@@ -44,8 +50,8 @@ export async function ensureServers(): Promise<void> {
 }
 
 function missingProducts(): Product[] {
-  return Object.values<Product>(products).filter(
-    ({ variable, isInstalled }) => !process.env[variable] && !isInstalled(),
+  return [...Object.values<Product>(products), ...otherClients].filter(
+    ({ variable, isInstalled }) => (variable === undefined || !process.env[variable]) && !isInstalled(),
   );
 }
 
@@ -77,10 +83,11 @@ async function withServicesOff(work: () => Promise<void>): Promise<void> {
 
 function advice(missing: readonly Product[], problem: string): string {
   const packages = missing.map((product) => product.package).join(' ');
-  const variables = missing.map((product) => product.variable).join(', ');
+  const variables = missing.flatMap(({ variable = [] }) => variable).join(', ');
+  const orSet = variables === '' ? '' : `, or set ${variables} to the URLs of servers that are there already`;
   return (
-    `servers that the tests need ${problem}: ${packages}. Run \`apt-get install ${packages}\` as root on Debian 12 or ` +
-    `Ubuntu, or set ${variables} to the URLs of servers that are there already`
+    `programs that the tests need ${problem}: ${packages}. Run \`apt-get install ${packages}\` as root on Debian 12 or ` +
+    `Ubuntu${orSet}`
   );
 }
 

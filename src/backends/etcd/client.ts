@@ -1,6 +1,6 @@
 import type { Etcd3, IOptions } from 'etcd3';
 import type { Timing } from '../options.js';
-import type { EtcdOptions } from './options.js';
+import type { EtcdUrlOptions } from './options.js';
 
 type Policy = NonNullable<NonNullable<IOptions['faultHandling']>['global']>;
 
@@ -13,7 +13,7 @@ let made = 0;
 export function newClient(
   create: new (options: IOptions) => Etcd3,
   host: string,
-  { username, password, tls }: EtcdOptions,
+  { username, password, tls }: EtcdUrlOptions,
   { requestTimeoutMs }: Timing,
 ): Etcd3 {
   made++;
@@ -41,7 +41,7 @@ const straight = {
   execute: async (run: (context: { signal: AbortSignal }) => unknown) => run({ signal: new AbortController().signal }),
 } as unknown as Policy;
 
-function credentialsOf(tls: NonNullable<EtcdOptions['tls']>): NonNullable<IOptions['credentials']> {
+function credentialsOf(tls: NonNullable<EtcdUrlOptions['tls']>): NonNullable<IOptions['credentials']> {
   const { rootCertificate, privateKey, certChain } = tls;
   return {
     rootCertificate,

@@ -9,9 +9,19 @@ import { EtcdSession } from './etcd-session.js';
 import { type Grant, grantLease } from './grant.js';
 import { Layout } from './layout.js';
 import { Link } from './link.js';
-import { checkedHosts, type EtcdOptions } from './options.js';
+import { checkedHosts, type EtcdUrlOptions } from './options.js';
 
 type Module = typeof import('etcd3');
+
+/** Options of `etcd`. */
+export interface EtcdOptions extends EtcdUrlOptions {
+  /**
+   * A client that was made elsewhere, or how to get one; it is never closed here. One that is given as it is cannot be
+   * replaced when it stops working, and its own fault handling and deadlines apply: a function is asked again for
+   * each connection.
+   */
+  readonly client?: Etcd3 | (() => Etcd3) | undefined;
+}
 
 export function etcdStore(options: EtcdOptions): Store {
   return new EtcdStore(options);

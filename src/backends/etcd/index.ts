@@ -2,11 +2,11 @@ import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { createBackend } from '../create-backend.js';
 import { etcdCharacteristics } from './characteristics.js';
-import { etcdStore } from './etcd-store.js';
-import type { EtcdOptions } from './options.js';
+import { type EtcdOptions, etcdStore } from './etcd-store.js';
 
 export { etcdCharacteristics } from './characteristics.js';
-export { type EtcdOptions, type EtcdTls, etcdFromUrl } from './options.js';
+export type { EtcdOptions } from './etcd-store.js';
+export type { EtcdTls } from './options.js';
 
 /**
  * A backend over etcd 3.4 or later, by the package `etcd3`, which is to be installed beside this one.

@@ -1,4 +1,3 @@
-import type { Etcd3 } from 'etcd3';
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
 import type { BackendOptions } from '../options.js';
@@ -7,20 +6,17 @@ import { type Host, queryOptions, type StoreUrl } from '../url.js';
 /** The port of etcd's clients where none is given. */
 const DEFAULT_PORT = 2379;
 
-/** Options of `etcd`. `namespace` is empty by default, and otherwise stands, with a slash, before every key. */
-export interface EtcdOptions extends BackendOptions {
+/**
+ * What a URL can say, too. `namespace` is empty by default, and otherwise stands, with a slash, before every key. No type of
+ * the client's package is named here.
+ */
+export interface EtcdUrlOptions extends BackendOptions {
   /** Members of one cluster, as `host:port`, each with `https://` before it if TLS is to be used. Default `127.0.0.1:2379`. */
   readonly hosts?: string | readonly string[] | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   /** Certificates in PEM, where those of the system do not do. Turns TLS on. */
   readonly tls?: EtcdTls | undefined;
-  /**
-   * A client that was made elsewhere, or how to get one; it is never closed here. One that is given as it is cannot be
-   * replaced when it stops working, and its own fault handling and deadlines apply: a function is asked again for
-   * each connection.
-   */
-  readonly client?: Etcd3 | (() => Etcd3) | undefined;
 }
 
 /** Certificates in PEM. */
@@ -33,7 +29,7 @@ export interface EtcdTls {
 }
 
 /** Reads `etcd://user:password@host:port,host:port?option=value`, or `etcds:` for TLS with the system's certificates. */
-export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, EtcdOptions> {
+export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, EtcdUrlOptions> {
   if (url.path !== '') return left(new InvalidUrl(shown(url), 'etcd has no path: use the option namespace'));
   if (url.password !== undefined && url.username === undefined)
     return left(new InvalidUrl(shown(url), 'it has a password, but no user'));
@@ -55,7 +51,7 @@ export function checkedHosts({
   username,
   password,
   tls,
-}: EtcdOptions): readonly string[] {
+}: EtcdUrlOptions & { readonly client?: unknown }): readonly string[] {
   const list = typeof hosts === 'string' ? [hosts] : hosts;
   const violations: string[] = [];
   if (list.length === 0) violations.push('hosts must name at least one member');

@@ -3,11 +3,11 @@ import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { createBackend } from '../create-backend.js';
 import { redisCharacteristics } from './characteristics.js';
-import { checkOptions, type RedisOptions } from './options.js';
-import { redisStore } from './redis-store.js';
+import { checkOptions } from './options.js';
+import { type RedisOptions, redisStore } from './redis-store.js';
 
 export type { BackendOptions } from '../options.js';
-export type { RedisOptions } from './options.js';
+export type { RedisOptions } from './redis-store.js';
 
 /**
  * A backend on a Redis server, version 6.2 or later, through the package `ioredis`.

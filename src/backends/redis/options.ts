@@ -1,12 +1,11 @@
 import type { ConnectionOptions } from 'node:tls';
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
-import type { Redis } from 'ioredis';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
 import type { BackendOptions } from '../options.js';
 import { queryOptions, type StoreUrl } from '../url.js';
 
-/** Options of `redis`. `namespace` is `conclave` by default. */
-export interface RedisOptions extends BackendOptions {
+/** What a URL can say, too. `namespace` is `conclave` by default. No type of the client's package is named here. */
+export interface RedisUrlOptions extends BackendOptions {
   /** Default `localhost`. */
   readonly host?: string | undefined;
   /** Default 6379. */
@@ -17,20 +16,14 @@ export interface RedisOptions extends BackendOptions {
   readonly password?: string | undefined;
   /** `true`, or options of Node's TLS, such as `ca` and `cert`. Default: no TLS. */
   readonly tls?: boolean | ConnectionOptions | undefined;
-  /**
-   * A client of ioredis that says how to connect, in place of the options above: for sentinels, a socket's path or a
-   * connector of one's own. It is duplicated, never used itself and never closed; make it with `lazyConnect: true` to
-   * save its own connection. What would make a command run twice is switched off in the duplicates.
-   */
-  readonly client?: Redis | (() => Redis) | undefined;
 }
 
-/** The default of `RedisOptions.namespace`. */
+/** The default of `namespace`. */
 export const DEFAULT_NAMESPACE = 'conclave';
 
 /** Reads `redis://user:password@host:port/db` and `rediss://…`, which is the same over TLS. */
-export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, RedisOptions> {
-  const invalid = (reason: string): Either<InvalidUrl, RedisOptions> => left(new InvalidUrl(shown(url), reason));
+export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, RedisUrlOptions> {
+  const invalid = (reason: string): Either<InvalidUrl, RedisUrlOptions> => left(new InvalidUrl(shown(url), reason));
   if (url.scheme !== 'redis' && url.scheme !== 'rediss') return invalid('its scheme is neither redis: nor rediss:');
   if (url.hosts.length > 1)
     return invalid('it names several hosts, and this backend talks to one server (sentinels: pass a `client`)');
@@ -50,7 +43,12 @@ export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions,
 }
 
 /** Refuses what ioredis would accept and then fail on, or silently ignore. */
-export function checkOptions({ port, db, client, ...options }: RedisOptions): Either<InvalidOptions, void> {
+export function checkOptions({
+  port,
+  db,
+  client,
+  ...options
+}: RedisUrlOptions & { readonly client?: unknown }): Either<InvalidOptions, void> {
   const violations: string[] = [];
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_535))
     violations.push(`port must be an integer from 1 to 65535, but is ${String(port)}`);

@@ -6,13 +6,23 @@ import { redisCharacteristics } from './characteristics.js';
 import { Connections, type StrictOptions } from './connections.js';
 import { failureOf } from './failures.js';
 import { compact, type Layout, layoutOf } from './layout.js';
-import { DEFAULT_NAMESPACE, type RedisOptions } from './options.js';
+import { DEFAULT_NAMESPACE, type RedisUrlOptions } from './options.js';
 import { type Acquaintance, preamble, RedisSession } from './redis-session.js';
 import { OPEN } from './scripts.js';
 
 type Connect = (options: StrictOptions) => Redis;
 
 /** The adapter for Redis. */
+/** Options of `redis`. */
+export interface RedisOptions extends RedisUrlOptions {
+  /**
+   * A client of ioredis that says how to connect, in place of the options above: for sentinels, a socket's path or a
+   * connector of one's own. It is duplicated, never used itself and never closed; make it with `lazyConnect: true` to
+   * save its own connection. What would make a command run twice is switched off in the duplicates.
+   */
+  readonly client?: Redis | (() => Redis) | undefined;
+}
+
 export function redisStore(options: RedisOptions): Store {
   const address = addressOf(options);
   const layout = layoutOf(options.namespace ?? DEFAULT_NAMESPACE);

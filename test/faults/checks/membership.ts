@@ -34,7 +34,7 @@ const briefly = msToNs(100);
 export function checkMembership(reading: Reading, toleranceMs: number): Violation[] {
   const tolerance = msToNs(toleranceMs);
   const stays = staysOf(reading, tolerance);
-  const arrivals = arrivalsOf(reading);
+  const arrivals = arrivalsOf(reading, tolerance);
   const losses = reading.losses.map((loss) => extended(loss, tolerance));
   return viewsOf(reading).flatMap((view) => {
     const inGroup = stays.filter(({ group }) => group === view.group);
@@ -134,16 +134,35 @@ function staysOf(reading: Reading, tolerance: bigint): Stay[] {
   return stays;
 }
 
-/** From asking to be a member to being told that one is. */
-function arrivalsOf(reading: Reading): Stay[] {
-  return reading.history.filter(isKind('joining')).map(({ process, group, member, at }) => {
-    const ended = reading.history.find(
-      (event): event is EventOf<'joined' | 'left'> =>
-        (event.kind === 'joined' || event.kind === 'left') && event.process === process && event.group === group,
-    );
-    const to = ended?.at ?? reading.died.get(process) ?? reading.endAt;
-    return { process, group, member, earliest: at, from: at, to };
-  });
+/**
+ * From asking to be a member, again after each loss, to being told that one is: whoever asks may be seen, unless it has
+ * been cut off or stopped for longer than a session lives.
+ */
+function arrivalsOf(reading: Reading, tolerance: bigint): Stay[] {
+  const arrivals: Stay[] = [];
+  const asking = new Map<string, EventOf<'joining' | 'dropped'>>();
+  const close = (key: string, to: bigint): void => {
+    const begun = asking.get(key);
+    asking.delete(key);
+    if (begun === undefined) return;
+    const { process, group, member, at } = begun;
+    const away = [...reading.cuts(process), ...reading.stops(process)].map((cut) => ({
+      ...cut,
+      from: cut.from + tolerance,
+    }));
+    for (const window of without(
+      { from: at, to },
+      away.filter(({ from, to: end }) => from < end),
+    ))
+      arrivals.push({ process, group, member, earliest: window.from, ...window });
+  };
+  for (const event of reading.history.filter(isKind('joining', 'joined', 'left', 'dropped'))) {
+    const key = JSON.stringify([event.process, event.group, event.member]);
+    close(key, event.at);
+    if (event.kind === 'joining' || event.kind === 'dropped') asking.set(key, event);
+  }
+  for (const [key, { process }] of [...asking]) close(key, reading.died.get(process) ?? reading.endAt);
+  return arrivals;
 }
 
 function viewsOf(reading: Reading): View[] {
