@@ -29,8 +29,8 @@ const LOCKS = 1_000;
 const PERIODS = 5;
 const RENEW_EVERY_MS = 1_000;
 /** Renews so seldom that no renewal falls into a measurement. */
-const QUIET = { ttlMs: 60_000, renewEveryMs: 30_000, requestTimeoutMs: 10_000 };
-const RENEWING = { ttlMs: 10_000, renewEveryMs: RENEW_EVERY_MS, requestTimeoutMs: 3_000 };
+const QUIET = { ttlMs: 20_000, renewEveryMs: 12_000, requestTimeoutMs: 5_000 };
+const RENEWING = { ttlMs: 8_000, renewEveryMs: RENEW_EVERY_MS, requestTimeoutMs: 3_000 };
 
 const subjects: readonly Subject[] = [
   {

@@ -1,13 +1,14 @@
-import { type Either, isLeft, map, right } from 'fp-ts/lib/Either.js';
+import { type Either, map } from 'fp-ts/lib/Either.js';
 import { defer, from } from 'rxjs';
 import type { Backend, Characteristics } from './backends/backend.js';
 import { createBackend } from './backends/create-backend.js';
 import { type CoordinationError, UnknownScheme } from './backends/errors.js';
 import { etcdCharacteristics } from './backends/etcd/characteristics.js';
-import { type EtcdUrlOptions, etcdFromUrl } from './backends/etcd/options.js';
+import { checkHosts, type EtcdUrlOptions, etcdFromUrl } from './backends/etcd/options.js';
 import { type MemoryOptions, memory } from './backends/memory/index.js';
 import { memoryFromUrl } from './backends/memory/options.js';
 import type { BackendOptions } from './backends/options.js';
+import { orThrow } from './backends/or-throw.js';
 import { redisCharacteristics } from './backends/redis/characteristics.js';
 import { checkOptions, type RedisUrlOptions, redisFromUrl } from './backends/redis/options.js';
 import type { Store } from './backends/store.js';
@@ -23,10 +24,13 @@ type Connector = (url: StoreUrl, options: ConnectOptions) => Backend;
 const checkRedis = (options: RedisUrlOptions): Either<CoordinationError, RedisUrlOptions> =>
   map(() => options)(checkOptions(options));
 
+const checkEtcd = (options: EtcdUrlOptions): Either<CoordinationError, EtcdUrlOptions> =>
+  map(() => options)(checkHosts(options));
+
 const redis = connector('redis', redisCharacteristics, redisFromUrl, checkRedis, async (options) =>
   (await import('./backends/redis/redis-store.js')).redisStore(options),
 );
-const etcd = connector('etcd', etcdCharacteristics, etcdFromUrl, right, async (options) =>
+const etcd = connector('etcd', etcdCharacteristics, etcdFromUrl, checkEtcd, async (options) =>
   (await import('./backends/etcd/etcd-store.js')).etcdStore(options),
 );
 const zookeeper = connector('zookeeper', zookeeperCharacteristics, zookeeperFromUrl, resolveOptions, async (options) =>
@@ -91,9 +95,4 @@ function connector<O extends BackendOptions, Checked>(
 function merged<O extends object>(fromUrl: O, options: object): O {
   const said = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...fromUrl, ...Object.fromEntries(said) };
-}
-
-function orThrow<T>(either: Either<CoordinationError, T>): T {
-  if (isLeft(either)) throw either.left;
-  return either.right;
 }

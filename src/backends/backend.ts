@@ -138,6 +138,9 @@ export interface Backend extends AsyncDisposable {
   /** Writes (or, with `undefined`, deletes) the value if the cell is as expected. */
   swap(key: string, expected: Expected, value: Uint8Array | undefined): Observable<SwapResult>;
 
-  /** Leaves everything, waits for it (bounded by `closeTimeoutMs`), completes all streams. Idempotent. */
+  /**
+   * Completes all streams, waits for guarded work that cannot be stopped (to the session's deadline at most), leaves
+   * everything and waits for the store to have it (for `closeTimeoutMs` at most). Idempotent.
+   */
   close(): Promise<void>;
 }

@@ -1,4 +1,3 @@
-import { isLeft } from 'fp-ts/lib/Either.js';
 import {
   catchError,
   concat,
@@ -23,6 +22,7 @@ import { monotonicScheduler } from './clock.js';
 import { jsonCodec } from './codec.js';
 import { BackendClosed, type CoordinationError, SessionLost } from './errors.js';
 import { type BackendOptions, timingOf } from './options.js';
+import { orThrow } from './or-throw.js';
 import { Participation, type ParticipationContext } from './participation.js';
 import { Sessions } from './session.js';
 import type { Store, StoreContext, StoreSession } from './store.js';
@@ -34,9 +34,7 @@ export function createBackend(
   store$: Observable<Store>,
   options: BackendOptions,
 ): Backend {
-  const validated = timingOf(options);
-  if (isLeft(validated)) throw validated.left;
-  const timing = validated.right;
+  const timing = orThrow(timingOf(options));
   const clock = options.scheduler ?? monotonicScheduler;
   const faults = new Subject<CoordinationError>();
   const closing = new ReplaySubject<void>(1);

@@ -62,7 +62,7 @@ export class Sessions {
       lease === undefined || lease.isOver
         ? EMPTY
         : lease
-            .perform('close', () => lease.session.end())
+            .perform('close', () => lease.session.end(false))
             .pipe(
               takeUntil(timer(boundMs, this.context.clock).pipe(tap(() => failed('no answer in time')))),
               ignoreElements(),
@@ -171,7 +171,7 @@ export class Sessions {
     }
     link.add(
       session
-        .end()
+        .end(true)
         .pipe(unansweredAfter(this.context.timing.requestTimeoutMs, 'end the lost session', this.context.clock))
         .subscribe({
           error: (cause) => {

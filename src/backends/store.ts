@@ -91,6 +91,9 @@ export interface StoreSession {
   /** `writeId` (as of `newId`) is kept with the value, so that a repeated write is known for its first: `swapped` again. */
   swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): Observable<SwapResult>;
 
-  /** The goodbye: everything that stands in this session leaves, the session ends. Completes when the store has it. */
-  end(): Observable<void>;
+  /**
+   * The goodbye: everything that stands in this session leaves, the session ends. Completes when the store has it.
+   * `isLost`: it was given up here already, and nothing may be sent that would prolong it.
+   */
+  end(isLost: boolean): Observable<void>;
 }

@@ -13,6 +13,8 @@ export interface Cell {
   readonly actors?: number;
   /** From the end of a holder that did not release to the next one. Default: the ttl and a second. */
   readonly nextHolderMs?: number;
+  /** How long a member that is gone may be seen. Default: the ttl and a second. */
+  readonly membershipMs?: number;
   readonly habits?: Partial<Habits>;
   /** Which nodes the actor of an index knows. Default: all. */
   nodesOf?(store: StoreUnderTest): Promise<(index: number) => readonly TestServer[]>;
@@ -38,7 +40,14 @@ const habitsOf: Record<StoreName, Habits> = {
 /** Runs a cell, writes its result, and throws if a claim was broken. */
 export async function runCell(laboratory: Laboratory, cell: Cell, seed: string, command: string): Promise<Result> {
   const { store } = laboratory;
-  const { name, actors = 4, nextHolderMs = ttlMs + 1_000, habits = {}, except = [] } = cell;
+  const {
+    name,
+    actors = 4,
+    nextHolderMs = ttlMs + 1_000,
+    membershipMs = ttlMs + 1_000,
+    habits = {},
+    except = [],
+  } = cell;
   const startedAt = performance.now();
   const nodesOf = await cell.nodesOf?.(store);
   const run = await laboratory.begin({
@@ -55,7 +64,7 @@ export async function runCell(laboratory: Laboratory, cell: Cell, seed: string, 
     failure = error;
   }
   const history = await run.end();
-  const verdict = check(history, { membershipMs: ttlMs + 1_000, nextHolderMs });
+  const verdict = check(history, { membershipMs, nextHolderMs });
   const violations = verdict.violations.filter(({ claim }) => !except.includes(claim));
   const seconds = Math.round((performance.now() - startedAt) / 1_000);
   const result: Result = {

@@ -55,6 +55,7 @@ export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
     {
       name: 'leader of the store killed',
       nextHolderMs: afterElectionMs,
+      membershipMs: afterElectionMs,
       scenario: (run) =>
         rounds(run, 4, async () => {
           const cluster = clusterOf(run.store);
@@ -67,6 +68,7 @@ export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
     {
       name: 'leader of the store paused and continued',
       nextHolderMs: afterElectionMs,
+      membershipMs: afterElectionMs,
       scenario: (run) =>
         rounds(run, 4, async () => {
           const cluster = clusterOf(run.store);
@@ -82,6 +84,7 @@ export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
     {
       name: 'follower of the store cut off, clients on it',
       nextHolderMs: afterElectionMs,
+      membershipMs: afterElectionMs,
       nodesOf: homes(follower),
       scenario: (run) => cutOffHome(run, 4),
     },
@@ -90,6 +93,7 @@ export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
           {
             name: 'leader of the store cut off, clients on it',
             nextHolderMs: afterElectionMs,
+            membershipMs: afterElectionMs,
             nodesOf: homes((cluster) => cluster.leader()),
             scenario: (run: Run) => cutOffHome(run, 3),
           },
@@ -98,6 +102,7 @@ export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
     {
       name: 'follower of the store paused and continued, clients on it',
       nextHolderMs: afterElectionMs,
+      membershipMs: afterElectionMs,
       nodesOf: homes(follower),
       scenario: (run) =>
         rounds(run, 3, async () => {

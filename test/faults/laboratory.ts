@@ -107,7 +107,9 @@ export class Laboratory implements AsyncDisposable {
   /** For the actors. */
   environment: Readonly<Record<string, string>> = {};
 
-  async actorOf(process: ActorProcess, nodes: readonly TestServer[] = this.store.nodes): Promise<Actor> {
+  async actorOf(process: ActorProcess, known?: readonly TestServer[]): Promise<Actor> {
+    // Sentinels name the servers themselves.
+    const nodes = known ?? (this.store.sentinels === undefined ? this.store.nodes : []);
     this.#named += 1;
     const proxies = await Promise.all(nodes.map(({ host, port }) => startProxy({ host, port })));
     const actor = { name: `p${this.#named}`, process, nodes, proxies };

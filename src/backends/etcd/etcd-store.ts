@@ -1,6 +1,7 @@
 import type { Etcd3 } from 'etcd3';
 import { forkJoin, map, NEVER, Observable, startWith, switchMap } from 'rxjs';
 import { loadClient } from '../load-client.js';
+import { orThrow } from '../or-throw.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { etcdCharacteristics } from './characteristics.js';
 import { newClient } from './client.js';
@@ -9,7 +10,7 @@ import { EtcdSession } from './etcd-session.js';
 import { type Grant, grantLease } from './grant.js';
 import { Layout } from './layout.js';
 import { Link } from './link.js';
-import { checkedHosts, type EtcdUrlOptions } from './options.js';
+import { checkHosts, type EtcdUrlOptions } from './options.js';
 
 type Module = typeof import('etcd3');
 
@@ -37,7 +38,7 @@ class EtcdStore implements Store {
   #turn: number;
 
   constructor(private readonly options: EtcdOptions) {
-    this.#hosts = checkedHosts(options);
+    this.#hosts = orThrow(checkHosts(options));
     this.address = options.client === undefined ? this.#hosts.join(',') : 'the client given';
     this.#layout = new Layout(options.namespace ?? '');
     // Not everybody begins with the same member.

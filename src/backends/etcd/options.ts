@@ -44,14 +44,14 @@ export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, 
   });
 }
 
-/** The hosts to connect to, in the order given. Throws `InvalidOptions`, which names what contradicts. */
-export function checkedHosts({
+/** The hosts to connect to, in the order given; the left side names what contradicts. */
+export function checkHosts({
   hosts = `127.0.0.1:${DEFAULT_PORT}`,
   client,
   username,
   password,
   tls,
-}: EtcdUrlOptions & { readonly client?: unknown }): readonly string[] {
+}: EtcdUrlOptions & { readonly client?: unknown }): Either<InvalidOptions, readonly string[]> {
   const list = typeof hosts === 'string' ? [hosts] : hosts;
   const violations: string[] = [];
   if (list.length === 0) violations.push('hosts must name at least one member');
@@ -63,8 +63,7 @@ export function checkedHosts({
   if (password !== undefined && username === undefined) violations.push('password needs a username');
   if (client !== undefined && (username !== undefined || tls !== undefined))
     violations.push('client brings its own credentials: username, password and tls are for those made here');
-  if (violations.length > 0) throw new InvalidOptions(violations);
-  return list;
+  return violations.length === 0 ? right(list) : left(new InvalidOptions(violations));
 }
 
 function authority({ host, port = DEFAULT_PORT }: Host): string {

@@ -2,6 +2,8 @@ import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { monotonicScheduler } from '../clock.js';
 import { createBackend } from '../create-backend.js';
+import { timingOf } from '../options.js';
+import { orThrow } from '../or-throw.js';
 import { memoryCharacteristics } from './characteristics.js';
 import { MemoryStore } from './memory-store.js';
 import type { MemoryOptions } from './options.js';
@@ -22,6 +24,8 @@ const named = new Map<string, { readonly store: MemoryStore; users: number }>();
  */
 export function memory(options: MemoryOptions = {}): Backend {
   const { store = new MemoryStore(options.scheduler ?? monotonicScheduler) } = options;
+  // Options that are refused must not count as a user of the store.
+  orThrow(timingOf(options));
   const { server, release } =
     typeof store === 'string' ? shared(store, options) : { server: store, release: () => undefined };
   const backend = createBackend('memory', memoryCharacteristics, of(server.adapter(options.namespace)), options);

@@ -1,7 +1,7 @@
-import { isLeft } from 'fp-ts/lib/Either.js';
 import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { createBackend } from '../create-backend.js';
+import { orThrow } from '../or-throw.js';
 import { redisCharacteristics } from './characteristics.js';
 import { checkOptions } from './options.js';
 import { type RedisOptions, redisStore } from './redis-store.js';
@@ -37,7 +37,6 @@ export type { RedisOptions } from './redis-store.js';
  * ```
  */
 export function redis(options: RedisOptions = {}): Backend {
-  const checked = checkOptions(options);
-  if (isLeft(checked)) throw checked.left;
+  orThrow(checkOptions(options));
   return createBackend('redis', redisCharacteristics, of(redisStore(options)), options);
 }

@@ -1,7 +1,7 @@
-import { isLeft } from 'fp-ts/lib/Either.js';
 import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { createBackend } from '../create-backend.js';
+import { orThrow } from '../or-throw.js';
 import { zookeeperCharacteristics } from './characteristics.js';
 import { resolveOptions, type ZooKeeperOptions } from './options.js';
 import { zookeeperStore } from './zookeeper-store.js';
@@ -36,7 +36,6 @@ export { type ZooKeeperAcl, type ZooKeeperOptions, zookeeperFromUrl } from './op
  * const backend = zookeeper({ hosts: [{ host: 'zk1', port: 2181 }, { host: 'zk2', port: 2181 }], chroot: '/apps/shop' });
  */
 export function zookeeper(options: ZooKeeperOptions = {}): Backend {
-  const resolved = resolveOptions(options);
-  if (isLeft(resolved)) throw resolved.left;
-  return createBackend('zookeeper', zookeeperCharacteristics, of(zookeeperStore(resolved.right)), options);
+  const resolved = orThrow(resolveOptions(options));
+  return createBackend('zookeeper', zookeeperCharacteristics, of(zookeeperStore(resolved)), options);
 }

@@ -1,4 +1,4 @@
-import { catchError, defer, EMPTY, merge, type Observable, Subscription, timer, toArray } from 'rxjs';
+import { catchError, defer, EMPTY, merge, type Observable, of, Subscription, timer, toArray } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import { Cells } from './cells.js';
@@ -101,8 +101,9 @@ export class ZooKeeperSession implements StoreSession {
     return this.#use('write a cell', (connection) => this.#cells.swap(connection, key, expected, value, writeId));
   }
 
-  end(): Observable<void> {
-    return defer(() => this.link.end((connection) => this.#leaveAll(connection))).pipe(
+  end(isLost: boolean): Observable<void> {
+    // Each request prolongs the session by its whole timeout: one that is lost gets the end itself, and nothing before it.
+    return defer(() => this.link.end((connection) => (isLost ? of(undefined) : this.#leaveAll(connection)))).pipe(
       translated(this.options.address, this.id),
     );
   }
