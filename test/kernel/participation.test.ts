@@ -78,7 +78,22 @@ describe('standing in line', () => {
       backend.enter(roster, { mode: 'exclusive', permits: 1, payload: bytes() }).pipe(take(1)).subscribe();
       time.pass(5);
       expect(store.ids('leave')).toEqual(store.ids('enter'));
+      expect(store.times('place')).toEqual([]);
     }
+  });
+});
+
+describe('an enter that is answered', () => {
+  it('is over with its first answer, though the store has more to say', () => {
+    const { store, enter, log } = setUp();
+    store.on('enter', (call) => {
+      call.tell(store.standing());
+      call.tell(store.standing());
+    });
+    const { places } = enter();
+    expect(store.last('enter').isGone).toBe(true);
+    expect(about(log, 'place ')).toEqual(['0 place admitted', '0 place s1']);
+    expect(places[0]?.entry.token).toBe(1n);
   });
 });
 
@@ -499,6 +514,18 @@ describe('an entry that is evicted', () => {
     expect(errors).toMatchObject([
       { _tag: 'PlaceLost', roster: 'lock "l"', reason: 'evicted', cause: 'an administrator' },
     ]);
+  });
+
+  it('is followed no longer, and neither is its payload$', () => {
+    const { time, store, enter } = setUp();
+    const payload$ = new Subject<Uint8Array>();
+    enter({ payload$ });
+    store.last('place').fail(new PlaceLost('l', 'evicted'));
+    expect(payload$.observed).toBe(false);
+    payload$.next(bytes(1));
+    time.pass(50);
+    expect(store.times('update')).toEqual([]);
+    expect(store.times('place')).toEqual([0]);
   });
 
   it('gives the error as the reason of the abort', () => {

@@ -9,7 +9,8 @@ import {
   InvalidUrl,
   PermissionDenied,
 } from '../../../src/backends/errors.js';
-import { etcd, etcdFromUrl } from '../../../src/backends/etcd/index.js';
+import { etcd } from '../../../src/backends/etcd/index.js';
+import { etcdFromUrl } from '../../../src/backends/etcd/options.js';
 import { parseUrl, type StoreUrl } from '../../../src/backends/url.js';
 import { startEtcd } from '../../support/etcd.js';
 import { ReservedPorts } from '../../support/ports.js';

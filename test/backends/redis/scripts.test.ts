@@ -96,7 +96,7 @@ test.each([1, 2, 3, 0])('a removal tells those who advance, and nobody else, wit
     const expected = advanced.map(([id, ahead]) => `${id}:${ahead}`);
     expect([...told].sort(), `seed ${seed}, operation ${operation}`).toEqual(expected.sort());
   }
-  await lastValueFrom(session.end());
+  await lastValueFrom(session.end(false));
   cut();
   listener.disconnect();
 });
@@ -107,7 +107,7 @@ test('what was left in doubt is refused when it arrives', async () => {
   await lastValueFrom(session.leave(LOCK, request, true));
   await expect(firstValueFrom(session.enter(LOCK, request))).rejects.toMatchObject({ _tag: 'PlaceLost' });
   expect(await firstValueFrom(session.entries(LOCK))).toEqual([]);
-  await lastValueFrom(session.end());
+  await lastValueFrom(session.end(false));
   expect(await keysOf(server)).not.toContainEqual(expect.stringMatching(/^\{doubt:0\}:[^m]/));
   cut();
 });
@@ -143,7 +143,7 @@ test('entering, registering and writing twice under one id do it once', async ()
     current: undefined,
   });
   expect(await firstValueFrom(session.cell('k'))).toBeUndefined();
-  await lastValueFrom(session.end());
+  await lastValueFrom(session.end(false));
   cut();
 });
 
@@ -159,7 +159,7 @@ test('an expired session is not revived, and its thousands of entries go', async
   await new Promise((resolve) => setTimeout(resolve, 300));
   clearInterval(renewals);
   expect((await keysOf(server)).filter((key) => key.startsWith('{dead:0}:o:'))).toEqual([]);
-  await lastValueFrom(living.session.end());
+  await lastValueFrom(living.session.end(false));
   dead.cut();
   living.cut();
 });
@@ -175,7 +175,7 @@ test('what is short of memory can still be renewed and left, and nothing new beg
     expect(await firstValueFrom(session.entries(LOCK))).toHaveLength(1);
     await lastValueFrom(session.leave(LOCK, request, false));
     expect(await firstValueFrom(session.entries(LOCK))).toEqual([]);
-    await lastValueFrom(session.end());
+    await lastValueFrom(session.end(false));
   } finally {
     await ask(server, 'CONFIG', 'SET', 'maxmemory', '0');
   }
@@ -192,6 +192,6 @@ test('tokens go on from the highest that the client knows when data and clock ar
   await ask(server, 'HDEL', '{floor:0}:m', 'token');
   const third = await firstValueFrom(session.enter(LOCK, stand()));
   expect(third.entry.token).toBe(future + 2n);
-  await lastValueFrom(session.end());
+  await lastValueFrom(session.end(false));
   cut();
 });
