@@ -143,7 +143,7 @@ class MemoryLink implements Link {
       cell: (key) => follow(() => session.cell(key)),
       swap: (key, expected, value, writeId) =>
         call('write a cell', text(value ?? new Uint8Array()), () => session.swap(key, expected, value, writeId)),
-      end: () => call('end', '', () => session.end(false)),
+      end: (isLost) => call('end', '', () => session.end(isLost)),
     };
   }
 

@@ -142,7 +142,7 @@ export function sentinelCells(replication: () => RedisReplication): readonly Cel
   const failOver =
     (how: 'kill' | 'pause'): Cell['scenario'] =>
     (run) =>
-      rounds(run, 3, async () => {
+      rounds(run, 2, async () => {
         await replication().untilReplicated();
         const master = await replication().master();
         await run.during(leaderGone(master, how), () => replication().masterOtherThan(master));

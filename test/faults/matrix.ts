@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TestServer } from '../support/server.js';
 import type { Cell } from './cell.js';
+import { churn } from './churn.js';
 import { cut, delayed, refused, serverDown, serverStopped, throttled } from './faults.js';
 import { type Actor, election, longLock, quietLock, type Run } from './laboratory.js';
 import { type StoreName, ttlMs } from './stores.js';
@@ -168,6 +169,7 @@ export function matrixOf(store: StoreName): readonly Cell[] {
       nextHolderMs: afterOutageMs,
       scenario: lostReplies,
     },
+    churn(8, 25_000),
   ];
 }
 
