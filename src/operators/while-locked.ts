@@ -7,7 +7,6 @@ import {
   type Observable,
   of,
   repeat,
-  startWith,
   throwError,
 } from 'rxjs';
 import { LockLost } from '../backends/errors.js';
@@ -55,7 +54,6 @@ export function whileLocked<T>(
           return isLost ? of(false) : throwError(() => error);
         }),
         repeat({ delay: () => (isLost && onLoss === 'resubscribe' ? of(0) : EMPTY) }),
-        startWith(false),
       );
       return source.pipe(whileTrue(held$, { onLoss, isOpen: () => isOpen() }));
     });

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { blockingCases } from './blocking.js';
 import { cellCases } from './cells.js';
 import { closingCases } from './closing.js';
 import { crashCases } from './crashes.js';
@@ -11,7 +12,7 @@ import { nameCases } from './names.js';
 import { payloadCases } from './payloads.js';
 import type { MakeBackend, Quirks } from './quirks.js';
 import { rosterCases } from './rosters.js';
-import { blockingCases, sessionCases } from './sessions.js';
+import { sessionCases } from './sessions.js';
 import { Stage, type Suite } from './stage.js';
 import { tokenCases } from './tokens.js';
 

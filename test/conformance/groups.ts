@@ -65,6 +65,25 @@ export function groupCases({ hazard }: Suite): void {
   });
 
   hazard(
+    'who leaves and joins again while the watcher is cut off is still seen to leave and to join',
+    async (stage) => {
+      const link = await stage.link();
+      const backend = stage.backend();
+      const { joined } = await stage.join(backend, 'crew', { id: 'a', create: true });
+      await stage.join(backend, 'crew', { id: 'keeper' });
+      const sets = stage.probe(members(stage.over(link), 'crew'));
+      await sets.now(consistsOf('a', 'keeper'), 'both members');
+      link.cut();
+      joined.unsubscribe();
+      await stage.join(backend, 'crew', { id: 'a' });
+      await link.reset();
+      await sets.ever(consistsOf('keeper'), 'the leave');
+      await sets.now(consistsOf('a', 'keeper'), 'the joining after it');
+      expect(sets.values.map((set) => [...set].sort().join())).toEqual(['a,keeper', 'keeper', 'a,keeper']);
+    },
+  );
+
+  hazard(
     'new capabilities replace the old ones in place: the member does not leave, its token stays',
     async (stage) => {
       const capabilities = new BehaviorSubject<unknown>({ load: 0 });

@@ -1,13 +1,14 @@
-import { firstValueFrom, Subject } from 'rxjs';
+import { firstValueFrom, lastValueFrom, type Observable } from 'rxjs';
 import { expect } from 'vitest';
 import type { Session } from '../../src/backends/backend.js';
 import { LockLost } from '../../src/backends/errors.js';
-import { campaign } from '../../src/observables/campaign.js';
+import { holders } from '../../src/observables/holders.js';
+import { leader } from '../../src/observables/leader.js';
 import { leadership } from '../../src/observables/leadership.js';
 import { lock } from '../../src/observables/lock.js';
+import { memberMap } from '../../src/observables/member-map.js';
 import { members } from '../../src/observables/members.js';
-import { whileLeader } from '../../src/operators/while-leader.js';
-import { consistsOf, type Stage, type Suite } from './stage.js';
+import { bytes, consistsOf, type Suite } from './stage.js';
 
 const leads = (value: boolean): boolean => value;
 const is =
@@ -84,6 +85,37 @@ export function sessionCases({ hazard }: Suite): void {
     expect([grant.isValid(), held.hasEnded]).toEqual([true, false]);
     expect(line.values.every(({ length }) => length > 0)).toBe(true);
   });
+
+  hazard(
+    'what has not changed while the connection was broken is not told again, and what changes then is',
+    async (stage) => {
+      const link = await stage.link();
+      const [looking, acting] = [stage.over(link), stage.backend()];
+      const change = async (what: string): Promise<void> => {
+        await stage.join(acting, 'crew', { id: what, create: true });
+        await stage.hold(acting, what);
+        await lastValueFrom(acting.register({ kind: 'election', name: what }));
+        await lastValueFrom(acting.swap('config', 'any', bytes(what)));
+      };
+      await change('before');
+      const streams: readonly Observable<unknown>[] = [
+        looking.entries({ kind: 'group', name: 'crew' }),
+        looking.registered('election'),
+        looking.cell('config'),
+        members(looking, 'crew'),
+        memberMap(looking, 'crew'),
+        leader(looking, 'nobody'),
+        holders(looking, 'before'),
+      ];
+      const probes = streams.map((stream) => stage.probe(stream));
+      for (const probe of probes) await probe.first('the first state');
+      await link.reset();
+      await stage.hold(looking, 'over the new connection');
+      await change('after');
+      for (const probe of probes.slice(0, 5)) await probe.now(() => probe.values.length > 1, 'the change');
+      expect(probes.map(({ values }) => values.length)).toEqual([2, 2, 2, 2, 2, 1, 1]);
+    },
+  );
 
   hazard('who is cut off longer than the lifetime is told before the rival is admitted', async (stage) => {
     const link = await stage.link();
@@ -239,47 +271,7 @@ export function sessionCases({ hazard }: Suite): void {
   });
 }
 
-/** These block the event loop, and run alone. */
-export function blockingCases({ hazard }: Suite): void {
-  hazard('after a blocked event loop a grant is invalid before any timer has run', async (stage) => {
-    const { grant, held } = await stage.hold(stage.backend(), 'ledger');
-    expect(grant.isValid()).toBe(true);
-    block(stage);
-    expect(grant.isValid()).toBe(false);
-    expect([grant.signal.aborted, held.hasEnded]).toEqual([true, true]);
-    expect(await held.failure('the lock is lost')).toBeInstanceOf(LockLost);
-  });
-
-  hazard('after a blocked event loop whileLeader drops what it would have let through', async (stage) => {
-    const backend = stage.backend();
-    const items = new Subject<string>();
-    const grants = stage.probe(campaign(backend, 'chief'));
-    const passed = stage.probe(items.pipe(whileLeader(leadership(backend, 'errand'))));
-    const leaders = stage.line('errand', 'election');
-    await grants.now(({ _tag }) => _tag === 'Some', 'the leadership');
-    await leaders.now(({ length }) => length === 1, 'the candidate');
-    const sending = setInterval(() => items.next('tick'), 20);
-    try {
-      await passed.first('an item while leading');
-      const before = passed.values.length;
-      block(stage);
-      items.next('stale');
-      expect(passed.values).toHaveLength(before);
-      expect(grants.last?._tag).toBe('None');
-      await passed.now((_) => passed.values.length > before, 'items again, when it leads again');
-      expect(passed.values).not.toContain('stale');
-    } finally {
-      clearInterval(sending);
-    }
-  });
-}
-
 /** For what is true as long as time passes: there is no event to wait for. */
 function passes(ms: number): Promise<void> {
   return new Promise((passed) => setTimeout(passed, ms));
-}
-
-function block({ options: { ttlMs } }: Stage): void {
-  const end = performance.now() + ttlMs * 1.1;
-  while (performance.now() < end);
 }

@@ -18,8 +18,6 @@ export interface Cell {
   readonly habits?: Partial<Habits>;
   /** Which nodes the actor of an index knows. Default: all. */
   nodesOf?(store: StoreUnderTest): Promise<(index: number) => readonly TestServer[]>;
-  /** Claims that are not made for this store and this fault. */
-  readonly except?: readonly Violation['claim'][];
   scenario(run: Run): Promise<void>;
 }
 
@@ -37,17 +35,29 @@ const habitsOf: Record<StoreName, Habits> = {
   zookeeper: { shortLocks: 3, shortHoldMs: [0, 4], shortPauseMs: [5, 40], workEveryMs: 2 },
 };
 
+/** What came of a cell. */
+export interface Outcome {
+  readonly result: Result;
+  readonly violations: readonly Violation[];
+  /** What escaped, and what the scenario waited for in vain. */
+  readonly problems: readonly string[];
+  readonly history: readonly HistoryEvent[];
+}
+
 /** Runs a cell, writes its result, and throws if a claim was broken. */
 export async function runCell(laboratory: Laboratory, cell: Cell, seed: string, command: string): Promise<Result> {
+  const { result, violations, problems, history } = await playCell(laboratory, cell, seed, command);
+  writeResult(result);
+  if (violations.length === 0 && problems.length === 0) return result;
+  const kept = keep(history, result);
+  const found = violations.slice(0, mostShown).map(({ at, claim, message }) => `  ${at} ${claim}: ${message}`);
+  const summary = `${result.store}, ${cell.name}, seed ${seed}: ${violations.length} violations, ${problems.length} problems`;
+  throw new Error([summary, ...found, ...problems, `The history is in ${kept}. Again: ${command}`].join('\n'));
+}
+
+export async function playCell(laboratory: Laboratory, cell: Cell, seed: string, command: string): Promise<Outcome> {
   const { store } = laboratory;
-  const {
-    name,
-    actors = 4,
-    nextHolderMs = ttlMs + 1_000,
-    membershipMs = ttlMs + 1_000,
-    habits = {},
-    except = [],
-  } = cell;
+  const { name, actors = 4, nextHolderMs = ttlMs + 1_000, membershipMs = ttlMs + 1_000, habits = {} } = cell;
   const startedAt = performance.now();
   const nodesOf = await cell.nodesOf?.(store);
   const run = await laboratory.begin({
@@ -56,37 +66,24 @@ export async function runCell(laboratory: Laboratory, cell: Cell, seed: string, 
     seed: `${seed}/${store.name}/${name}`,
     ...(nodesOf && { nodesOf }),
   });
-  let failure: unknown;
+  const problems: string[] = [];
   try {
     await run.untilAllTakePart();
     await cell.scenario(run);
   } catch (error) {
-    failure = error;
+    problems.push(String(error));
   }
   const history = await run.end();
+  problems.push(...run.escapes);
   const verdict = check(history, { membershipMs, nextHolderMs });
-  const violations = verdict.violations.filter(({ claim }) => !except.includes(claim));
+  const others = verdict.violations.filter(({ claim }) => claim !== 'exclusion' && claim !== 'fencing');
   const seconds = Math.round((performance.now() - startedAt) / 1_000);
   const result: Result = {
     ...{ cell: name, store: store.name, topology: store.topology, seed, command, seconds, rounds: run.rounds },
     ...figures(verdict),
-    otherViolations:
-      violations.filter(({ claim }) => claim !== 'exclusion' && claim !== 'fencing').length + run.escapes.length,
+    otherViolations: others.length + problems.length,
   };
-  writeResult(result);
-  if (violations.length > 0 || run.escapes.length > 0 || failure !== undefined) {
-    const kept = keep(history, result);
-    const found = violations.slice(0, mostShown).map(({ at, claim, message }) => `  ${at} ${claim}: ${message}`);
-    const problems = [
-      `${store.name}, ${name}, seed ${seed}: ${violations.length} violations, ${run.escapes.length} escapes`,
-      ...found,
-      ...run.escapes,
-      ...(failure === undefined ? [] : [String(failure)]),
-      `The history is in ${kept}. Again: ${command}`,
-    ];
-    throw new Error(problems.join('\n'), { cause: failure });
-  }
-  return result;
+  return { result, violations: verdict.violations, problems, history };
 }
 
 function figures(verdict: Verdict) {
@@ -99,6 +96,7 @@ function figures(verdict: Verdict) {
     acquisitions: verdict.acquisitions,
     workItems: verdict.workItems,
     overlaps: verdict.overlaps,
+    longestOverlapMs: rounded(verdict.longestOverlapMs),
     excusedOverlaps: verdict.excusedOverlaps,
     writesRefused: verdict.writesRefused,
     staleWritesAccepted: verdict.staleWritesAccepted,

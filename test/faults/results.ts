@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -14,6 +14,7 @@ export interface Result {
   readonly acquisitions: number;
   readonly workItems: number;
   readonly overlaps: number;
+  readonly longestOverlapMs: number;
   /** Overlaps of somebody who was stopped or blocked all along, and did no guarded work. */
   readonly excusedOverlaps: number;
   readonly writesRefused: number;
@@ -26,18 +27,46 @@ export interface Result {
   readonly releaseP99Ms: number;
 }
 
+/** What was found with a part of the library taken out. */
+export interface Weakened {
+  /** The part's name. */
+  readonly weakening: string;
+  readonly what: string;
+  readonly result: Result;
+  /** The first claim that was broken. */
+  readonly first: string;
+}
+
 const defaultFolder = fileURLToPath(new URL('../../reports/faults', import.meta.url));
 
 export const resultsFolder = (): string => process.env['CONCLAVE_FAULTS_REPORTS'] ?? defaultFolder;
+const weakenedFolder = (): string => join(resultsFolder(), 'weakened');
 
 export function writeResult(result: Result): void {
-  mkdirSync(resultsFolder(), { recursive: true });
-  const name = `${result.store}-${result.topology}-${result.cell}`.replaceAll(/[^a-z0-9]+/gi, '-');
-  writeFileSync(join(resultsFolder(), `${name}.json`), `${JSON.stringify(result, undefined, 2)}\n`);
+  write(resultsFolder(), `${result.store}-${result.topology}-${result.cell}`, result);
 }
 
 export function readResults(): Result[] {
-  return readdirSync(resultsFolder())
+  return read<Result>(resultsFolder());
+}
+
+export function writeWeakened(weakened: Weakened): void {
+  write(weakenedFolder(), weakened.weakening, weakened);
+}
+
+export function readWeakened(): Weakened[] {
+  return read<Weakened>(weakenedFolder());
+}
+
+function write(folder: string, name: string, value: unknown): void {
+  mkdirSync(folder, { recursive: true });
+  const file = `${name.replaceAll(/[^a-z0-9]+/gi, '-')}.json`;
+  writeFileSync(join(folder, file), `${JSON.stringify(value, undefined, 2)}\n`);
+}
+
+function read<T>(folder: string): T[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
     .filter((file) => file.endsWith('.json'))
-    .map((file) => JSON.parse(readFileSync(join(resultsFolder(), file), 'utf8')) as Result);
+    .map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as T);
 }

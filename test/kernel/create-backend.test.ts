@@ -357,6 +357,15 @@ describe('streams', () => {
     expect(about(log, 'entries ')).toEqual(['0 entries s1', 'entries a', '10 entries s1', 'entries a,b']);
   });
 
+  it('do not begin again for being told again that the link is up', () => {
+    const test = setUp();
+    const { store } = test;
+    watchEntries(test);
+    store.latest.link.next(true);
+    expect(store.times('entries')).toEqual([0]);
+    expect(store.last('entries').isGone).toBe(false);
+  });
+
   it('begin again after a failure, with pauses that grow until something is heard', () => {
     const test = setUp();
     const { time, store } = test;

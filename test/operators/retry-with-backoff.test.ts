@@ -128,6 +128,15 @@ describe('retryWithBackoff', () => {
     });
   });
 
+  it('pauses no longer than a minute unless told otherwise', () => {
+    virtually(({ cold, expectObservable, expectSubscriptions }) => {
+      const source = cold('#');
+      const output = source.pipe(retryWithBackoff({ delayMs: 50_000, jitter: 0, tries: 3 }));
+      expectObservable(output).toBe('110s #');
+      expectSubscriptions(source.subscriptions).toBe(['(^!)', '50s (^!)', '110s (^!)']);
+    });
+  });
+
   it('takes its time from the scheduler that is given', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
       let asked = 0;
