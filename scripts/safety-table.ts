@@ -132,7 +132,7 @@ const results = readResults().sort((a, b) => (order(a) < order(b) ? -1 : 1));
 if (results.length === 0) throw new Error('there are no results in reports/faults: run `npm run test:faults` first');
 const redis = version('redis-server', ['--version'], /v=(\S+)/);
 const etcd = version('etcd', ['--version'], /etcd Version: (\S+)/);
-const zookeeper = version('dpkg-query', ['-W', '-f', '${Version}', 'zookeeper'], /^([\d.]+)/);
+const zookeeper = version('dpkg', ['-s', 'zookeeper'], /^Version: ([\d.]+)/m);
 const conditions =
   `Node ${process.versions.node}, Redis ${redis}, etcd ${etcd}, ZooKeeper ${zookeeper}, ${cpus().length} processors, ` +
   `ttl ${ttlMs} ms. The time to the next holder leaves out the time in which nobody could reach the store; after an outage or an ` +

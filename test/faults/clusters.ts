@@ -3,7 +3,7 @@ import type { TestCluster } from '../support/cluster.js';
 import type { TestServer } from '../support/server.js';
 import type { Cell } from './cell.js';
 import { cutOff, type Fault } from './faults.js';
-import type { Run } from './laboratory.js';
+import { longLock, type Run } from './laboratory.js';
 import type { RedisReplication } from './redis-replication.js';
 import { type StoreUnderTest, ttlMs } from './stores.js';
 
@@ -48,6 +48,33 @@ async function rounds(run: Run, count: number, round: () => Promise<unknown>): P
     await round();
   }
 }
+
+/** Nobody asks for anything, so only renewals can tell that nothing arrives any more. */
+export const followerCutOffQuietly: Cell = {
+  name: 'follower of the store cut off, a quiet holder on it',
+  nextHolderMs: afterElectionMs,
+  membershipMs: afterElectionMs,
+  nodesOf: homes(follower),
+  habits: { shortLocks: 0 },
+  scenario: (run) => {
+    const cluster = clusterOf(run.store);
+    return rounds(run, 3, async () => {
+      const { home, guests } = homeOf(run);
+      let holder = await run.untilHeld(longLock);
+      while (!guests.includes(holder)) {
+        const next = run.nextHolder(longLock);
+        await holder.process.request('release', longLock);
+        holder = await next;
+      }
+      const next = run.nextHolder(longLock);
+      await run.during({ ...cutOff(cluster, home), reaches: guests }, async () => {
+        await next;
+        await delay(ttlMs);
+      });
+      await delay(ttlMs);
+    });
+  },
+};
 
 /** Every cell that three nodes can be put into. */
 export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
@@ -99,6 +126,7 @@ export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
           },
         ]
       : []),
+    followerCutOffQuietly,
     {
       name: 'follower of the store paused and continued, clients on it',
       nextHolderMs: afterElectionMs,

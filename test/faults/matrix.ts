@@ -25,6 +25,33 @@ async function times(run: Run, rounds: number, round: () => Promise<unknown>): P
   }
 }
 
+/** The last renewal was received well before its reply was: the store counts from then. */
+export const delayedThenCut: Cell = {
+  name: 'partition: replies delayed, then a black hole',
+  nextHolderMs: afterOutageMs,
+  scenario: (run) =>
+    times(run, 3, async () => {
+      const { holder, untilNext } = await someHolder(run);
+      // Less than a request may take; longer than from one renewal to the next, twice.
+      await run.during(delayed([holder], { toClientMs: 0.23 * ttlMs }), 0.8 * ttlMs);
+      if (![longLock, election].some((roster) => run.holderOf(roster) === holder)) return;
+      await Promise.all([run.during(cut([holder]), overTtlMs), untilNext()]);
+      await run.untilAllTakePart();
+    }),
+};
+
+/** The holder is busy with guarded work that asks before each step whether it may go on. */
+export const blockedEventLoop: Cell = {
+  name: 'blocked event loop',
+  scenario: (run) =>
+    times(run, 4, async () => {
+      const { holder, untilNext } = await someHolder(run);
+      const asks = run.rounds % 2 === 0;
+      await Promise.all([holder.process.request('block', overTtlMs, asks), untilNext()]);
+      await run.untilAllTakePart();
+    }),
+};
+
 /** Every cell that one server can be put into. */
 export function matrixOf(store: StoreName): readonly Cell[] {
   return [
@@ -45,16 +72,7 @@ export function matrixOf(store: StoreName): readonly Cell[] {
           await run.untilAllTakePart();
         }),
     },
-    {
-      name: 'blocked event loop',
-      scenario: (run) =>
-        times(run, 4, async () => {
-          const { holder, untilNext } = await someHolder(run);
-          const asks = run.rounds % 2 === 0;
-          await Promise.all([holder.process.request('block', overTtlMs, asks), untilNext()]);
-          await run.untilAllTakePart();
-        }),
-    },
+    blockedEventLoop,
     {
       name: 'server restart, data kept',
       nextHolderMs: afterOutageMs,
@@ -136,6 +154,7 @@ export function matrixOf(store: StoreName): readonly Cell[] {
           await run.untilAllTakePart();
         }),
     },
+    delayedThenCut,
     {
       name: 'partition: throttled',
       nextHolderMs: afterOutageMs,

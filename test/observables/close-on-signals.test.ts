@@ -1,0 +1,65 @@
+import { firstValueFrom, type Subscription, take } from 'rxjs';
+import { afterEach, expect, test, vi } from 'vitest';
+import { MemoryStore, memory } from '../../src/backends/memory/index.js';
+import { closeOnSignals } from '../../src/observables/close-on-signals.js';
+import { lock } from '../../src/observables/lock.js';
+import { spawnClient } from '../support/client-process.js';
+
+let listening: Subscription | undefined;
+
+afterEach(() => {
+  listening?.unsubscribe();
+  vi.restoreAllMocks();
+});
+
+test('what is held is handed over before the signal is told, and only then the process ends', async () => {
+  const store = new MemoryStore();
+  const [backend, other] = [memory({ store }), memory({ store })];
+  const seen: string[] = [];
+  vi.spyOn(process, 'kill').mockImplementation((_, signal) => {
+    seen.push(`raised ${String(signal)}`);
+    return true;
+  });
+  lock(backend, 'ledger').subscribe();
+  const next = firstValueFrom(lock(other, 'ledger')).then(() => seen.push('next'));
+  const closed = new Promise<void>((done) => {
+    listening = closeOnSignals(backend, ['SIGHUP']).subscribe({ next: (signal) => seen.push(signal), complete: done });
+  });
+  process.emit('SIGHUP', 'SIGHUP');
+  await next;
+  await closed;
+  expect(seen).toEqual(['next', 'SIGHUP', 'raised SIGHUP']);
+  await other.close();
+});
+
+test('who else listens for the signal decides how the process ends', async () => {
+  const backend = memory();
+  const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
+  const other = (): void => undefined;
+  process.on('SIGHUP', other);
+  const closed = firstValueFrom(closeOnSignals(backend, ['SIGHUP']).pipe(take(1)));
+  process.emit('SIGHUP', 'SIGHUP');
+  expect(await closed).toBe('SIGHUP');
+  process.off('SIGHUP', other);
+  expect(kill).not.toHaveBeenCalled();
+});
+
+test('an unsubscribed one listens no more', async () => {
+  const backend = memory();
+  const before = process.listenerCount('SIGHUP');
+  const subscription = closeOnSignals(backend, ['SIGHUP', 'SIGQUIT']).subscribe();
+  expect(process.listenerCount('SIGHUP')).toBe(before + 1);
+  subscription.unsubscribe();
+  expect(process.listenerCount('SIGHUP')).toBe(before);
+  await backend.close();
+});
+
+test('a real process ends by the signal that it was sent, after it has released everything', async () => {
+  await using client = await spawnClient<Record<string, never>, string>(
+    new URL('./closing-process.ts', import.meta.url),
+  );
+  await client.untilMessage((message) => message === 'held', 10_000);
+  process.kill(client.pid, 'SIGTERM');
+  await client.untilMessage((message) => message === 'released', 10_000);
+  expect(await client.ended).toEqual({ code: null, signal: 'SIGTERM' });
+});

@@ -1,0 +1,14 @@
+import { MemoryStore, memory } from '../../src/backends/memory/index.js';
+import { closeOnSignals } from '../../src/observables/close-on-signals.js';
+import { lock } from '../../src/observables/lock.js';
+import { answer, tell } from '../support/client-side.js';
+
+/** Holds a lock until it is told to end, and says when the next one has it. */
+const store = new MemoryStore();
+const backend = memory({ store });
+closeOnSignals(backend).subscribe();
+lock(backend, 'ledger').subscribe(() => {
+  lock(memory({ store }), 'ledger').subscribe(() => tell('released'));
+  tell('held');
+});
+answer({});
