@@ -2,6 +2,7 @@ import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import type { SchedulerLike } from 'rxjs';
 import type { Codec } from './backend.js';
 import { InvalidOptions } from './errors.js';
+import { type Expectation, number, objectWith, TEXT, violationsOf } from './expectations.js';
 
 /** Options that every backend takes. */
 export interface BackendOptions {
@@ -55,8 +56,32 @@ export function reliableMs(timing: Pick<Timing, 'drift' | 'guardMs'>, ttlMs: num
   return ttlMs * (1 - timing.drift) - timing.guardMs;
 }
 
+const MILLISECONDS = number(1, MAX_MS);
+
+const TIMES: Readonly<Record<string, Expectation>> = {
+  ttlMs: MILLISECONDS,
+  renewEveryMs: MILLISECONDS,
+  guardMs: number(0, MAX_MS),
+  drift: number(0, 0.5),
+  requestTimeoutMs: MILLISECONDS,
+  initialBackoffMs: MILLISECONDS,
+  maxBackoffMs: MILLISECONDS,
+  failFastMs: MILLISECONDS,
+  closeTimeoutMs: MILLISECONDS,
+};
+
+const COMMON: Readonly<Record<string, Expectation>> = {
+  ...TIMES,
+  giveUpAt: ["'deadline' or 'suspended'", (value) => value === 'deadline' || value === 'suspended'],
+  namespace: TEXT,
+  codec: objectWith('encode', 'decode'),
+  scheduler: objectWith('now', 'schedule'),
+};
+
 /** Fills in defaults and checks every relation; the left side names each one violated. */
 export function timingOf(options: BackendOptions): Either<InvalidOptions, Timing> {
+  const mistyped = violationsOf(options, COMMON);
+  if (mistyped.length > 0) return left(new InvalidOptions(mistyped));
   const ttlMs = options.ttlMs ?? 10_000;
   const initialBackoffMs = options.initialBackoffMs ?? 100;
   const timing: Timing = {
@@ -71,16 +96,7 @@ export function timingOf(options: BackendOptions): Either<InvalidOptions, Timing
     closeTimeoutMs: options.closeTimeoutMs ?? 5_000,
     giveUpAt: options.giveUpAt ?? 'deadline',
   };
-  const violations: string[] = [];
-  for (const [field, value] of Object.entries(timing)) {
-    if (field === 'giveUpAt' || value === undefined) continue;
-    const least = field === 'guardMs' || field === 'drift' ? 0 : 1;
-    const most = field === 'drift' ? 0.5 : MAX_MS;
-    if (typeof value !== 'number' || !(value >= least && value <= most))
-      violations.push(`${field} must be a number from ${least} to ${most}, but is ${String(value)}`);
-  }
-  if (timing.giveUpAt !== 'deadline' && timing.giveUpAt !== 'suspended')
-    violations.push(`giveUpAt must be 'deadline' or 'suspended', but is ${JSON.stringify(timing.giveUpAt)}`);
+  const violations = violationsOf(timing, TIMES);
   if (violations.length === 0) {
     if (timing.maxBackoffMs < initialBackoffMs)
       violations.push(

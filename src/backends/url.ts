@@ -1,5 +1,6 @@
 import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from './errors.js';
+import { shown } from './expectations.js';
 
 /** A connection URL taken apart: `scheme://user:password@host:port,host:port/path?name=value`. */
 export interface StoreUrl {
@@ -37,7 +38,8 @@ const COMMON: Readonly<Record<string, OptionKind>> = {
 };
 
 /** Takes a URL apart. Unlike WHATWG's parser it knows several hosts. */
-export function parseUrl(text: string): Either<InvalidUrl, StoreUrl> {
+export function parseUrl(text: unknown): Either<InvalidUrl, StoreUrl> {
+  if (typeof text !== 'string') return left(new InvalidUrl(shown(text), 'it is not a string'));
   const fail = (reason: string): Either<InvalidUrl, StoreUrl> => left(new InvalidUrl(withoutPassword(text), reason));
   const match = /^([a-z][a-z0-9+.-]*):(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?$/is.exec(text);
   if (match === null) return fail('it is not of the form scheme://user:password@host:port/path?option=value');
@@ -113,5 +115,5 @@ function splitOnce(text: string, separator: string): [string, string?] {
 }
 
 function withoutPassword(text: string): string {
-  return text.replace(/(:\/\/[^:@]*):.*@/s, '$1:***@');
+  return text.replace(/^([^:]*:\/{0,2}).*@/s, '$1***@');
 }

@@ -2,6 +2,7 @@ import { defer, filter, map, type Observable, type ObservableInput, of, retry, t
 import type { Backend, Place } from '../backends/backend.js';
 import { encodePayload } from '../backends/codec.js';
 import { InvalidOptions, LockLost, LockNotAcquired, PlaceLost } from '../backends/errors.js';
+import { number, violationsOf } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
 import { type Grant, grantOf } from './grant.js';
 
@@ -98,10 +99,10 @@ export function placesFor(backend: Backend, name: string, { data, wait, beforeLe
 }
 
 /** Throws `InvalidName` or `InvalidOptions`. */
-export function checkLock(name: string, { waitMs }: LockOptions): void {
+export function checkLock(name: string, options: LockOptions): void {
   checkName(name);
-  if (waitMs !== undefined && !(waitMs >= 0 && waitMs <= MAX_WAIT_MS))
-    throw new InvalidOptions([`waitMs must be a number from 0 to ${MAX_WAIT_MS}, but is ${String(waitMs)}`]);
+  const violations = violationsOf(options, { waitMs: number(0, MAX_WAIT_MS) });
+  if (violations.length > 0) throw new InvalidOptions(violations);
 }
 
 /** Longest delay a timer of the platform carries. */

@@ -1,7 +1,8 @@
-import { EMPTY, from, Observable, type ObservableInput, ReplaySubject, Subscription } from 'rxjs';
+import { EMPTY, Observable, type ObservableInput, Subscription } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import type { Grant } from './grant.js';
 import { acquiring, checkLock, type LockOptions } from './lock.js';
+import { settling } from './settling.js';
 import { Work } from './work.js';
 
 /**
@@ -15,8 +16,9 @@ import { Work } from './work.js';
  * **Errors** what the work errors with; `LockLost` when the lock is lost, after the work was torn down; and what `lock`
  * errors with.
  * **Completes** when the work does; when the backend is closed.
- * **Teardown** unsubscribes from the work, then releases. A promise cannot be unsubscribed from: `grant.signal` aborts,
- * and the lock is released when the promise has settled, at the latest at the deadline that held when one unsubscribed.
+ * **Teardown** unsubscribes from the work, then releases. A promise cannot be unsubscribed from, nor the step of an async
+ * iterable that is under way: `grant.signal` aborts, and the lock is released when it has settled, at the latest at the
+ * deadline that held when one unsubscribed.
  * **Guarantee** that of `lock`. Not: that a promise stops when the lock is lost. Ask `grant.isValid()` or heed `grant.signal`.
  * **Source** kazoo `with lock`, Curator; cilium 42920 and Kubernetes 139991 released while the work still ran.
  *
@@ -32,23 +34,25 @@ export function withLock<T>(
   checkLock(name, options);
   return new Observable<T>((subscriber) => {
     let running: Work<T> | undefined;
-    /** Completes when a promise that is under way has settled. */
-    let settling: Observable<never> = EMPTY;
+    let mustSettle = false;
+    /** Completes when nothing of the work runs any more. */
+    let settled$: Observable<never> = EMPTY;
     const held = new Subscription();
     subscriber.add(() => {
       running?.stop();
       held.unsubscribe();
     });
     held.add(
-      acquiring(backend, name, options, () => settling).subscribe({
+      acquiring(backend, name, options, () => settled$).subscribe({
         next: (grant) => {
-          const input = attempt(() => work(grant));
-          if ('error' in input) {
-            subscriber.error(input.error);
+          const started = attempt(() => settling(work(grant)));
+          if ('error' in started) {
+            subscriber.error(started.error);
             return;
           }
-          if (isThenable(input.value)) settling = settlingOf(input.value);
-          running = new Work(from(input.value), subscriber);
+          settled$ = started.value.settled$;
+          mustSettle = started.value.isPromise;
+          running = new Work(started.value.work$, subscriber);
           running.start();
         },
         error: (error) => {
@@ -57,7 +61,7 @@ export function withLock<T>(
         },
         complete: () => {
           // The backend closes. A promise settles first, and tells its value; anything else ends here.
-          if (settling !== EMPTY) return;
+          if (mustSettle) return;
           running?.stop();
           subscriber.complete();
         },
@@ -72,19 +76,4 @@ function attempt<T>(act: () => T): { value: T } | { error: unknown } {
   } catch (error) {
     return { error };
   }
-}
-
-interface Thenable {
-  then(settled: () => void, failed: () => void): unknown;
-}
-
-function isThenable(input: unknown): input is Thenable {
-  return typeof input === 'object' && input !== null && 'then' in input && typeof input.then === 'function';
-}
-
-function settlingOf(thenable: Thenable): Observable<never> {
-  const settled = new ReplaySubject<never>();
-  const done = (): void => settled.complete();
-  thenable.then(done, done);
-  return settled;
 }

@@ -9,6 +9,7 @@ import {
   timer,
 } from 'rxjs';
 import { InvalidOptions } from '../backends/errors.js';
+import { type Expectation, FUNCTION, number, objectWith, violationsOf } from '../backends/expectations.js';
 
 /** Options of `retryWithBackoff`. */
 export interface RetryOptions {
@@ -29,6 +30,19 @@ export interface RetryOptions {
   /** Uniform in [0, 1). Default: `Math.random`. */
   readonly random?: () => number;
 }
+
+const LONGEST_MS = 2 ** 31 - 1;
+
+const FIELDS: Readonly<Record<string, Expectation>> = {
+  tries: number(1, Number.POSITIVE_INFINITY),
+  delayMs: number(0, LONGEST_MS),
+  maxDelayMs: number(0, LONGEST_MS),
+  jitter: number(0, 1),
+  deadlineMs: number(0, Number.POSITIVE_INFINITY),
+  when: FUNCTION,
+  scheduler: objectWith('now', 'schedule'),
+  random: FUNCTION,
+};
 
 /**
  * Subscribes to the source again after an error, with exponential back-off and jitter.
@@ -56,15 +70,9 @@ export function retryWithBackoff<T>(options: RetryOptions = {}): MonoTypeOperato
     scheduler = asyncScheduler,
     random = Math.random,
   } = options;
-  const violations: string[] = [];
-  if (!(tries >= 1)) violations.push(`tries must be at least 1, but is ${String(tries)}`);
-  if (!(delayMs >= 0)) violations.push(`delayMs must not be negative, but is ${String(delayMs)}`);
-  if (!(maxDelayMs >= delayMs && maxDelayMs < 2 ** 31))
-    violations.push(
-      `maxDelayMs (${String(maxDelayMs)}) must not be less than delayMs (${String(delayMs)}), nor over ${2 ** 31 - 1}`,
-    );
-  if (!(jitter >= 0 && jitter <= 1)) violations.push(`jitter must be from 0 to 1, but is ${String(jitter)}`);
-  if (!(deadlineMs >= 0)) violations.push(`deadlineMs must not be negative, but is ${String(deadlineMs)}`);
+  const violations = violationsOf(options, FIELDS);
+  if (violations.length === 0 && maxDelayMs < delayMs)
+    violations.push(`maxDelayMs (${maxDelayMs}) must not be less than delayMs (${delayMs})`);
   if (violations.length > 0) throw new InvalidOptions(violations);
 
   return (source) =>

@@ -1,5 +1,6 @@
 import { asyncScheduler, debounceTime, type MonoTypeOperatorFunction, type SchedulerLike } from 'rxjs';
 import { InvalidOptions } from '../backends/errors.js';
+import { number, violationsOf } from '../backends/expectations.js';
 
 /**
  * Lets a state pass when it has stayed the same for `quietMs` milliseconds: rebalance once after a deployment, not for
@@ -19,7 +20,7 @@ import { InvalidOptions } from '../backends/errors.js';
  * members(backend, 'workers').pipe(settled(2_000)).subscribe(rebalance);
  */
 export function settled<T>(quietMs: number, scheduler: SchedulerLike = asyncScheduler): MonoTypeOperatorFunction<T> {
-  if (!(quietMs >= 0 && quietMs < 2 ** 31))
-    throw new InvalidOptions([`quietMs must be a number from 0 to ${2 ** 31 - 1}, but is ${String(quietMs)}`]);
+  const violations = violationsOf({ quietMs }, { quietMs: number(0, 2 ** 31 - 1) });
+  if (violations.length > 0) throw new InvalidOptions(violations);
   return debounceTime(quietMs, scheduler);
 }

@@ -5,7 +5,9 @@ import type { Actor, Run } from './laboratory.js';
 import type { Random } from './random.js';
 import { ttlMs } from './stores.js';
 
-const clientFaults = ['crash', 'pause', 'block', 'cut', 'one way', 'refuse', 'delay', 'lose a reply'] as const;
+const mildFaults = ['pause', 'block', 'cut', 'one way', 'refuse', 'delay', 'lose a reply'] as const;
+/** A crash is rarer: the process that comes after it takes more processor time to start than all the rest. */
+const clientFaults = ['crash', ...mildFaults, ...mildFaults] as const;
 const serverFaults = ['stop the server', 'restart the server'] as const;
 
 /** What breaks next, and when. */
@@ -35,24 +37,28 @@ export async function carryOut(run: Run, steps: readonly Step[]): Promise<void> 
   const busy = new Set<Actor>();
   let isServerBusy = false;
   const underWay: Promise<unknown>[] = [];
+  const go = (breaking: Promise<void>, then: () => void): void => {
+    const failed = (error: unknown): void => {
+      run.escapes.push(`a fault could not be carried out: ${error}`);
+    };
+    underWay.push(breaking.catch(failed).finally(then));
+  };
   for (const step of steps) {
     await delay(step.afterMs);
     run.round();
     if (step.what === 'stop the server' || step.what === 'restart the server') {
       if (isServerBusy) continue;
       isServerBusy = true;
-      underWay.push(
-        breakServer(run, step).finally(() => {
-          isServerBusy = false;
-        }),
-      );
+      go(breakServer(run, step), () => {
+        isServerBusy = false;
+      });
       continue;
     }
     const idle = run.actors.filter((actor) => !busy.has(actor));
     const victim = idle[Math.floor(step.pick * idle.length)];
     if (victim === undefined) continue;
     busy.add(victim);
-    underWay.push(breakClient(run, victim, step).finally(() => busy.delete(victim)));
+    go(breakClient(run, victim, step), () => busy.delete(victim));
   }
   await Promise.all(underWay);
 }
@@ -102,7 +108,7 @@ export function churn(actors: number, forMs: number): Cell {
     // The more there are, the longer each waits in any case.
     habits: { shortPauseMs: [5, 10 * actors] },
     scenario: async (run) => {
-      const everyMs = Math.max(50, Math.round(2_000 / actors));
+      const everyMs = Math.max(150, Math.round(6_000 / actors));
       await carryOut(run, scheduleOf(run.random.fork('churn'), forMs, [everyMs, 2 * everyMs]));
       await run.untilAllTakePart();
     },

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { askHttp } from '../support/ask.js';
 import type { TestCluster } from '../support/cluster.js';
+import { until } from '../support/probes.js';
 import type { TestServer } from '../support/server.js';
 import type { Cell } from './cell.js';
-import { cutOff, type Fault } from './faults.js';
+import { cutOff, diskStalled, type Fault } from './faults.js';
 import { longLock, type Run } from './laboratory.js';
 import type { RedisReplication } from './redis-replication.js';
 import { type StoreUnderTest, ttlMs } from './stores.js';
@@ -49,32 +51,86 @@ async function rounds(run: Run, count: number, round: () => Promise<unknown>): P
   }
 }
 
-/** Nobody asks for anything, so only renewals can tell that nothing arrives any more. */
-export const followerCutOffQuietly: Cell = {
-  name: 'follower of the store cut off, a quiet holder on it',
-  nextHolderMs: afterElectionMs,
-  membershipMs: afterElectionMs,
-  nodesOf: homes(follower),
-  habits: { shortLocks: 0 },
-  scenario: (run) => {
-    const cluster = clusterOf(run.store);
-    return rounds(run, 3, async () => {
-      const { home, guests } = homeOf(run);
-      let holder = await run.untilHeld(longLock);
-      while (!guests.includes(holder)) {
+/** Nobody asks for anything, so only renewals can tell that nothing is known of them any more. */
+function quietHolder(settings: {
+  readonly name: string;
+  readonly home: (cluster: TestCluster) => Promise<TestServer>;
+  readonly rounds: number;
+  readonly prepare?: (cluster: TestCluster, home: TestServer) => Promise<unknown>;
+  readonly fault: (cluster: TestCluster, home: TestServer) => Fault;
+}): Cell {
+  return {
+    name: settings.name,
+    nextHolderMs: afterElectionMs,
+    membershipMs: afterElectionMs,
+    nodesOf: homes(settings.home),
+    habits: { shortLocks: 0 },
+    scenario: (run) => {
+      const cluster = clusterOf(run.store);
+      return rounds(run, settings.rounds, async () => {
+        const { home, guests } = homeOf(run);
+        await settings.prepare?.(cluster, home);
+        let holder = await run.untilHeld(longLock);
+        while (!guests.includes(holder)) {
+          const next = run.nextHolder(longLock);
+          await holder.process.request('release', longLock);
+          holder = await next;
+        }
+        // The renewals of a leader that is new itself are proved.
+        await delay(ttlMs);
         const next = run.nextHolder(longLock);
-        await holder.process.request('release', longLock);
-        holder = await next;
-      }
-      const next = run.nextHolder(longLock);
-      await run.during({ ...cutOff(cluster, home), reaches: guests }, async () => {
-        await next;
+        await run.during({ ...settings.fault(cluster, home), reaches: guests }, async () => {
+          await next;
+          await delay(ttlMs);
+        });
         await delay(ttlMs);
       });
-      await delay(ttlMs);
-    });
-  },
-};
+    },
+  };
+}
+
+export const followerCutOffQuietly: Cell = quietHolder({
+  name: 'follower of the store cut off, a quiet holder on it',
+  home: follower,
+  rounds: 3,
+  fault: cutOff,
+});
+
+export const leaderDiskStalledQuietly: Cell = quietHolder({
+  name: 'disk of the leader of the store stalled, a quiet holder on it',
+  home: (cluster) => cluster.leader(),
+  rounds: 3,
+  prepare: makeLeader,
+  fault: ({ nodes }, home) => diskStalled(home, nodes.find((node) => node !== home) ?? home),
+});
+
+const leaderPausedQuietly = (store: 'etcd' | 'zookeeper'): Cell =>
+  quietHolder({
+    name: 'leader of the store paused and continued, a quiet holder on it',
+    home: (cluster) => cluster.leader(),
+    // ZooKeeper cannot be told who is to lead again.
+    rounds: store === 'etcd' ? 3 : 1,
+    ...(store === 'etcd' && { prepare: makeLeader }),
+    fault: (_, home) => ({
+      name: `pause the leader ${home.port}`,
+      reaches: [],
+      begin: () => home.pause(),
+      end: () => home.resume(),
+    }),
+  });
+
+/** Has an etcd cluster led by `node`. */
+async function makeLeader(cluster: TestCluster, node: TestServer): Promise<void> {
+  const url = ({ host, port }: TestServer): string => `http://${host}:${port}/v3/maintenance`;
+  const isLed = async (): Promise<boolean> => {
+    const leader = await cluster.leader();
+    if (leader === node) return true;
+    const status: { header: { member_id: string } } = JSON.parse(await askHttp(`${url(node)}/status`, {}));
+    await askHttp(`${url(leader)}/transfer-leadership`, { targetID: status.header.member_id });
+    return false;
+  };
+  await until(() => isLed().catch(() => false), 30_000, `the leadership of ${node}`);
+}
 
 /** Every cell that three nodes can be put into. */
 export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
@@ -127,6 +183,8 @@ export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
         ]
       : []),
     followerCutOffQuietly,
+    leaderPausedQuietly(store),
+    ...(store === 'etcd' ? [leaderDiskStalledQuietly] : []),
     {
       name: 'follower of the store paused and continued, clients on it',
       nextHolderMs: afterElectionMs,

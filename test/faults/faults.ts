@@ -1,6 +1,13 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { askHttp } from '../support/ask.js';
 import type { TestCluster } from '../support/cluster.js';
+import { until } from '../support/probes.js';
 import type { TestServer } from '../support/server.js';
 import type { Direction } from '../support/tcp-proxy.js';
+import { watchdog } from '../support/watchdog.js';
 import type { Actor } from './laboratory.js';
 
 /** Something that is broken for a while. */
@@ -31,6 +38,43 @@ export function serverStopped(server: TestServer): Fault {
     reaches: 'all',
     begin: () => server.pause(),
     end: () => server.resume(),
+  };
+}
+
+/**
+ * Each write to etcd's log takes longer than anybody waits; whatever does not need the disk goes on. Something is written
+ * by way of `another` node, so that there is a write to wait for.
+ */
+export function diskStalled(server: TestServer, another: TestServer): Fault {
+  let strace: ChildProcess | undefined;
+  return {
+    name: `stall the disk of ${server.port}`,
+    reaches: [],
+    begin: async () => {
+      const wal = join(server.dataDir, 'member/wal');
+      const logs = readdirSync(wal).filter((file) => file.endsWith('.wal'));
+      strace = spawn(
+        'strace',
+        [
+          ...['-f', '-qq', '-o', '/dev/null', '-p', `${server.pid}`, '-e', 'trace=fdatasync'],
+          ...['-e', 'inject=fdatasync:delay_enter=30000000'],
+          ...logs.flatMap((file) => ['-P', join(wal, file)]),
+        ],
+        { stdio: 'ignore' },
+      );
+      watchdog().watch(strace);
+      const tracer = `TracerPid:\t${strace.pid}\n`;
+      const isTraced = (): boolean => readFileSync(`/proc/${server.pid}/status`, 'utf8').includes(tracer);
+      await until(isTraced, 5_000, `strace of ${server}`);
+      const [key, value] = ['faults', 'stall'].map((text) => Buffer.from(text).toString('base64'));
+      // The answer waits for the disk, or for the next leader.
+      askHttp(`http://${another.host}:${another.port}/v3/kv/put`, { key, value }, 30_000).catch(() => {});
+    },
+    end: async () => {
+      if (strace?.exitCode !== null) throw new Error('strace has ended by itself, so that no disk was stalled');
+      strace.kill('SIGTERM');
+      await once(strace, 'exit');
+    },
   };
 }
 

@@ -167,12 +167,12 @@ export class Run {
   /** What escaped: processes that ended by themselves, calls that were not answered. */
   readonly escapes: string[] = [];
   readonly #actors: Actor[] = [];
+  readonly #briefed = new Set<Actor>();
   readonly #stopped = new Set<Actor>();
   readonly #killed = new Set<Actor>();
   readonly #acquisitions = new Subject<Acquisition>();
   readonly #holders = new Map<Roster, Actor>();
   readonly #recorder: Recorder;
-  /** Each process is sent to one place at a time. */
   #rounds = 0;
 
   constructor(
@@ -188,9 +188,9 @@ export class Run {
     return this.laboratory.store;
   }
 
-  /** Those that run. */
+  /** Those that run and have been told what to do. */
   get actors(): readonly Actor[] {
-    return this.#actors.filter((actor) => !this.#killed.has(actor));
+    return this.#actors.filter((actor) => !this.#killed.has(actor) && this.#briefed.has(actor));
   }
 
   get rounds(): number {
@@ -307,6 +307,7 @@ export class Run {
       told: [longLock, election, quietLock],
     });
     await (habits ?? everything(this.settings.habits))(process);
+    this.#briefed.add(actor);
     return actor;
   }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Cell, playCell, seedOf } from './cell.js';
-import { followerCutOffQuietly } from './clusters.js';
+import { followerCutOffQuietly, leaderDiskStalledQuietly } from './clusters.js';
 import { Laboratory } from './laboratory.js';
 import { blockedEventLoop, delayedThenCut } from './matrix.js';
 import { writeWeakened } from './results.js';
@@ -14,6 +14,7 @@ const cases: readonly [weakening: string, cell: Cell, start: () => Promise<Store
   ['deadline-from-reply', delayedThenCut, () => startSingle('redis')],
   ['validity-by-timer', blockedEventLoop, () => startSingle('redis')],
   ['plain-read-as-heartbeat', followerCutOffQuietly, () => startThree('zookeeper')],
+  ['keepalive-as-proof', leaderDiskStalledQuietly, () => startThree('etcd')],
 ];
 
 test.each(cases)(

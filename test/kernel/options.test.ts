@@ -68,7 +68,7 @@ describe('timingOf', () => {
     const above = field === 'drift' ? 0.500_001 : 2 ** 31;
     for (const value of [min - 0.001, -1, above, Number.NaN, Number.POSITIVE_INFINITY, '5' as unknown as number]) {
       expect(violationsOf({ [field]: value })).toContain(
-        `${field} must be a number from ${min} to ${most}, but is ${value}`,
+        `${field} must be a number from ${min} to ${most}, but is ${typeof value === 'string' ? JSON.stringify(value) : value}`,
       );
     }
   });

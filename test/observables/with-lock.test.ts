@@ -3,7 +3,9 @@ import {
   concatMap,
   EMPTY,
   finalize,
+  firstValueFrom,
   interval,
+  lastValueFrom,
   map,
   NEVER,
   Observable,
@@ -499,5 +501,85 @@ describe('withLock with a promise', () => {
     await promises();
     expect(lengths).toEqual([0, 1, 0]);
     await Promise.all([backend.close(), next.close()]);
+  });
+});
+
+describe('withLock over what goes on by itself', () => {
+  const gate = (): { opened: Promise<void>; open: () => void } => {
+    let open = (): void => undefined;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    return { opened, open };
+  };
+
+  it('the step of an async iterable that is under way ends before the next one has the lock', async () => {
+    const backend = memory();
+    const seen: string[] = [];
+    const [begun, step, cleaning] = [gate(), gate(), gate()];
+    const steps = async function* (): AsyncGenerator<number> {
+      try {
+        begun.open();
+        await step.opened;
+        seen.push('step ended');
+        yield 1;
+      } finally {
+        await cleaning.opened;
+        seen.push('cleaned up');
+      }
+    };
+    const working = withLock(backend, 'ledger', steps).subscribe(() => seen.push('emitted'));
+    const next = firstValueFrom(lock(backend, 'ledger')).then(() => seen.push('next'));
+    await begun.opened;
+    working.unsubscribe();
+    step.open();
+    cleaning.open();
+    await next;
+    expect(seen).toEqual(['step ended', 'cleaned up', 'next']);
+    await backend.close();
+  });
+
+  it('an async iterator that cannot be asked to end is waited for', async () => {
+    const backend = memory();
+    const seen: string[] = [];
+    const step = gate();
+    const iterable: AsyncIterable<number> = {
+      [Symbol.asyncIterator]: () => ({
+        next: async () => {
+          await step.opened;
+          seen.push('step ended');
+          return { done: false, value: 1 };
+        },
+      }),
+    };
+    const working = withLock(backend, 'ledger', () => iterable).subscribe();
+    const next = firstValueFrom(lock(backend, 'ledger')).then(() => seen.push('next'));
+    working.unsubscribe();
+    step.open();
+    await next;
+    expect(seen).toEqual(['step ended', 'next']);
+    await backend.close();
+  });
+
+  it('an async iterable that fails or ends releases, and says so', async () => {
+    const backend = memory();
+    const failing = async function* (): AsyncGenerator<number> {
+      yield 1;
+      throw new Error('the disk is full');
+    };
+    await expect(lastValueFrom(withLock(backend, 'ledger', failing))).rejects.toThrow('the disk is full');
+    const ending = async function* (): AsyncGenerator<number> {
+      yield* [1, 2];
+    };
+    expect(await lastValueFrom(withLock(backend, 'ledger', ending))).toBe(2);
+    expect((await firstValueFrom(lock(backend, 'ledger'))).isValid()).toBe(false);
+    await backend.close();
+  });
+
+  it('work that gives nothing to subscribe to is an error, and releases', async () => {
+    const backend = memory();
+    await expect(lastValueFrom(withLock(backend, 'ledger', (() => undefined) as never))).rejects.toThrow(TypeError);
+    await firstValueFrom(lock(backend, 'ledger'));
+    await backend.close();
   });
 });

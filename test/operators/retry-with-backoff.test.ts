@@ -210,14 +210,14 @@ describe('retryWithBackoff', () => {
   });
 
   it.each<[RetryOptions, string]>([
-    [{ tries: 0 }, 'tries must be at least 1, but is 0'],
-    [{ tries: Number.NaN }, 'tries must be at least 1, but is NaN'],
-    [{ delayMs: -1 }, 'delayMs must not be negative, but is -1'],
-    [{ delayMs: 5, maxDelayMs: 4 }, 'maxDelayMs (4) must not be less than delayMs (5), nor over 2147483647'],
-    [{ maxDelayMs: 2 ** 31 }, 'maxDelayMs (2147483648) must not be less than delayMs (100), nor over 2147483647'],
-    [{ jitter: -0.1 }, 'jitter must be from 0 to 1, but is -0.1'],
-    [{ jitter: 1.1 }, 'jitter must be from 0 to 1, but is 1.1'],
-    [{ deadlineMs: -1 }, 'deadlineMs must not be negative, but is -1'],
+    [{ tries: 0 }, 'tries must be a number from 1 to Infinity, but is 0'],
+    [{ tries: Number.NaN }, 'tries must be a number from 1 to Infinity, but is NaN'],
+    [{ delayMs: -1 }, 'delayMs must be a number from 0 to 2147483647, but is -1'],
+    [{ delayMs: 5, maxDelayMs: 4 }, 'maxDelayMs (4) must not be less than delayMs (5)'],
+    [{ maxDelayMs: 2 ** 31 }, 'maxDelayMs must be a number from 0 to 2147483647, but is 2147483648'],
+    [{ jitter: -0.1 }, 'jitter must be a number from 0 to 1, but is -0.1'],
+    [{ jitter: 1.1 }, 'jitter must be a number from 0 to 1, but is 1.1'],
+    [{ deadlineMs: -1 }, 'deadlineMs must be a number from 0 to Infinity, but is -1'],
   ])('refuses %o at the call', (options, violation) => {
     expect(() => retryWithBackoff(options)).toThrow(
       expect.objectContaining({ _tag: 'InvalidOptions', violations: [violation] }),
@@ -228,9 +228,9 @@ describe('retryWithBackoff', () => {
     expect(() => retryWithBackoff({ tries: 0, jitter: 2, deadlineMs: Number.NaN })).toThrow(
       expect.objectContaining({
         violations: [
-          'tries must be at least 1, but is 0',
-          'jitter must be from 0 to 1, but is 2',
-          'deadlineMs must not be negative, but is NaN',
+          'tries must be a number from 1 to Infinity, but is 0',
+          'jitter must be a number from 0 to 1, but is 2',
+          'deadlineMs must be a number from 0 to Infinity, but is NaN',
         ],
       }),
     );

@@ -13,7 +13,8 @@ export interface KeyRange {
 /**
  * Where things are:
  *
- *     <name>/<lease hex>-<id>                        locks: the layout of Go's `concurrency`, with a suffix
+ *     <name>/<lease hex>-<id>                        locks: the layout of Go's `concurrency`, with a suffix; a slash in
+ *                                                    the name stays one, since keys further below are not entries
  *     conclave/elections/<name>/<lease hex>-<id>     the value is the payload
  *     conclave/groups/<name>/<lease hex>-<id>        the value is the payload
  *     conclave/registry/<kind>/<name>                the value is the id of the write that made it
@@ -35,9 +36,8 @@ export class Layout {
   }
 
   entries({ kind, name }: RosterKey): string {
-    const segment = encodeSegment(name);
-    if (kind !== 'lock') return `${this.#root}${RESERVED}/${kind}s/${segment}/`;
-    return `${this.#root}${segment === RESERVED ? escapeFirst(segment) : segment}/`;
+    if (kind !== 'lock') return `${this.#root}${RESERVED}/${kind}s/${encodeSegment(name)}/`;
+    return `${this.#root}${name.split('/').map(lockSegment).join('/')}/`;
   }
 
   refusal(id: string): string {
@@ -55,6 +55,12 @@ export class Layout {
   cell(key: string): string {
     return `${this.#root}${RESERVED}/cells/${encodeSegment(key)}`;
   }
+}
+
+/** As it is, also to other clients, but for `%`, control characters, and the word under which everything else lives. */
+function lockSegment(part: string): string {
+  const segment = encodeSegment(part).replaceAll('%7B', '{').replaceAll('%7D', '}');
+  return segment === RESERVED ? escapeFirst(segment) : segment;
 }
 
 /** What follows the roster's prefix. `session` is the hex of the lease that the session began with. */

@@ -1,5 +1,6 @@
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
+import { type Expectation, either, FUNCTION, listOf, objectWith, TEXT, violationsOf } from '../expectations.js';
 import type { BackendOptions } from '../options.js';
 import { type Host, queryOptions, type StoreUrl } from '../url.js';
 
@@ -44,19 +45,26 @@ export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, 
   });
 }
 
+const FIELDS: Readonly<Record<string, Expectation>> = {
+  hosts: either(TEXT, listOf(TEXT)),
+  username: TEXT,
+  password: TEXT,
+  tls: objectWith(),
+  client: either(FUNCTION, objectWith()),
+};
+
 /** The hosts to connect to, in the order given; the left side names what contradicts. */
-export function checkHosts({
-  hosts = `127.0.0.1:${DEFAULT_PORT}`,
-  client,
-  username,
-  password,
-  tls,
-}: EtcdUrlOptions & { readonly client?: unknown }): Either<InvalidOptions, readonly string[]> {
+export function checkHosts(
+  options: EtcdUrlOptions & { readonly client?: unknown },
+): Either<InvalidOptions, readonly string[]> {
+  const mistyped = violationsOf(options, FIELDS);
+  if (mistyped.length > 0) return left(new InvalidOptions(mistyped));
+  const { hosts = `127.0.0.1:${DEFAULT_PORT}`, client, username, password, tls } = options;
   const list = typeof hosts === 'string' ? [hosts] : hosts;
   const violations: string[] = [];
   if (list.length === 0) violations.push('hosts must name at least one member');
   for (const host of list)
-    if (typeof host !== 'string' || host === '' || /[\s/,]/.test(host.replace(/^https?:\/\//, '')))
+    if (host === '' || /[\s/,]/.test(host.replace(/^https?:\/\//, '')))
       violations.push(`hosts must be of the form host:port, and ${JSON.stringify(host)} is not`);
   if (new Set(list.map((host) => String(host).startsWith('https://'))).size > 1)
     violations.push('hosts must all begin with https://, or none of them');

@@ -42,9 +42,10 @@ export interface FirstLook {
 /** Entering a roster, changing one's payload there, and leaving. */
 export class Participant {
   readonly #firstLooks = new WeakMap<Standing, FirstLook>();
-  /** How many are on their way out, by roster. */
-  readonly #leaving = new Map<string, number>();
-  readonly #left = new Subject<void>();
+  /** What is under way in each roster, by the order in which it was begun. */
+  readonly #underWay = new Map<string, Set<number>>();
+  readonly #answered = new Subject<void>();
+  #begun = 0;
 
   constructor(
     private readonly link: Link,
@@ -63,7 +64,12 @@ export class Participant {
 
   /** One transaction, which makes the entry or finds the one made before. */
   enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
-    return this.#whenAllHaveLeft(this.layout.entries(roster)).pipe(switchMap(() => this.#enter(roster, request)));
+    const contender = this.contender(roster, request);
+    // Requests overtake each other, and who comes first is to be first; where everybody is admitted it does not matter.
+    if (isAlwaysAdmitted(contender)) return this.#enter(roster, request);
+    return this.#inTurn(contender.prefix, (afterOthers) =>
+      afterOthers.pipe(switchMap(() => this.#enter(roster, request))),
+    );
   }
 
   #enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
@@ -110,33 +116,34 @@ export class Participant {
     return defer(() => {
       const { key, prefix } = this.contender(roster, request);
       this.lease.forget(key);
-      this.#count(prefix, 1);
       const left = inDoubt
         ? this.#refuse(key, request.id)
         : this.link.call('leave', ({ kv }, options) => kv.deleteRange({ key: oneKey(key).start }, options));
-      return left.pipe(
-        map(() => undefined),
-        finalize(() => this.#count(prefix, -1)),
-      );
+      // Who leaves and enters again must not find the entry that is on its way out.
+      return this.#inTurn(prefix, () => left.pipe(map(() => undefined)));
     });
   }
 
-  /** Requests overtake each other: who leaves and enters again must not find the entry that is on its way out. */
-  #whenAllHaveLeft(prefix: string): Observable<unknown> {
-    return defer(() =>
-      this.#left.pipe(
+  /** `run` is given what emits when everything that was begun in this roster before it has been answered. */
+  #inTurn<T>(prefix: string, run: (afterOthers: Observable<unknown>) => Observable<T>): Observable<T> {
+    return defer(() => {
+      const turn = ++this.#begun;
+      const turns = this.#underWay.get(prefix) ?? new Set<number>();
+      this.#underWay.set(prefix, turns.add(turn));
+      const afterOthers = this.#answered.pipe(
         startWith(undefined),
-        filter(() => !this.#leaving.has(prefix)),
+        // A Set keeps the order of insertion.
+        filter(() => turns.values().next().value === turn),
         take(1),
-      ),
-    );
-  }
-
-  #count(prefix: string, change: number): void {
-    const leaving = (this.#leaving.get(prefix) ?? 0) + change;
-    if (leaving > 0) this.#leaving.set(prefix, leaving);
-    else this.#leaving.delete(prefix);
-    this.#left.next();
+      );
+      return run(afterOthers).pipe(
+        finalize(() => {
+          turns.delete(turn);
+          if (turns.size === 0) this.#underWay.delete(prefix);
+          this.#answered.next();
+        }),
+      );
+    });
   }
 
   /**

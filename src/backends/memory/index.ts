@@ -2,6 +2,8 @@ import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { monotonicScheduler } from '../clock.js';
 import { createBackend } from '../create-backend.js';
+import { InvalidOptions } from '../errors.js';
+import { either, objectWith, TEXT, violationsOf } from '../expectations.js';
 import { timingOf } from '../options.js';
 import { orThrow } from '../or-throw.js';
 import { memoryCharacteristics } from './characteristics.js';
@@ -23,9 +25,11 @@ const named = new Map<string, { readonly store: MemoryStore; users: number }>();
  * **Guarantee** everything that the other backends guarantee, between the backends of one process.
  */
 export function memory(options: MemoryOptions = {}): Backend {
-  const { store = new MemoryStore(options.scheduler ?? monotonicScheduler) } = options;
   // Options that are refused must not count as a user of the store.
   orThrow(timingOf(options));
+  const mistyped = violationsOf(options, { store: either(TEXT, objectWith('adapter')) });
+  if (mistyped.length > 0) throw new InvalidOptions(mistyped);
+  const { store = new MemoryStore(options.scheduler ?? monotonicScheduler) } = options;
   const { server, release } =
     typeof store === 'string' ? shared(store, options) : { server: store, release: () => undefined };
   const backend = createBackend('memory', memoryCharacteristics, of(server.adapter(options.namespace)), options);

@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
+import { type Expectation, either, FLAG, FUNCTION, integer, objectWith, TEXT, violationsOf } from '../expectations.js';
 import type { BackendOptions } from '../options.js';
 import { queryOptions, type StoreUrl } from '../url.js';
 
@@ -42,19 +43,21 @@ export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions,
   });
 }
 
+const FIELDS: Readonly<Record<string, Expectation>> = {
+  host: TEXT,
+  port: integer(1, 65_535),
+  db: integer(0, Number.MAX_SAFE_INTEGER),
+  username: TEXT,
+  password: TEXT,
+  tls: either(FLAG, objectWith()),
+  client: either(FUNCTION, objectWith('duplicate')),
+};
+
 /** Refuses what ioredis would accept and then fail on, or silently ignore. */
-export function checkOptions({
-  port,
-  db,
-  client,
-  ...options
-}: RedisUrlOptions & { readonly client?: unknown }): Either<InvalidOptions, void> {
-  const violations: string[] = [];
-  if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_535))
-    violations.push(`port must be an integer from 1 to 65535, but is ${String(port)}`);
-  if (db !== undefined && !(Number.isInteger(db) && db >= 0))
-    violations.push(`db must be an integer from 0, but is ${String(db)}`);
-  const { host, username, password, tls } = options;
+export function checkOptions(options: RedisUrlOptions & { readonly client?: unknown }): Either<InvalidOptions, void> {
+  const violations = violationsOf(options, FIELDS);
+  if (violations.length > 0) return left(new InvalidOptions(violations));
+  const { client, host, port, db, username, password, tls } = options;
   const own = Object.entries({ host, port, db, username, password, tls }).filter(([, value]) => value !== undefined);
   if (client !== undefined && own.length > 0)
     violations.push(

@@ -154,10 +154,22 @@ export class Connection extends Wire {
   }
 }
 
-/** The servers that a caller's own client names. */
-export function serversOf(client: unknown): readonly Server[] {
-  if (!isRawClient(client)) return [];
-  return client.connectionManager.servers.map(({ host, port }) => ({ host, port: Number(port) }));
+/** What a caller's own client says about how to connect; `undefined` if it is none. */
+export function modelOf(client: unknown): Model | undefined {
+  if (!isRawClient(client)) return undefined;
+  const { servers, chrootPath = '', credentials = [] } = client.connectionManager;
+  const [first] = credentials;
+  return {
+    servers: servers.map(({ host, port }) => ({ host, port: Number(port) })),
+    chroot: chrootPath,
+    auth: first && { scheme: first.scheme, auth: first.auth.toString() },
+  };
+}
+
+interface Model {
+  readonly servers: readonly Server[];
+  readonly chroot: string;
+  readonly auth: { readonly scheme: string; readonly auth: string } | undefined;
 }
 
 function toStat({ czxid, mzxid, version }: RawStat): Stat {

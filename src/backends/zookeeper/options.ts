@@ -1,8 +1,20 @@
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
+import {
+  type Expectation,
+  either,
+  FLAG,
+  FUNCTION,
+  integer,
+  listOf,
+  number,
+  objectWith,
+  TEXT,
+  violationsOf,
+} from '../expectations.js';
 import { type BackendOptions, timingOf } from '../options.js';
 import { type Host, queryOptions, type StoreUrl } from '../url.js';
-import { serversOf } from './connection.js';
+import { modelOf } from './connection.js';
 import { Layout, rootOf } from './layout.js';
 import { followerPlan } from './proof.js';
 import type { Server } from './raw-client.js';
@@ -35,8 +47,12 @@ export interface ZooKeeperOptions extends BackendOptions {
   readonly balanced?: boolean | undefined;
   /** `true` leaves empty parents of locks and elections, for kazoo's sake, whose Lock objects rely on them. */
   readonly keepParents?: boolean | undefined;
-  /** Makes the client, with `createClient` of node-zookeeper-client, without connecting it: a new one for each connection. */
-  readonly client?: (() => unknown) | undefined;
+  /**
+   * A client made elsewhere with `createClient` of node-zookeeper-client, which says where to connect, with which chroot
+   * and credentials; it is never used itself, since a client does not outlive its session, and never closed. Or a
+   * function that makes one, without connecting it: it is asked for each connection.
+   */
+  readonly client?: object | (() => unknown) | undefined;
 }
 
 /** Options with their defaults. */
@@ -49,22 +65,41 @@ export interface ResolvedOptions {
   readonly acl: ZooKeeperOptions['acl'];
   readonly balanced: boolean;
   readonly keepParents: boolean;
-  readonly client: ZooKeeperOptions['client'];
+  readonly client: (() => unknown) | undefined;
 }
+
+const FIELDS: Readonly<Record<string, Expectation>> = {
+  hosts: listOf(['an object { host, port }', (one) => violationsOf(one, HOST).length === 0 && objectWith()[1](one)]),
+  chroot: TEXT,
+  tickTimeMs: number(1, 60_000),
+  auth: ['an object { scheme, auth }', (auth) => violationsOf(auth, { scheme: TEXT, auth: TEXT }).length === 0],
+  acl: listOf(objectWith()),
+  balanced: FLAG,
+  keepParents: FLAG,
+  client: either(FUNCTION, objectWith()),
+};
+
+const HOST: Readonly<Record<string, Expectation>> = { host: TEXT, port: integer(1, 65_535) };
 
 /** Fills in defaults and checks every relation; the left side names each one violated. */
 export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions, ResolvedOptions> {
   const timing = timingOf(options);
-  const violations: string[] = isLeft(timing) ? [...timing.left.violations] : [];
-  const { tickTimeMs = DEFAULT_TICK_MS, chroot = '', namespace = 'conclave', acl, auth, client } = options;
-  const given =
-    options.hosts ?? (client === undefined ? [{ host: '127.0.0.1', port: undefined }] : serversOf(client()));
+  const violations: string[] = [...(isLeft(timing) ? timing.left.violations : []), ...violationsOf(options, FIELDS)];
+  if (violations.length > 0) return left(new InvalidOptions([...new Set(violations)]));
+  const { tickTimeMs = DEFAULT_TICK_MS, namespace = 'conclave', acl } = options;
+  const makeClient = isFunction(options.client) ? options.client : undefined;
+  const model = options.client === undefined ? undefined : modelOf(makeClient?.() ?? options.client);
+  if (options.client !== undefined && model === undefined)
+    return left(new InvalidOptions(['client must be made by createClient of node-zookeeper-client 1.1']));
+  // A function's clients bring chroot and credentials along themselves.
+  const copied = makeClient === undefined ? model : undefined;
+  const chroot = `${copied?.chroot ?? ''}${options.chroot ?? ''}`;
+  const auth = options.auth ?? copied?.auth;
+  const given = options.hosts ?? model?.servers ?? [{ host: '127.0.0.1', port: undefined }];
   const hosts = given.map(({ host, port = DEFAULT_PORT }) => ({ host, port }));
   if (hosts.length === 0) violations.push('hosts must name at least one server');
   for (const { host } of hosts)
     if (host.includes(':')) violations.push(`hosts must not hold the IPv6 address ${host}: the client cannot use it`);
-  if (!(tickTimeMs >= 1 && tickTimeMs <= 60_000))
-    violations.push(`tickTimeMs must be a number from 1 to 60000, but is ${String(tickTimeMs)}`);
   if (acl?.length === 0) violations.push('acl must hold at least one rule, or nobody could use what is made');
   if (violations.length === 0 && !isLeft(timing) && hosts.length > 1) {
     const plan = followerPlan(timing.right, timing.right.ttlMs, tickTimeMs);
@@ -80,7 +115,7 @@ export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions
     acl,
     balanced: options.balanced ?? false,
     keepParents: options.keepParents ?? false,
-    client,
+    client: makeClient,
   });
 }
 
@@ -101,4 +136,8 @@ export function zookeeperFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOpti
     ...(path !== '' && { chroot: `/${path}` }),
     ...(username !== undefined && { auth: { scheme: 'digest', auth: `${username}:${password ?? ''}` } }),
   });
+}
+
+function isFunction(value: unknown): value is () => unknown {
+  return typeof value === 'function';
 }

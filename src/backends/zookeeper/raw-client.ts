@@ -56,6 +56,7 @@ interface RawManager {
   zxid: Buffer;
   readonly sessionTimeout: number;
   readonly chrootPath: string | undefined;
+  readonly credentials?: readonly { readonly scheme: string; readonly auth: Buffer }[];
   readonly servers: readonly { readonly host: string; readonly port: number | string }[];
   readonly socket?: RawSocket;
   readonly connectTimeoutHandler?: NodeJS.Timeout | null;

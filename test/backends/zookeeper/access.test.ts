@@ -1,11 +1,13 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { isLeft, isRight } from 'fp-ts/lib/Either.js';
+import { createClient } from 'node-zookeeper-client';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { AuthenticationFailed, PermissionDenied } from '../../../src/backends/errors.js';
 import { parseUrl } from '../../../src/backends/url.js';
 import { type ZooKeeperOptions, zookeeper, zookeeperFromUrl } from '../../../src/backends/zookeeper/index.js';
+import { lock } from '../../../src/observables/lock.js';
 import type { TestServer } from '../../support/server.js';
 import { startZooKeeper } from '../../support/zookeeper.js';
 import { Backends, lockNamed, Stander } from './support.js';
@@ -131,6 +133,24 @@ function welcome(timeoutMs: number): Buffer {
   return packet;
 }
 
+test('a client that was made elsewhere says where to connect, and is not used itself', async () => {
+  const client = createClient(`127.0.0.1:${server.port}/elsewhere`, { sessionTimeout: 5_000 });
+  client.connect();
+  await once(client, 'connected');
+  await using backend = zookeeper({ client, ttlMs: 2_000 });
+  const grant = await firstValueFrom(lock(backend, 'ledger'));
+  expect(grant.token).toBeGreaterThan(0n);
+  await backend.close();
+  const folders = await new Promise((told, failed) =>
+    client.getChildren('/conclave', (error: unknown, children: unknown) => (error ? failed(error) : told(children))),
+  );
+  expect(folders).toContain('locks');
+  const closed = once(client, 'disconnected');
+  client.close();
+  await closed;
+});
+
 test('a client that cannot be wrapped is refused', () => {
+  expect(() => zookeeper({ client: {} })).toThrow('client must be made by createClient');
   expect(() => zookeeper({ client: () => ({}) })).toThrow(/hosts|client/);
 });

@@ -50,4 +50,14 @@ export const weakenings = {
       },
     ],
   },
+  'keepalive-as-proof': {
+    what: 'the term and the linearizable read after each keepalive of etcd (any answer to a keepalive counts instead)',
+    edits: [
+      {
+        file: '/src/backends/etcd/session-lease.ts',
+        from: 'if (header.raft_term !== held.term) return this.#replace();',
+        to: 'if (header.raft_term !== undefined) return of(this.#proved(sentMs, ttlMs));',
+      },
+    ],
+  },
 };

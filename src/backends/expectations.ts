@@ -1,0 +1,55 @@
+/** What a field of options must be: in words, and how to tell. */
+export type Expectation = readonly [words: string, fits: (value: unknown) => boolean];
+
+export const TEXT: Expectation = [
+  'a string of well-formed Unicode',
+  (value) => typeof value === 'string' && !/\p{Surrogate}/u.test(value),
+];
+export const FLAG: Expectation = ['true or false', (value) => typeof value === 'boolean'];
+
+export function number(least: number, most: number): Expectation {
+  return [`a number from ${least} to ${most}`, (value) => typeof value === 'number' && value >= least && value <= most];
+}
+
+export function integer(least: number, most: number): Expectation {
+  const [words, fits] = number(least, most);
+  return [words.replace('a number', 'an integer'), (value) => fits(value) && Number.isInteger(value)];
+}
+
+/** An object whose `methods` are functions. */
+export function objectWith(...methods: readonly string[]): Expectation {
+  return [
+    methods.length === 0 ? 'an object' : `an object with the methods ${methods.join(' and ')}`,
+    (value) => isObject(value) && methods.every((method) => typeof value[method] === 'function'),
+  ];
+}
+
+export function either(...expectations: readonly Expectation[]): Expectation {
+  return [expectations.map(([words]) => words).join(', or '), (value) => expectations.some(([, fits]) => fits(value))];
+}
+
+export function listOf([words, fits]: Expectation): Expectation {
+  return [`a list, and each of it ${words}`, (value) => Array.isArray(value) && value.every(fits)];
+}
+
+export const FUNCTION: Expectation = ['a function', (value) => typeof value === 'function'];
+
+/** One sentence for each field that is there and is not what it must be. Calls nothing that the user's objects bring. */
+export function violationsOf(options: unknown, expected: Readonly<Record<string, Expectation>>): string[] {
+  if (!isObject(options)) return [`options must be an object, but are ${shown(options)}`];
+  return Object.entries(expected).flatMap(([field, [words, fits]]) => {
+    const value = options[field];
+    return value === undefined || fits(value) ? [] : [`${field} must be ${words}, but is ${shown(value)}`];
+  });
+}
+
+/** A value for people to read, whatever it is. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (value === null || ['number', 'bigint', 'boolean', 'undefined'].includes(typeof value)) return String(value);
+  return Array.isArray(value) ? 'a list' : `a ${typeof value}`.replace('a object', 'an object');
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}

@@ -1,0 +1,83 @@
+import { EMPTY, from, Observable, type ObservableInput, ReplaySubject } from 'rxjs';
+
+/** Work, and what is left of it when one has unsubscribed. */
+export interface Settling<T> {
+  readonly work$: Observable<T>;
+  /** Completes when nothing of the work runs any more. At once for what ends when it is unsubscribed from. */
+  readonly settled$: Observable<never>;
+  /** `true`: it cannot be told to stop, only waited for. */
+  readonly isPromise: boolean;
+}
+
+/** Takes what RxJS takes for an Observable, and tells when it has really ended: promises and async iterables go on by themselves. */
+export function settling<T>(input: ObservableInput<T>): Settling<T> {
+  if (isThenable(input)) return { work$: from(input), settled$: settledOf(input), isPromise: true };
+  if (isAsyncIterable<T>(input)) return { ...iterating(input), isPromise: false };
+  return { work$: from(input), settled$: EMPTY, isPromise: false };
+}
+
+interface Thenable {
+  then(settled: () => void, failed: () => void): unknown;
+}
+
+function isThenable(input: unknown): input is Thenable {
+  return typeof input === 'object' && input !== null && 'then' in input && typeof input.then === 'function';
+}
+
+function isAsyncIterable<T>(input: unknown): input is AsyncIterable<T> {
+  return typeof input === 'object' && input !== null && Symbol.asyncIterator in input;
+}
+
+function settledOf(thenable: Thenable): Observable<never> {
+  const settled = new ReplaySubject<never>();
+  const done = (): void => settled.complete();
+  thenable.then(done, done);
+  return settled;
+}
+
+/** Unlike RxJS, waits for the step that is under way when one unsubscribes, and for what the iterator does at its end. */
+function iterating<T>(iterable: AsyncIterable<T>): Pick<Settling<T>, 'work$' | 'settled$'> {
+  const settled = new ReplaySubject<never>();
+  const done = (): void => settled.complete();
+  const work$ = new Observable<T>((subscriber) => {
+    const iterator = iterable[Symbol.asyncIterator]();
+    let isUnderWay = false;
+    let hasEnded = false;
+    const step = (): void => {
+      isUnderWay = true;
+      iterator.next().then(
+        (result) => {
+          isUnderWay = false;
+          if (result.done) {
+            hasEnded = true;
+            done();
+            subscriber.complete();
+          } else if (subscriber.closed) stop();
+          else {
+            subscriber.next(result.value);
+            if (!subscriber.closed) step();
+          }
+        },
+        (error) => {
+          isUnderWay = false;
+          hasEnded = true;
+          done();
+          subscriber.error(error);
+        },
+      );
+    };
+    /** A generator is asked to end at once, and does so after its step; any other iterator when the step is over. */
+    const stop = (): void => {
+      if (hasEnded) return;
+      if (iterator.return === undefined) {
+        if (!isUnderWay) done();
+        return;
+      }
+      hasEnded = true;
+      iterator.return().then(done, done);
+    };
+    subscriber.add(stop);
+    step();
+  });
+  return { work$, settled$: settled };
+}

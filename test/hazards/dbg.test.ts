@@ -1,0 +1,30 @@
+import { test } from 'vitest';
+import { leadership } from '../../src/observables/leadership.js';
+import { redisStore, stageOn } from './stores.js';
+import { silentlyExpire } from './silently-expire.js';
+test('dbg', async () => {
+    const store = redisStore;
+    await using stage = stageOn(store, 20_000);
+    const [first, second, third] = [stage.backend(), stage.backend(), stage.backend()];
+    const leads = (x: boolean) => x;
+    const resigning = stage.probe(leadership(first, 'chief'));
+    await resigning.now(leads, 'the leadership');
+    const waiting = stage.probe(leadership(second, 'chief'));
+    await stage.inLine('chief', 2, 'election');
+    const next = stage.probe(leadership(third, 'chief'));
+    await stage.inLine('chief', 3, 'election');
+    const t0 = performance.now();
+    const log = (m: string) => console.log(Math.round(performance.now() - t0), m);
+    for (const [i, b] of [first, second, third].entries()) { b.session$.subscribe((s) => log(`${i} ${JSON.stringify(s).slice(0, 200)}`)); b.faults$.subscribe(f => log(`fault ${i} ${f.message}`)); }
+    await silentlyExpire(store, stage, second);
+    log('expired');
+    resigning.unsubscribe();
+    stage.line('chief', 'election').now((e) => (log('line ' + e.length), false), '', 15000).catch(() => {});
+    await next.now(leads, 'the leadership of the one behind', 5_000);
+    log('third leads');
+    await stage.inLine('chief', 2, 'election');
+    log('two in line');
+    next.unsubscribe();
+    await waiting.now(leads, 'the leadership in the next session');
+    log('second leads');
+});

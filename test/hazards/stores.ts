@@ -1,0 +1,58 @@
+import { inject } from 'vitest';
+import { connect } from '../../src/connect.js';
+import { remote } from '../conformance/remote.js';
+import { Stage } from '../conformance/stage.js';
+import { startEtcd } from '../support/etcd.js';
+import { startRedis } from '../support/redis.js';
+import type { TestServer } from '../support/server.js';
+import { startProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import { startZooKeeper } from '../support/zookeeper.js';
+
+/** One of the products, with the server of it that all tests share. */
+export interface RealStore {
+  readonly name: string;
+  readonly url: string;
+  /** A server of one's own, which keeps what it has acknowledged. */
+  start(): Promise<TestServer>;
+}
+
+export const redisStore: RealStore = {
+  name: 'Redis',
+  url: inject('redisUrl'),
+  start: () => startRedis({ appendonly: true, appendfsync: 'always' }),
+};
+export const etcdStore: RealStore = { name: 'etcd', url: inject('etcdUrl'), start: () => startEtcd() };
+export const zooKeeperStore: RealStore = {
+  name: 'ZooKeeper',
+  url: inject('zookeeperUrl'),
+  start: () => startZooKeeper(),
+};
+export const realStores: readonly RealStore[] = [redisStore, etcdStore, zooKeeperStore];
+
+/** What a case works with: a namespace of its own on a real store, where sessions last for `ttlMs`. */
+export function stageOn({ name, url, start }: RealStore, ttlMs = 2_000): Stage {
+  const declares = {
+    distributed: true,
+    fair: true,
+    tokensSurviveRestart: true,
+    tokensSurviveDataLoss: false,
+    consistentFailover: true,
+    cells: true,
+  };
+  return new Stage(remote({ name, url, ttlMs, connect, start, declares }), (options) => connect(url, options));
+}
+
+/** A network to the shared server that can be broken, and how to connect by way of it. */
+export async function networkTo({ url }: RealStore): Promise<{ proxy: TcpProxy; way: Pick<WayToStore, 'connect'> }> {
+  const { protocol, hostname, port } = new URL(url);
+  const proxy = await startProxy({ host: hostname, port: Number(port) });
+  return { proxy, way: { connect: (options) => connect(proxy.url(protocol.slice(0, -1)), options) } };
+}
+
+type WayToStore = Awaited<ReturnType<ReturnType<typeof remote>['startLink']>>;
+
+/** To its clients the server is gone: what is open is reset, and what they try anew is refused. */
+export function vanish(proxy: TcpProxy): void {
+  proxy.refuse();
+  proxy.resetAll();
+}

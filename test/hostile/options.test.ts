@@ -1,0 +1,154 @@
+import fc from 'fast-check';
+import { map, NEVER, type Observable, of, take, takeWhile } from 'rxjs';
+import { describe, expect, test } from 'vitest';
+import { InvalidOptions } from '../../src/backends/errors.js';
+import { etcd } from '../../src/backends/etcd/index.js';
+import { memory } from '../../src/backends/memory/index.js';
+import { redis } from '../../src/backends/redis/index.js';
+import { zookeeper } from '../../src/backends/zookeeper/index.js';
+import { connect } from '../../src/connect.js';
+import { campaign } from '../../src/observables/campaign.js';
+import { join } from '../../src/observables/join.js';
+import { lock } from '../../src/observables/lock.js';
+import { withLock } from '../../src/observables/with-lock.js';
+import { retryWithBackoff } from '../../src/operators/retry-with-backoff.js';
+import { whileTrue } from '../../src/operators/while-true.js';
+import { called, closed, nothingEscapes, outcomeOf, rubbish } from './support.js';
+
+nothingEscapes();
+
+const common = [
+  ...['ttlMs', 'renewEveryMs', 'guardMs', 'drift', 'requestTimeoutMs', 'initialBackoffMs', 'maxBackoffMs'],
+  ...['failFastMs', 'closeTimeoutMs', 'giveUpAt', 'namespace', 'codec', 'scheduler'],
+];
+
+/** Nothing answers there, and at once. */
+const nowhere = '127.0.0.1:1';
+
+/** How to make each backend of options, by the names of the options it knows. */
+const backends = {
+  'memory:': { own: ['store'], make: (options: object) => memory(options), base: {} },
+  [`redis://${nowhere}`]: {
+    own: ['host', 'port', 'db', 'username', 'password', 'tls', 'client'],
+    make: (options: object) => redis(options),
+    base: { host: '127.0.0.1', port: 1 },
+  },
+  [`etcd://${nowhere}`]: {
+    own: ['hosts', 'username', 'password', 'tls', 'client'],
+    make: (options: object) => etcd(options),
+    base: { hosts: nowhere },
+  },
+  [`zookeeper://${nowhere}`]: {
+    own: ['hosts', 'chroot', 'tickTimeMs', 'auth', 'acl', 'balanced', 'keepParents', 'client'],
+    make: (options: object) => zookeeper(options),
+    base: { hosts: [{ host: '127.0.0.1', port: 1 }] },
+  },
+};
+
+/** Names of hosts are looked up, which takes time and tells nothing. */
+const isLookedUp = (field: string, value: unknown): boolean =>
+  ['host', 'hosts'].includes(field) && JSON.stringify(value, (_, each) => String(each)).length > 4;
+
+/** What comes of a session within a moment: whether it opens, fails, or goes on trying. */
+const opening = (session$: Observable<unknown>): Observable<unknown> =>
+  session$.pipe(
+    takeWhile((session) => JSON.stringify(session).includes('"attempt":0')),
+    map(() => undefined),
+  );
+
+describe.each(Object.entries(backends))('an option of %s with a random value', (url, { own, make, base }) => {
+  test('is refused with a typed error, or the backend works and closes', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...common, ...own), rubbish, async (field, value) => {
+        const options = { closeTimeoutMs: 100, initialBackoffMs: 10, ...base, [field]: value };
+        for (const connecting of [() => make(options), () => connect(url, { [field]: value })]) {
+          const made = called(connecting);
+          if ('error' in made) continue;
+          if (!isLookedUp(field, value)) {
+            const { session$ } = made.value;
+            await outcomeOf(() => opening(session$), 300).catch((error: Error) => {
+              if (!error.message.startsWith('nothing came')) throw error;
+            });
+          }
+          await closed(made.value);
+        }
+      }),
+      { numRuns: 250 },
+    );
+  }, 60_000);
+
+  test('is refused together with others, all of which are named', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(fc.constantFrom(...common, ...own), rubbish), async (options) => {
+        for (const connecting of [() => make(options), () => connect(url, options)]) {
+          const made = called(connecting);
+          if ('value' in made) await closed(made.value);
+          else if (made.error instanceof InvalidOptions) expect(made.error.violations.length).toBeGreaterThan(0);
+        }
+      }),
+      { numRuns: 250 },
+    );
+  });
+
+  test('as the whole of the options is refused as well', async () => {
+    await fc.assert(
+      fc.asyncProperty(rubbish, async (options) => {
+        for (const connecting of [() => make(options as object), () => connect(url, options as object)]) {
+          const made = called(connecting);
+          if ('value' in made) await closed(made.value);
+        }
+      }),
+      { numRuns: 250 },
+    );
+  });
+});
+
+describe('options of the primitives', () => {
+  test('of random values are refused with a typed error, or used', async () => {
+    const backend = connect('memory:');
+    await fc.assert(
+      fc.asyncProperty(
+        rubbish,
+        fc.constantFrom('waitMs', 'data', 'id', 'capabilities', 'create'),
+        async (value, field) => {
+          const options = { waitMs: 50, create: true, [field]: value } as object;
+          await outcomeOf(() => lock(backend, 'ledger', options));
+          await outcomeOf(() => withLock(backend, 'ledger', () => of(1), options));
+          await outcomeOf(() => campaign(backend, 'chief', options));
+          await outcomeOf(() => join(backend, 'crew', { ...options, create: true }).pipe(take(1)));
+        },
+      ),
+      { numRuns: 300 },
+    );
+    await closed(backend);
+  });
+
+  test('as a whole are refused with a typed error, or used', async () => {
+    const backend = connect('memory:');
+    await fc.assert(
+      fc.asyncProperty(rubbish, async (options) => {
+        await outcomeOf(() => lock(backend, 'ledger', options as object));
+        await outcomeOf(() => campaign(backend, 'chief', options as object));
+        await outcomeOf(() => join(backend, 'crew', options as object));
+      }),
+      { numRuns: 200 },
+    );
+    await closed(backend);
+  });
+
+  test('of random values of operators are refused with a typed error, or used', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.dictionary(fc.constantFrom('tries', 'delayMs', 'maxDelayMs', 'jitter', 'deadlineMs'), rubbish),
+        rubbish,
+        async (options, onLoss) => {
+          const made = called(() => retryWithBackoff(options));
+          if ('value' in made) await outcomeOf(() => of(1).pipe(made.value));
+          const gated = called(() => whileTrue(of(true, false), { onLoss } as object));
+          if ('value' in gated) await outcomeOf(() => NEVER.pipe(gated.value));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
