@@ -2,10 +2,10 @@ import { type Either, map } from 'fp-ts/lib/Either.js';
 import { defer, from } from 'rxjs';
 import type { Backend, Characteristics } from './backends/backend.js';
 import { createBackend } from './backends/create-backend.js';
-import { type CoordinationError, InvalidOptions, UnknownScheme } from './backends/errors.js';
+import { type CoordinationError, UnknownScheme } from './backends/errors.js';
 import { etcdCharacteristics } from './backends/etcd/characteristics.js';
 import { checkHosts, type EtcdUrlOptions, etcdFromUrl } from './backends/etcd/options.js';
-import { violationsOf } from './backends/expectations.js';
+import { check } from './backends/expectations.js';
 import { type MemoryOptions, memory } from './backends/memory/index.js';
 import { memoryFromUrl } from './backends/memory/options.js';
 import type { BackendOptions } from './backends/options.js';
@@ -94,8 +94,7 @@ function connector<O extends BackendOptions, Checked>(
 
 /** What is said in code wins over what the URL says. */
 function merged<O extends object>(fromUrl: O, options: object): O {
-  const mistyped = violationsOf(options, {});
-  if (mistyped.length > 0) throw new InvalidOptions(mistyped);
+  check(options, {});
   const said = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...fromUrl, ...Object.fromEntries(said) };
 }

@@ -308,7 +308,11 @@ export class ReleaseFailed extends CoordinationError {
 }
 
 function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message || cause.name : String(cause ?? 'no reason given');
+  if (cause instanceof Error) return `${cause.message || cause.name}`;
+  // What is no Error may have a toString that throws.
+  if (typeof cause === 'object' || typeof cause === 'function')
+    return cause === null ? 'no reason given' : `a ${typeof cause}`;
+  return cause === undefined ? 'no reason given' : String(cause);
 }
 
 function because(cause: unknown): string {

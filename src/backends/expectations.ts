@@ -1,3 +1,5 @@
+import { InvalidOptions } from './errors.js';
+
 /** What a field of options must be: in words, and how to tell. */
 export type Expectation = readonly [words: string, fits: (value: unknown) => boolean];
 
@@ -41,6 +43,12 @@ export function violationsOf(options: unknown, expected: Readonly<Record<string,
     const value = options[field];
     return value === undefined || fits(value) ? [] : [`${field} must be ${words}, but is ${shown(value)}`];
   });
+}
+
+/** Throws `InvalidOptions`, which names each field that is not what it must be. */
+export function check(options: unknown, expected: Readonly<Record<string, Expectation>>): void {
+  const violations = violationsOf(options, expected);
+  if (violations.length > 0) throw new InvalidOptions(violations);
 }
 
 /** A value for people to read, whatever it is. */

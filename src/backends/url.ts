@@ -45,7 +45,7 @@ export function parseUrl(text: unknown): Either<InvalidUrl, StoreUrl> {
   if (match === null) return fail('it is not of the form scheme://user:password@host:port/path?option=value');
   const [, scheme = '', authority = '', path = '', query = ''] = match;
   // A password that holds one of these unescaped ends the authority before its @, and would be taken for something else.
-  if (!authority.includes('@') && `${path}${query}`.includes('@'))
+  if (`${path}${query}`.includes('@'))
     return fail('there is an @ behind the hosts; in a user or password, / ? # are written as %2F %3F %23');
   const at = authority.lastIndexOf('@');
   const [username, password] = at < 0 ? [] : splitOnce(authority.slice(0, at), ':');

@@ -17,6 +17,7 @@ import {
 import type { Backend, Place, RosterKey } from '../backends/backend.js';
 import { encodePayload } from '../backends/codec.js';
 import { BackendClosed, GroupNotFound, MemberAlreadyExists, PlaceLost } from '../backends/errors.js';
+import { check, FLAG } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
 import { type MemberRecord, memberEntries } from './member-map.js';
 
@@ -64,6 +65,7 @@ export interface Membership {
  */
 export function join(backend: Backend, group: string, options: JoinOptions = {}): Observable<Membership> {
   checkName(group);
+  check(options, { create: FLAG });
   if (options.id !== undefined) checkName(options.id);
   return defer(() => {
     const id = options.id ?? crypto.randomUUID();

@@ -1,8 +1,8 @@
 import { defer, filter, map, type Observable, type ObservableInput, of, retry, tap, throwError, timeout } from 'rxjs';
 import type { Backend, Place } from '../backends/backend.js';
 import { encodePayload } from '../backends/codec.js';
-import { InvalidOptions, LockLost, LockNotAcquired, PlaceLost } from '../backends/errors.js';
-import { number, violationsOf } from '../backends/expectations.js';
+import { LockLost, LockNotAcquired, PlaceLost } from '../backends/errors.js';
+import { check, number } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
 import { type Grant, grantOf } from './grant.js';
 
@@ -101,8 +101,7 @@ export function placesFor(backend: Backend, name: string, { data, wait, beforeLe
 /** Throws `InvalidName` or `InvalidOptions`. */
 export function checkLock(name: string, options: LockOptions): void {
   checkName(name);
-  const violations = violationsOf(options, { waitMs: number(0, MAX_WAIT_MS) });
-  if (violations.length > 0) throw new InvalidOptions(violations);
+  check(options, { waitMs: number(0, MAX_WAIT_MS) });
 }
 
 /** Longest delay a timer of the platform carries. */

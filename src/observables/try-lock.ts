@@ -2,9 +2,8 @@ import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { map, type Observable } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { Contended } from '../backends/errors.js';
-import { checkName } from '../backends/keys.js';
 import { type Grant, grantOf } from './grant.js';
-import { type LockOptions, placesFor } from './lock.js';
+import { checkLock, type LockOptions, placesFor } from './lock.js';
 
 /**
  * Takes the lock `name` if it is free, without waiting for it.
@@ -29,7 +28,7 @@ export function tryLock(
   name: string,
   options: Pick<LockOptions, 'data'> = {},
 ): Observable<Either<Contended, Grant>> {
-  checkName(name);
+  checkLock(name, options);
   return placesFor(backend, name, { data: options.data, wait: false }).pipe(
     map((place) => (place.admitted ? right(grantOf(name, place)) : left(new Contended(name)))),
   );

@@ -1,6 +1,5 @@
 import { asyncScheduler, debounceTime, type MonoTypeOperatorFunction, type SchedulerLike } from 'rxjs';
-import { InvalidOptions } from '../backends/errors.js';
-import { number, violationsOf } from '../backends/expectations.js';
+import { check, number } from '../backends/expectations.js';
 
 /**
  * Lets a state pass when it has stayed the same for `quietMs` milliseconds: rebalance once after a deployment, not for
@@ -20,7 +19,6 @@ import { number, violationsOf } from '../backends/expectations.js';
  * members(backend, 'workers').pipe(settled(2_000)).subscribe(rebalance);
  */
 export function settled<T>(quietMs: number, scheduler: SchedulerLike = asyncScheduler): MonoTypeOperatorFunction<T> {
-  const violations = violationsOf({ quietMs }, { quietMs: number(0, 2 ** 31 - 1) });
-  if (violations.length > 0) throw new InvalidOptions(violations);
+  check({ quietMs }, { quietMs: number(0, 2 ** 31 - 1) });
   return debounceTime(quietMs, scheduler);
 }

@@ -63,6 +63,17 @@ export function tokenCases({ hazard, quirks }: Suite): void {
     expect(served).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
+  hazard('who stand in line in the same moment stand in the order in which they subscribed', async (stage) => {
+    const backend = stage.backend();
+    const turns = Array.from({ length: 10 }, () => stage.probe(lock(backend, 'ledger')));
+    const tokens: bigint[] = [];
+    for (const [i, turn] of turns.entries()) {
+      tokens.push((await turn.first(`the turn of number ${i}`, 20_000)).token);
+      turn.unsubscribe();
+    }
+    expect(tokens).toEqual([...tokens].sort((a, b) => (a < b ? -1 : 1)));
+  });
+
   hazard('a hundred waiters are admitted one after the other, in the order of their tokens', async (stage) => {
     const backends = [stage.backend(), stage.backend(), stage.backend()];
     const { held } = await stage.hold(stage.backend(), 'ledger');

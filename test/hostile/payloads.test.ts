@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { of } from 'rxjs';
+import { merge, of } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { Backend, Codec } from '../../src/backends/backend.js';
 import { MAX_PAYLOAD_BYTES } from '../../src/backends/codec.js';
@@ -156,7 +156,7 @@ describe('a codec that throws or returns rubbish', () => {
           lock(writer, 'ledger', { data: 1 }),
           campaign(writer, 'chief', { data: 1 }),
           join(writer, 'crew', { create: true }),
-        ].map((stream) => stream.subscribe());
+        ).subscribe();
         const line = await outcomeOf(() => holders(reader, 'ledger'));
         const all = await outcomeOf(() => candidates(reader, 'chief'));
         const members = await outcomeOf(() => memberMap(reader, 'crew'));
@@ -164,7 +164,7 @@ describe('a codec that throws or returns rubbish', () => {
         expect('value' in all && all.value).toHaveLength(1);
         expect('value' in members && members.value).toBeInstanceOf(Map);
         for (const fault of faults) expect(fault).toBeInstanceOf(UndecodablePayload);
-        for (const subscription of taking) subscription.unsubscribe();
+        taking.unsubscribe();
       }),
       { numRuns: 200 },
     );

@@ -25,7 +25,7 @@ const edit = fc.record({
 });
 
 const mutated = fc.tuple(valid, fc.array(edit, { minLength: 1, maxLength: 4 })).map(([url, edits]) =>
-  edits.reduce((text, { at, removed, added }) => {
+  edits.reduce<string>((text, { at, removed, added }) => {
     const start = at % (text.length + 1);
     return text.slice(0, start) + added + text.slice(start + removed);
   }, url),

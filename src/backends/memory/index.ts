@@ -2,8 +2,7 @@ import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { monotonicScheduler } from '../clock.js';
 import { createBackend } from '../create-backend.js';
-import { InvalidOptions } from '../errors.js';
-import { either, objectWith, TEXT, violationsOf } from '../expectations.js';
+import { check, either, objectWith, TEXT } from '../expectations.js';
 import { timingOf } from '../options.js';
 import { orThrow } from '../or-throw.js';
 import { memoryCharacteristics } from './characteristics.js';
@@ -27,8 +26,7 @@ const named = new Map<string, { readonly store: MemoryStore; users: number }>();
 export function memory(options: MemoryOptions = {}): Backend {
   // Options that are refused must not count as a user of the store.
   orThrow(timingOf(options));
-  const mistyped = violationsOf(options, { store: either(TEXT, objectWith('adapter')) });
-  if (mistyped.length > 0) throw new InvalidOptions(mistyped);
+  check(options, { store: either(TEXT, objectWith('adapter')) });
   const { store = new MemoryStore(options.scheduler ?? monotonicScheduler) } = options;
   const { server, release } =
     typeof store === 'string' ? shared(store, options) : { server: store, release: () => undefined };
