@@ -18,7 +18,7 @@ export function checkName(name: unknown): string {
 
 /**
  * Makes one path segment of a name, reversibly: letters, digits and most signs stand for themselves, so that the
- * layouts of other clients are met; `%`, `/`, `{`, `}`, control characters and whatever ZooKeeper refuses are written as
+ * layouts of other clients are met; `%`, `/`, control characters and whatever ZooKeeper refuses are written as
  * `%XX` bytes of UTF-8, and so are the names `.` and `..`. Two names never share a segment.
  */
 export function encodeSegment(name: string): string {
@@ -42,10 +42,10 @@ export function escapeFirst(segment: string): string {
   return first === '%' ? segment : encodeChar(first) + segment.slice(first.length);
 }
 
-// Percent and slash are ours, braces are Redis Cluster's hash tags, the rest is what ZooKeeper refuses in a path.
+// Percent and slash are ours, the rest is what ZooKeeper refuses in a path.
 function isPlain(char: string): boolean {
   const code = char.codePointAt(0) ?? 0;
-  if ('%/{}'.includes(char)) return false;
+  if (char === '%' || char === '/') return false;
   return (code > 0x1f && code < 0x7f) || (code > 0x9f && code < 0xd800) || (code > 0xf8ff && code < 0xfff0);
 }
 

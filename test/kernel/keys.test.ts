@@ -86,7 +86,7 @@ describe('encodeSegment', () => {
     fc.assert(
       fc.property(names, (name) => {
         const segment = encodeSegment(name);
-        expect(segment).not.toMatch(/[/{}\p{Cc}\u{d800}-\u{f8ff}\u{fff0}-\u{ffff}]/u);
+        expect(segment).not.toMatch(/[/\p{Cc}\u{d800}-\u{f8ff}\u{fff0}-\u{ffff}]/u);
         expect(['.', '..', '']).not.toContain(segment);
         expect(segment.replaceAll(/%[0-9A-F]{2}/g, '')).not.toContain('%');
       }),
@@ -100,7 +100,7 @@ describe('encodeSegment', () => {
     ['日本', '日本'],
     ['a/b', 'a%2Fb'],
     ['100%', '100%25'],
-    ['{tag}', '%7Btag%7D'],
+    ['{tag}', '{tag}'],
     ['.', '%2E'],
     ['..', '%2E%2E'],
     ['...', '...'],
@@ -119,7 +119,7 @@ describe('encodeSegment', () => {
 });
 
 describe('decodeSegment', () => {
-  it.each(['', '%', '%2', '%zz', '%2f', '%41', 'a/b', '{', '.', '..', '%FF', '%C0%AF', 'a%'])(
+  it.each(['', '%', '%2', '%zz', '%2f', '%41', 'a/b', '.', '..', '%FF', '%C0%AF', 'a%'])(
     'gives nothing for %j, which encodeSegment does not make',
     (segment) => {
       expect(decodeSegment(segment)).toBeUndefined();

@@ -59,7 +59,7 @@ export class Layout {
 
 /** As it is, also to other clients, but for `%`, control characters, and the word under which everything else lives. */
 function lockSegment(part: string): string {
-  const segment = encodeSegment(part).replaceAll('%7B', '{').replaceAll('%7D', '}');
+  const segment = encodeSegment(part);
   return segment === RESERVED ? escapeFirst(segment) : segment;
 }
 

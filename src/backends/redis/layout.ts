@@ -35,7 +35,9 @@ export interface Layout {
 const SHARD = 0;
 
 export function layoutOf(namespace: string): Layout {
-  const tag = `{${encodeSegment(namespace)}:${SHARD}}`;
+  // The tag ends at the first closing brace.
+  const inner = encodeSegment(namespace).replaceAll('{', '%7B').replaceAll('}', '%7D');
+  const tag = `{${inner}:${SHARD}}`;
   return {
     main: `${tag}:m`,
     roster: ({ kind, name }) => `${kind}:${encodeSegment(name)}`,
