@@ -118,6 +118,8 @@ async function measure(subject: Subject, url: string): Promise<readonly Figure[]
   {
     const backends = Array.from({ length: 10 }, () => connect(url, QUIET));
     const line = await standInLine(backends);
+    // Whoever stands for more than a second watches its own entry from then on.
+    await pause(1_500);
     await calm(() => subject.read(url), requestsOf);
     const handOff = await counted(async () => {
       line[0]?.subscription.unsubscribe();

@@ -72,9 +72,12 @@ export function modeOf(entryId: string): Mode {
   return /^[0-9a-f]+-[0-9a-f]{32}r$/.test(entryId) ? 'shared' : 'exclusive';
 }
 
-/** Deeper keys belong to others whose names begin alike: a namespace, or a lock of another client with a slash in its name. */
+/**
+ * Deeper keys belong to others whose names begin alike: a namespace, or a lock with a slash in its name. And what is no
+ * UTF-8, which reads as U+FFFD, is nobody's: no client makes such a key, and nothing could wait for it.
+ */
 export function isEntry(entryId: string): boolean {
-  return !entryId.includes('/');
+  return !entryId.includes('/') && !entryId.includes('\ufffd');
 }
 
 export function nameOf(segment: string): string | undefined {
