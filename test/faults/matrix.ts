@@ -27,15 +27,16 @@ async function times(run: Run, rounds: number, round: () => Promise<unknown>): P
 
 /** The last renewal was received well before its reply was: the store counts from then. */
 export const delayedThenCut: Cell = {
-  name: 'partition: replies delayed, then a black hole',
+  name: 'partition: replies delayed, then requests lost',
   nextHolderMs: afterOutageMs,
   scenario: (run) =>
     times(run, 3, async () => {
       const { holder, untilNext } = await someHolder(run);
-      // Less than a request may take; longer than from one renewal to the next, twice.
-      await run.during(delayed([holder], { toClientMs: 0.23 * ttlMs }), 0.8 * ttlMs);
-      if (![longLock, election].some((roster) => run.holderOf(roster) === holder)) return;
-      await Promise.all([run.during(cut([holder]), overTtlMs), untilNext()]);
+      // Less than a request may take, and longer than the guard.
+      await run.during(delayed([holder], { toClientMs: 0.23 * ttlMs }), async () => {
+        await delay(0.8 * ttlMs);
+        await Promise.all([run.during(cut([holder], 'toServer'), overTtlMs), untilNext()]);
+      });
       await run.untilAllTakePart();
     }),
 };
