@@ -19,10 +19,15 @@ export const jsonCodec: Codec = {
 };
 
 /** Wraps a codec so that it fails with `InvalidPayload`, and refuses what is over the limit, before anything is sent. */
-export function encodePayload(codec: Codec, subject: string, value: unknown): Uint8Array {
+export function encodePayload(
+  codec: Codec,
+  subject: string,
+  value: unknown,
+  limit: number = MAX_PAYLOAD_BYTES,
+): Uint8Array {
   const bytes = attempt(codec, subject, value);
-  if (bytes.length > MAX_PAYLOAD_BYTES)
-    throw new InvalidPayload(subject, `it is ${bytes.length} bytes long, and ${MAX_PAYLOAD_BYTES} is the limit`);
+  if (bytes.length > limit)
+    throw new InvalidPayload(subject, `it is ${bytes.length} bytes long, and ${limit} is the limit`);
   return bytes;
 }
 

@@ -70,7 +70,8 @@ const TIMES: Readonly<Record<string, Expectation>> = {
   closeTimeoutMs: MILLISECONDS,
 };
 
-const COMMON: Readonly<Record<string, Expectation>> = {
+/** What the options of every backend must be. */
+export const COMMON: Readonly<Record<string, Expectation>> = {
   ...TIMES,
   giveUpAt: ["'deadline' or 'suspended'", (value) => value === 'deadline' || value === 'suspended'],
   namespace: TEXT,

@@ -15,7 +15,7 @@ import {
   throwError,
 } from 'rxjs';
 import type { Backend, Place, RosterKey } from '../backends/backend.js';
-import { encodePayload } from '../backends/codec.js';
+import { encodePayload, MAX_PAYLOAD_BYTES } from '../backends/codec.js';
 import { BackendClosed, GroupNotFound, MemberAlreadyExists, PlaceLost } from '../backends/errors.js';
 import { check, FLAG } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
@@ -70,8 +70,13 @@ export function join(backend: Backend, group: string, options: JoinOptions = {})
   return defer(() => {
     const id = options.id ?? crypto.randomUUID();
     const owner = crypto.randomUUID();
-    const encode = (capabilities: unknown): Uint8Array =>
-      encodePayload(backend.codec, `member ${JSON.stringify(id)}`, { id, owner, capabilities } satisfies MemberRecord);
+    const encode = (capabilities: unknown): Uint8Array => {
+      const subject = `member ${JSON.stringify(id)}`;
+      // The limit is for what the user gives; what is kept with it comes on top.
+      encodePayload(backend.codec, subject, capabilities);
+      const record: MemberRecord = { id, owner, capabilities };
+      return encodePayload(backend.codec, subject, record, MAX_PAYLOAD_BYTES + RECORD_BYTES);
+    };
     const { capabilities } = options;
     const payload$ = isObservable(capabilities)
       ? capabilities.pipe(defaultIfEmpty(undefined), map(encode))
@@ -79,6 +84,9 @@ export function join(backend: Backend, group: string, options: JoinOptions = {})
     return membership(backend, group, { id, owner, create: options.create ?? false }, payload$);
   });
 }
+
+/** Room for a member's id and owner, in any codec. */
+const RECORD_BYTES = 8_192;
 
 interface Joining {
   readonly id: string;

@@ -1,5 +1,6 @@
 import { type MonoTypeOperatorFunction, Observable, Subscription } from 'rxjs';
 import { GateClosed } from '../backends/errors.js';
+import { check, type Expectation } from '../backends/expectations.js';
 import { tellDueLosses } from '../backends/validity.js';
 import { Work } from '../observables/work.js';
 
@@ -11,6 +12,11 @@ export interface GateOptions {
    */
   readonly onLoss?: 'resubscribe' | 'complete' | 'error';
 }
+
+const ON_LOSS: Expectation = [
+  "'resubscribe', 'complete' or 'error'",
+  (value) => value === 'resubscribe' || value === 'complete' || value === 'error',
+];
 
 /** A gate that can be asked, too, besides telling. */
 interface AskedGate extends GateOptions {
@@ -40,6 +46,7 @@ interface AskedGate extends GateOptions {
  * interval(1_000).pipe(whileTrue(leadership(backend, 'scheduler'))).subscribe(runJob);
  */
 export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}): MonoTypeOperatorFunction<T> {
+  check(options, { onLoss: ON_LOSS });
   const { onLoss = 'resubscribe', isOpen = () => true } = options;
   return (source) =>
     new Observable<T>((subscriber) => {

@@ -5,7 +5,7 @@ import { checkMembership } from './checks/membership.js';
 import { read, type Violation } from './checks/reading.js';
 import type { HistoryEvent } from './history.js';
 
-export type { Gap, Violation };
+export type { Violation };
 
 export interface Limits {
   /** How long a dead member may be seen, and how long a member that has joined may not be. */

@@ -11,7 +11,7 @@ const clientFaults = ['crash', ...mildFaults, ...mildFaults] as const;
 const serverFaults = ['stop the server', 'restart the server'] as const;
 
 /** What breaks next, and when. */
-export interface Step {
+interface Step {
   readonly afterMs: number;
   readonly what: (typeof clientFaults)[number] | (typeof serverFaults)[number];
   readonly lastsMs: number;
@@ -20,7 +20,7 @@ export interface Step {
 }
 
 /** The same steps for the same seed, whatever comes of them. */
-export function scheduleOf(random: Random, forMs: number, everyMs: readonly [number, number]): Step[] {
+function scheduleOf(random: Random, forMs: number, everyMs: readonly [number, number]): Step[] {
   const steps: Step[] = [];
   let sumMs = 0;
   while (sumMs < forMs) {
@@ -33,7 +33,7 @@ export function scheduleOf(random: Random, forMs: number, everyMs: readonly [num
 }
 
 /** Breaks one thing after the other, several at a time, and never two of one actor. */
-export async function carryOut(run: Run, steps: readonly Step[]): Promise<void> {
+async function carryOut(run: Run, steps: readonly Step[]): Promise<void> {
   const busy = new Set<Actor>();
   let isServerBusy = false;
   const underWay: Promise<unknown>[] = [];

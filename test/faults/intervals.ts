@@ -7,7 +7,7 @@ export interface Interval {
 export const msToNs = (ms: number): bigint => BigInt(Math.round(ms * 1_000_000));
 export const nsToMs = (ns: bigint): number => Number(ns) / 1_000_000;
 export const later = (a: bigint, b: bigint): bigint => (a > b ? a : b);
-export const earlier = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+const earlier = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
 export function overlap(a: Interval, b: Interval): Interval | undefined {
   const both = { from: later(a.from, b.from), to: earlier(a.to, b.to) };

@@ -67,18 +67,15 @@ describe('curator, Pekko, redisson fair lock, redis-semaphore, kazoo lease: no w
     }
   });
 
-  test.each(realStores)('on $name, with clients whose wall clocks are a day ahead and behind', async (store) => {
+  test.each(realStores)('on %s, with clients whose wall clocks are a day ahead and behind', async (_name, store) => {
     const realNow = Date.now.bind(Date);
     const off = (aheadMs: number) => ({ ...monotonicScheduler, wallNow: () => realNow() + aheadMs });
     await using stage = stageOn(store);
-    const [first, second, third] = [0, dayMs, -dayMs].map((aheadMs) => ({
-      aheadMs,
-      backend: stage.backend({ scheduler: off(aheadMs) }),
-    })) as [Client, Client, Client];
-    type Client = { aheadMs: number; backend: ReturnType<typeof stage.backend> };
+    const client = (aheadMs: number) => ({ aheadMs, backend: stage.backend({ scheduler: off(aheadMs) }) });
+    const [first, second, third] = [client(0), client(dayMs), client(-dayMs)];
     const now = vi.spyOn(Date, 'now');
     /** Whatever is asked for the time of day meanwhile hears it of that client. */
-    const as = ({ aheadMs, backend }: Client) => {
+    const as = ({ aheadMs, backend }: ReturnType<typeof client>) => {
       now.mockImplementation(() => realNow() + aheadMs);
       return backend;
     };

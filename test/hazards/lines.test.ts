@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { isLeft, isRight } from 'fp-ts/lib/Either.js';
 import { fromEvent, takeUntil } from 'rxjs';
 import { describe, expect, test } from 'vitest';
@@ -6,6 +7,7 @@ import { leadership } from '../../src/observables/leadership.js';
 import { lock } from '../../src/observables/lock.js';
 import { tryLock } from '../../src/observables/try-lock.js';
 import { setUp } from '../kernel/scripted-store.js';
+import { until } from '../support/probes.js';
 import { virtually } from '../support/virtual-time.js';
 import { childrenOf, RawZooKeeper } from './raw-zookeeper.js';
 import { networkTo, realStores, stageOn, zooKeeperStore } from './stores.js';
@@ -102,21 +104,25 @@ describe('node-redlock #86: a pending acquire can be cancelled', () => {
 });
 
 describe('redisson #7272, tooz LP 1557593: no renewal goes on after the release, nor races with it', () => {
-  test('one under way neither holds close() up nor revives anything', async () => {
-    const { time, store, backend, log, enter } = setUp();
-    store.hold('renew');
-    const { places } = enter();
-    time.pass(25);
-    const renewal = store.last('renew');
-    const closed = backend.close();
-    renewal.answer(renewal.sentMs);
-    await closed;
-    time.pass(500);
-    expect(places[0]?.isValid()).toBe(false);
-    expect(store.all('renew')).toHaveLength(1);
-    expect(log.at(-1)).toBe('25 cut');
-    expect(time.pending).toBe(0);
-  });
+  test.each(['is due', 'is under way', 'is answered while it closes', 'is answered later'] as const)(
+    'it neither holds close() up nor is sent nor revives anything, when it %s then',
+    async (when) => {
+      const { time, store, backend, log, enter } = setUp();
+      store.hold('renew');
+      const { places } = enter();
+      time.pass(when === 'is due' ? 19 : 25);
+      const closing = backend.close();
+      if (when === 'is answered while it closes') store.last('renew').answer(20);
+      await closing;
+      expect(time.pending).toBe(0);
+      if (when === 'is answered later') store.last('renew').answer(20);
+      time.pass(500);
+      expect(places[0]?.isValid()).toBe(false);
+      expect(store.all('renew')).toHaveLength(when === 'is due' ? 0 : 1);
+      expect(log.at(-1)).toMatch(/cut$/);
+      expect(time.pending).toBe(0);
+    },
+  );
 
   test('those of the session go on for what else is held, and what was released stays free', () => {
     virtually(({ process, at }) => {
@@ -131,30 +137,35 @@ describe('redisson #7272, tooz LP 1557593: no renewal goes on after the release,
     });
   });
 
-  test.concurrent.each(realStores)('on $name, where a renewal is on its way when the lock is released', async (store) => {
-    const { proxy, way } = await networkTo(store);
-    await using _ = proxy;
-    await using stage = stageOn(store);
-    const backend = stage.over(way, { renewEveryMs: 100 });
-    await stage.hold(backend, 'ledger');
-    const next = stage.probe(lock(stage.backend(), 'ledger'));
-    await stage.inLine('ledger', 2);
-    proxy.delay({ toServerMs: 60 });
-    await new Promise<void>((renewed) => {
-      const stop = proxy.onData((direction) => {
-        if (direction !== 'toServer') return;
-        stop();
-        renewed();
+  test.concurrent.each(realStores)(
+    'on %s, where a renewal is on its way when the lock is released',
+    async (_name, store) => {
+      const { proxy, way } = await networkTo(store);
+      await using _ = proxy;
+      await using stage = stageOn(store);
+      const backend = stage.over(way, { renewEveryMs: 100 });
+      await stage.hold(backend, 'ledger');
+      const next = stage.probe(lock(stage.backend(), 'ledger'));
+      await stage.inLine('ledger', 2);
+      proxy.delay({ toServerMs: 60 });
+      await new Promise<void>((renewed) => {
+        const stop = proxy.onData((direction) => {
+          if (direction !== 'toServer') return;
+          stop();
+          renewed();
+        });
       });
-    });
-    await backend.close();
-    const { toServerBytes } = proxy.counters;
-    const grant = await next.first('the lock', stage.promptMs);
-    expect((await stage.inLine('ledger', 1))[0]?.id).toBe(grant.id);
-    await new Promise((resolve) => setTimeout(resolve, 350));
-    expect(proxy.counters.toServerBytes).toBe(toServerBytes);
-    expect(grant.isValid()).toBe(true);
-  });
+      await backend.close();
+      const grant = await next.first('the lock', stage.promptMs);
+      expect((await stage.inLine('ledger', 1))[0]?.id).toBe(grant.id);
+      await until(() => proxy.connections() === 0, 1_000, 'the end of the connections');
+      const { toServerBytes, connectionsAccepted } = proxy.counters;
+      // That nothing comes can only be waited for.
+      await delay(350);
+      expect(proxy.counters).toMatchObject({ toServerBytes, connectionsAccepted });
+      expect(grant.isValid()).toBe(true);
+    },
+  );
 });
 
 describe('kazoo #329: empty parent nodes do not pile up', () => {

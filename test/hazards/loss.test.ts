@@ -177,16 +177,16 @@ afterEach(() => {
 });
 
 describe('redis-semaphore: a rejected refresh is not an uncaught error, and the lock does not stay acquired', () => {
+  const thrown = (): never => {
+    throw new TypeError('not a reply');
+  };
   type Refusal = readonly [how: string, behaviour: (call: Call) => void];
   const refusals: readonly Refusal[] = [
     ['an error of the client', (call) => call.fail(new Error('READONLY You can not write against a replica'))],
     ['a passing failure', (call) => call.fail(new Unavailable('scripted', 'renew'))],
-    ['something thrown', () => assertNever()],
+    ['something thrown', () => thrown()],
     ['no error at all', (call) => call.fail(undefined)],
   ];
-  const assertNever = (): never => {
-    throw new TypeError('not a reply');
-  };
 
   test.each(refusals)('with %s it is lost at the deadline', async (_, behaviour) => {
     const { time, store, log, faults, enter } = setUp();

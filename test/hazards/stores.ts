@@ -1,5 +1,6 @@
 import { inject } from 'vitest';
 import { connect } from '../../src/connect.js';
+import type { Link } from '../conformance/quirks.js';
 import { remote } from '../conformance/remote.js';
 import { Stage } from '../conformance/stage.js';
 import { startEtcd } from '../support/etcd.js';
@@ -27,7 +28,11 @@ export const zooKeeperStore: RealStore = {
   url: inject('zookeeperUrl'),
   start: () => startZooKeeper(),
 };
-export const realStores: readonly RealStore[] = [redisStore, etcdStore, zooKeeperStore];
+
+/** For `test.each`. */
+export const named = <T extends RealStore>(...stores: readonly T[]) =>
+  stores.map((store) => [store.name, store] as const);
+export const realStores = named(redisStore, etcdStore, zooKeeperStore);
 
 /** What a case works with: a namespace of its own on a real store, where sessions last for `ttlMs`. */
 export function stageOn({ name, url, start }: RealStore, ttlMs = 2_000): Stage {
@@ -43,13 +48,11 @@ export function stageOn({ name, url, start }: RealStore, ttlMs = 2_000): Stage {
 }
 
 /** A network to the shared server that can be broken, and how to connect by way of it. */
-export async function networkTo({ url }: RealStore): Promise<{ proxy: TcpProxy; way: Pick<WayToStore, 'connect'> }> {
+export async function networkTo({ url }: RealStore): Promise<{ proxy: TcpProxy; way: Pick<Link, 'connect'> }> {
   const { protocol, hostname, port } = new URL(url);
   const proxy = await startProxy({ host: hostname, port: Number(port) });
   return { proxy, way: { connect: (options) => connect(proxy.url(protocol.slice(0, -1)), options) } };
 }
-
-type WayToStore = Awaited<ReturnType<ReturnType<typeof remote>['startLink']>>;
 
 /** To its clients the server is gone: what is open is reset, and what they try anew is refused. */
 export function vanish(proxy: TcpProxy): void {

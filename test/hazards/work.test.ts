@@ -1,6 +1,6 @@
-import { concat, finalize, interval, NEVER, of, take, tap } from 'rxjs';
+import { concat, finalize, identity, interval, NEVER, of, take, tap } from 'rxjs';
 import { describe, expect, test } from 'vitest';
-import { memory, MemoryStore } from '../../src/backends/memory/index.js';
+import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { leadership } from '../../src/observables/leadership.js';
 import { lock } from '../../src/observables/lock.js';
 import { withLock } from '../../src/observables/with-lock.js';
@@ -17,20 +17,20 @@ describe('cilium PR 42920, k8s PR 139991: nothing is released while the guarded 
     );
   const inOrder = ['first works', 'first has ended', 'second works', 'second has ended'];
 
-  test.each([
-    ['withLock', 'is unsubscribed from', (end: () => void) => end()],
-    ['withLock', 'is taken one item of', undefined],
-  ] as const)('%s ends its work before the next one begins, when it %s', (_, __, end) => {
-    virtually(({ process, at }) => {
-      const log: string[] = [];
-      const [first, second] = [process(), process()];
-      const guarded = withLock(first, 'l', () => work('first', log));
-      const ours = (end === undefined ? guarded.pipe(take(1)) : guarded).subscribe();
-      const theirs = withLock(second, 'l', () => work('second', log)).subscribe();
-      at(10, () => end?.(() => ours.unsubscribe()));
-      at(20, () => theirs.unsubscribe());
-      at(30, () => expect(log).toEqual(inOrder));
-    });
+  test('withLock ends its work before the next one begins, when it is unsubscribed from and when one item is enough', () => {
+    for (const end of ['unsubscribe', 'take'] as const) {
+      virtually(({ process, at }) => {
+        const log: string[] = [];
+        const [first, second] = [process(), process()];
+        const ours = withLock(first, 'l', () => work('first', log))
+          .pipe(end === 'take' ? take(1) : identity)
+          .subscribe();
+        const theirs = withLock(second, 'l', () => work('second', log)).subscribe();
+        at(10, () => ours.unsubscribe());
+        at(20, () => theirs.unsubscribe());
+        at(30, () => expect(log, end).toEqual(inOrder));
+      });
+    }
   });
 
   test('whileLeader and whileLocked end their work before the next one begins, when they leave and when they lose', () => {
@@ -83,8 +83,8 @@ describe('cilium PR 42920, k8s PR 139991: nothing is released while the guarded 
     async (how) => {
       const time = new ManualTime();
       const store = new MemoryStore(time);
-      const [first, second] = [0, 1].map(() => memory({ ...QUICK, store, scheduler: time })) as [Used, Used];
-      type Used = ReturnType<typeof memory>;
+      const backend = () => memory({ ...QUICK, store, scheduler: time });
+      const [first, second] = [backend(), backend()];
       const log: string[] = [];
       let finish = (): void => undefined;
       const ours = withLock(first, 'l', ({ signal }) => {

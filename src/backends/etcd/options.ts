@@ -1,7 +1,7 @@
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
 import { type Expectation, either, FUNCTION, listOf, objectWith, TEXT, violationsOf } from '../expectations.js';
-import type { BackendOptions } from '../options.js';
+import { type BackendOptions, COMMON } from '../options.js';
 import { type Host, queryOptions, type StoreUrl } from '../url.js';
 
 /** The port of etcd's clients where none is given. */
@@ -46,6 +46,7 @@ export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, 
 }
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
+  ...COMMON,
   hosts: either(TEXT, listOf(TEXT)),
   username: TEXT,
   password: TEXT,

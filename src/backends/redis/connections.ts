@@ -3,6 +3,7 @@ import { BehaviorSubject, distinctUntilChanged, Observable, Subject } from 'rxjs
 import { type CoordinationError, NotSupported, Unavailable } from '../errors.js';
 import type { StoreContext } from '../store.js';
 import { failureOf, isRefusal, isUnanswered, isUncached } from './failures.js';
+import { guardedClient } from './guarded-client.js';
 import type { Script } from './scripts.js';
 import { type Server, serverOf } from './server.js';
 
@@ -80,8 +81,8 @@ export class Connections {
       }),
     );
     const options = strictOptions(context, () => (this.#isKept ? this.#backoffMs() : null));
-    this.#commands = connect(options);
-    this.#subscriber = connect(options);
+    this.#commands = guardedClient(connect(options));
+    this.#subscriber = guardedClient(connect(options));
     this.#subscriber.on('message', (channel: string, message: string) => this.#messages.next([channel, message]));
     this.#follow(this.#commands, 'connect', () => this.#greet());
     this.#follow(this.#subscriber, 'listen', () => this.#listen());
@@ -101,7 +102,10 @@ export class Connections {
   close(): void {
     this.#isClosed = true;
     this.#server = undefined;
-    for (const client of [this.#commands, this.#subscriber]) client.disconnect();
+    for (const client of [this.#commands, this.#subscriber]) {
+      hearOut(client);
+      client.disconnect();
+    }
     this.#cut.complete();
     this.#messages.complete();
     this.#up.complete();
@@ -160,6 +164,7 @@ export class Connections {
 
   #follow(client: Redis, operation: string, ready: () => Promise<void>): void {
     client.on('error', (cause: unknown) => {
+      hearOut(client);
       this.#lastError = cause;
       // The wrong database would be used without a word.
       const failure = failureOf(cause, operation, this.address);
@@ -203,6 +208,7 @@ export class Connections {
   /** Nothing more is expected of this connection. */
   #remake(client: Redis): void {
     this.#broken(client);
+    hearOut(client);
     client.disconnect(true);
   }
 
@@ -248,4 +254,11 @@ function isSelect(cause: unknown): boolean {
   if (!(cause instanceof Error) || !('command' in cause)) return false;
   const { command } = cause;
   return typeof command === 'object' && command !== null && 'name' in command && command.name === 'select';
+}
+
+const unheard = (): void => undefined;
+
+/** ioredis hears only the first error of a socket. One that follows, as TLS has them, would end the process. */
+function hearOut({ stream }: Redis): void {
+  if (stream !== undefined && !stream.listeners('error').includes(unheard)) stream.on('error', unheard);
 }

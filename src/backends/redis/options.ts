@@ -2,7 +2,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
 import { type Expectation, either, FLAG, FUNCTION, integer, objectWith, TEXT, violationsOf } from '../expectations.js';
-import type { BackendOptions } from '../options.js';
+import { type BackendOptions, COMMON } from '../options.js';
 import { queryOptions, type StoreUrl } from '../url.js';
 
 /** What a URL can say, too. `namespace` is `conclave` by default. No type of the client's package is named here. */
@@ -44,6 +44,7 @@ export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions,
 }
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
+  ...COMMON,
   host: TEXT,
   port: integer(1, 65_535),
   db: integer(0, Number.MAX_SAFE_INTEGER),

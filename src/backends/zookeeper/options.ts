@@ -69,7 +69,10 @@ export interface ResolvedOptions {
 }
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
-  hosts: listOf(['an object { host, port }', (one) => violationsOf(one, HOST).length === 0 && objectWith()[1](one)]),
+  hosts: listOf([
+    'an object { host, port }',
+    (one) => objectWith()[1](one) && violationsOf({ host: null, ...(one as object) }, HOST).length === 0,
+  ]),
   chroot: TEXT,
   tickTimeMs: number(1, 60_000),
   auth: ['an object { scheme, auth }', (auth) => violationsOf(auth, { scheme: TEXT, auth: TEXT }).length === 0],

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 
 /** Exit code of an actor from which something escaped. */
-export const escapedCode = 70;
+const escapedCode = 70;
 
 /** Nothing escapes: what does ends the process, with its reason in the log. */
 export function failOnEscapes(): void {

@@ -19,7 +19,7 @@ export interface Violation {
 }
 
 /** One stay in one line. */
-export interface Holding {
+interface Holding {
   readonly process: string;
   readonly roster: Roster;
   readonly holding: string;

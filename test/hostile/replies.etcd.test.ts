@@ -1,0 +1,8 @@
+import { describe } from 'vitest';
+import { startEtcd } from '../support/etcd.js';
+import { rubbishReplies } from './replies.js';
+import { nothingEscapes } from './support.js';
+
+nothingEscapes();
+
+describe('what comes from etcd', () => rubbishReplies('etcd', () => startEtcd()));

@@ -1,0 +1,8 @@
+import { describe } from 'vitest';
+import { startZooKeeper } from '../support/zookeeper.js';
+import { rubbishReplies } from './replies.js';
+import { nothingEscapes } from './support.js';
+
+nothingEscapes();
+
+describe('what comes from ZooKeeper', () => rubbishReplies('zookeeper', () => startZooKeeper()));
