@@ -221,7 +221,12 @@ class ChildServer implements TestServer {
         resolve(how);
       };
       child.once('exit', (code, signal) => end(signal === null ? `ended with code ${code}` : `was ended by ${signal}`));
-      child.once('error', (error) => end(`could not be run (${error.message})`));
+      child.once('error', (error) =>
+        end(
+          `could not be run (${error.message}): install ${program}. Tests that break a server start their own; the ` +
+            'CONCLAVE_TEST_…_URL variables stand in for those that tests share',
+        ),
+      );
     });
   }
 
