@@ -18,12 +18,13 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { PlaceLost } from '../errors.js';
+import { PlaceLost, Unavailable } from '../errors.js';
 import { below, oneKey } from './layout.js';
 import { type Contender, isAlwaysAdmitted, type Line, lost, readLine } from './line.js';
 import type { Link } from './link.js';
 import type { FirstLook } from './participant.js';
 import type { SessionLease } from './session-lease.js';
+import { Compacted, type Watched } from './watch-stream.js';
 
 /** What is over sooner is not watched: most locks are held for less, and cost two requests. */
 const UNWATCHED_MS = 1_000;
@@ -100,16 +101,27 @@ export class PlaceWatch {
   #untilGone(seen: bigint): Observable<never> {
     const { key } = this.contender;
     const gone$ = this.lease.gone$.pipe(filter((gone) => gone === key));
-    const deleted$ = timer(UNWATCHED_MS, this.scheduler).pipe(
-      switchMap(() => this.link.through('watch', ({ watches }) => watches.watch(oneKey(key), 'deletions'))),
+    // From where the entry was last seen, so that nobody who holds many has to look at each of them once more.
+    const told$ = this.#deletions(seen + 1n).pipe(
+      filter(({ created }) => !created),
+      map(() => true),
+    );
+    const looked$ = this.#deletions().pipe(
       filter(({ created, revision }) => !created || revision > seen),
       concatMap(({ created }) => (created ? this.#isGone() : of(true))),
+    );
+    const deleted$ = timer(UNWATCHED_MS, this.scheduler).pipe(
+      switchMap(() => told$.pipe(catchError((error) => (isCompacted(error) ? looked$ : throwError(() => error))))),
       filter((isGone) => isGone),
     );
     return merge(gone$, deleted$).pipe(
       take(1),
       switchMap(() => this.#gone()),
     );
+  }
+
+  #deletions(from?: bigint): Observable<Watched> {
+    return this.link.through('watch', ({ watches }) => watches.watch(oneKey(this.contender.key), 'deletions', from));
   }
 
   #isGone(): Observable<boolean> {
@@ -131,4 +143,8 @@ export class PlaceWatch {
       catchError((error) => (error instanceof PlaceLost ? this.#gone() : throwError(() => error))),
     );
   }
+}
+
+function isCompacted(error: unknown): boolean {
+  return error instanceof Unavailable && error.cause instanceof Compacted;
 }

@@ -13,11 +13,14 @@ export interface Watched {
   readonly events: readonly IEvent[];
 }
 
+/** The revision that a watch was to begin at has been compacted. */
+export class Compacted extends Error {}
+
 /**
  * All watches of a connection, over one stream, which is opened for the first of them.
  *
- * A watch begins at the store's present: one that begins in the past is served in batches, every 100 ms, and may find
- * the past compacted away. When the connection breaks every watch errors with `Unavailable`; none is resumed.
+ * A watch begins at the store's present, unless it is told a revision: one that begins in the past is served in batches,
+ * every 100 ms, and errors with `Compacted` as the cause where that past is gone. When the connection breaks every watch errors with `Unavailable`; none is resumed.
  */
 export class WatchStream {
   readonly #watchers = new Map<string, Subscriber<Watched>>();
@@ -32,7 +35,7 @@ export class WatchStream {
     private readonly broken: (cause: unknown) => void,
   ) {}
 
-  watch(range: KeyRange, only: 'deletions' | 'all'): Observable<Watched> {
+  watch(range: KeyRange, only: 'deletions' | 'all', from?: bigint): Observable<Watched> {
     return new Observable<Watched>((subscriber) => {
       if (this.#isClosed) {
         subscriber.error(new Unavailable('etcd', 'watch', 'the connection is closed'));
@@ -41,7 +44,12 @@ export class WatchStream {
       const id = String(++this.#lastId);
       this.#watchers.set(id, subscriber);
       this.#send({
-        create_request: { ...rangeOf(range), watch_id: id, filters: only === 'deletions' ? ['Noput'] : [] },
+        create_request: {
+          ...rangeOf(range),
+          watch_id: id,
+          filters: only === 'deletions' ? ['Noput'] : [],
+          ...(from !== undefined && { start_revision: String(from) }),
+        },
       });
       return () => {
         if (this.#watchers.delete(id)) this.#send({ cancel_request: { watch_id: id } });
@@ -108,6 +116,10 @@ export class WatchStream {
     }
     const watcher = this.#watchers.get(watch_id);
     this.#watchers.delete(watch_id);
-    watcher?.error(new Unavailable('etcd', 'watch', new Error(cancel_reason || 'the server has cancelled the watch')));
+    const why =
+      compact_revision === '0'
+        ? new Error(cancel_reason || 'the server has cancelled the watch')
+        : new Compacted(`what came before revision ${compact_revision} is gone`);
+    watcher?.error(new Unavailable('etcd', 'watch', why));
   }
 }

@@ -1,0 +1,48 @@
+import { firstValueFrom } from 'rxjs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { LockLost } from '../../../src/backends/errors.js';
+import { etcd } from '../../../src/backends/etcd/index.js';
+import { breakLock } from '../../../src/observables/break-lock.js';
+import { lock } from '../../../src/observables/lock.js';
+import { difference, etcdCounts } from '../../support/counters.js';
+import { startEtcd } from '../../support/etcd.js';
+import { until } from '../../support/probes.js';
+import type { TestServer } from '../../support/server.js';
+import { etcdctl } from './support.js';
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startEtcd();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+/** How many watches the server was asked for. */
+const watches = async (): Promise<number> => (await etcdCounts(server.url))['Watch/Watch'] ?? 0;
+
+test('an eviction is told although the revision at which the entry was made has been compacted away', async () => {
+  await using backend = etcd({ hosts: [`127.0.0.1:${server.port}`], ttlMs: 5_000 });
+  const before = await watches();
+  let tellLost: (error: unknown) => void = () => undefined;
+  const lost = new Promise((told) => {
+    tellLost = told;
+  });
+  await new Promise((held) => lock(backend, 'ledger').subscribe({ next: held, error: (error) => tellLost(error) }));
+  const { revision } = JSON.parse(await etcdctl(server.port, 'put', 'unrelated', 'x', '-w', 'json')).header;
+  await etcdctl(server.port, 'compact', String(revision));
+  // The watch that begins in the past is refused, and another one begins in the present.
+  await until(async () => (await watches()) - before >= 2, 5_000, 'the second watch');
+  expect(await firstValueFrom(breakLock(backend, 'ledger'))).toBe(true);
+  expect(await lost).toBeInstanceOf(LockLost);
+});
+
+test('who holds many entries for long watches each of them, and reads none of them again', async () => {
+  await using backend = etcd({ hosts: [`127.0.0.1:${server.port}`], ttlMs: 20_000 });
+  await firstValueFrom(lock(backend, 'first'));
+  const before = await etcdCounts(server.url);
+  const names = Array.from({ length: 50 }, (_, i) => `held ${i}`);
+  await Promise.all(names.map((name) => new Promise((held) => lock(backend, name).subscribe(held))));
+  await until(async () => (await watches()) - (before['Watch/Watch'] ?? 0) >= 50, 5_000, 'a watch for each');
+  expect(difference(before, await etcdCounts(server.url))).toMatchObject({ 'KV/Txn': 50, 'Watch/Watch': 50 });
+  expect(difference(before, await etcdCounts(server.url))['KV/Range']).toBeUndefined();
+});
