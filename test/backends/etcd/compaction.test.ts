@@ -28,6 +28,7 @@ test('an eviction is told although the revision at which the entry was made has 
     tellLost = told;
   });
   await new Promise((held) => lock(backend, 'ledger').subscribe({ next: held, error: (error) => tellLost(error) }));
+  await etcdctl(server.port, 'put', 'unrelated', 'x');
   const { revision } = JSON.parse(await etcdctl(server.port, 'put', 'unrelated', 'x', '-w', 'json')).header;
   await etcdctl(server.port, 'compact', String(revision));
   // The watch that begins in the past is refused, and another one begins in the present.
