@@ -41,3 +41,7 @@ function attempt(codec: Codec, subject: string, value: unknown): Uint8Array {
   if (!(bytes instanceof Uint8Array)) throw new InvalidPayload(subject, 'the codec gave no Uint8Array');
   return bytes;
 }
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

@@ -19,7 +19,7 @@ import {
 } from 'rxjs';
 import type { Backend, Characteristics, Entry, Place, Versioned } from './backend.js';
 import { monotonicScheduler } from './clock.js';
-import { jsonCodec } from './codec.js';
+import { jsonCodec, sameBytes } from './codec.js';
 import { BackendClosed, type CoordinationError, SessionLost } from './errors.js';
 import { type BackendOptions, timingOf } from './options.js';
 import { orThrow } from './or-throw.js';
@@ -198,8 +198,4 @@ function sameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
 
 function sameVersion(a: Versioned | undefined, b: Versioned | undefined): boolean {
   return a?.version === b?.version;
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

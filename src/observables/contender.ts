@@ -1,6 +1,7 @@
 import { none, type Option, some } from 'fp-ts/lib/Option.js';
 import { defer, map, type Observable, type OperatorFunction } from 'rxjs';
 import type { Backend, Entry, Mode, RosterKey } from '../backends/backend.js';
+import { sameBytes } from '../backends/codec.js';
 import { UndecodablePayload } from '../backends/errors.js';
 
 /** Somebody who stands in line for a lock or in an election. */
@@ -77,8 +78,4 @@ function toContenders(entries: readonly DecodedEntry<unknown>[]): readonly Conte
     mode: entry.mode,
     data: value._tag === 'Some' && value.value !== undefined ? value : none,
   }));
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
