@@ -15,6 +15,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: existsSync(globalSetup) ? [globalSetup] : [],
+    setupFiles: [fromRoot('./test/support/fixed-seed.ts')],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 20_000,

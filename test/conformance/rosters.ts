@@ -166,7 +166,7 @@ export function rosterCases({ hazard }: Suite): void {
     ['who ask for different permits', (random: () => number) => 1 + Math.floor(random() * 3)],
   ] as const) {
     hazard(`of many who come and go ${who}, just those are admitted who should be`, async (stage) => {
-      const seed = Number(process.env['CONCLAVE_TEST_SEED'] ?? Date.now() % 1_000_000);
+      const seed = Number(process.env['CONCLAVE_TEST_SEED'] ?? 1);
       try {
         await comeAndGo(stage, mulberry32(seed), permitsOf, 30);
       } catch (cause) {

@@ -91,7 +91,7 @@ export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions
   if (violations.length > 0) return left(new InvalidOptions([...new Set(violations)]));
   const { tickTimeMs = DEFAULT_TICK_MS, namespace = 'conclave', acl } = options;
   const makeClient = isFunction(options.client) ? options.client : undefined;
-  const model = options.client === undefined ? undefined : modelOf(makeClient?.() ?? options.client);
+  const model = options.client === undefined ? undefined : modelOf(sampleOf(makeClient) ?? options.client);
   if (options.client !== undefined && model === undefined)
     return left(new InvalidOptions(['client must be made by createClient of node-zookeeper-client 1.1']));
   // A function's clients bring chroot and credentials along themselves.
@@ -139,6 +139,15 @@ export function zookeeperFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOpti
     ...(path !== '' && { chroot: `/${path}` }),
     ...(username !== undefined && { auth: { scheme: 'digest', auth: `${username}:${password ?? ''}` } }),
   });
+}
+
+/** One of the clients that the function makes; nothing, which is refused, where it throws. */
+function sampleOf(makeClient: (() => unknown) | undefined): unknown {
+  try {
+    return makeClient?.();
+  } catch {
+    return undefined;
+  }
 }
 
 function isFunction(value: unknown): value is () => unknown {
