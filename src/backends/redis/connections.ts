@@ -152,6 +152,7 @@ export class Connections {
         channel.users -= 1;
         if (channel.users > 0 || this.#channels.get(name) !== channel) return;
         this.#channels.delete(name);
+        // If it fails, the connection has broken, and with it the subscription is gone.
         if (this.#isListening) this.#subscriber.unsubscribe(name).catch(() => undefined);
       };
     });
