@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { type Direction, type Faults, Lane } from './proxied-lane.js';
+import { cutOff, type Direction, type Faults, Lane } from './proxied-lane.js';
 
 export interface Target {
   readonly host: string;
@@ -52,8 +52,8 @@ export class ProxiedConnection {
 
   /** RST to both sides. */
   reset(): void {
-    this.client.resetAndDestroy();
-    this.#server?.resetAndDestroy();
+    cutOff(this.client);
+    if (this.#server !== undefined) cutOff(this.#server);
   }
 
   destroy(): void {

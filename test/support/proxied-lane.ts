@@ -92,7 +92,7 @@ export class Lane {
 
   #deliver(content: Parcel['content'], target: Socket): void {
     if (content === 'end') target.end();
-    else if (content === 'reset') target.resetAndDestroy();
+    else if (content === 'reset') cutOff(target);
     else {
       this.#queuedBytes -= content.length;
       if (!target.destroyed) this.#targetIsFull = !target.write(content);
@@ -108,4 +108,10 @@ export class Lane {
       this.send(part, (part.length / bytesPerSecond) * 1_000);
     }
   }
+}
+
+/** Sends an RST. A socket that has said its end cannot be reset any more: Node would keep its handle for ever. */
+export function cutOff(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }

@@ -115,6 +115,17 @@ test('a half-open connection goes on in the other direction', async () => {
   await until(() => proxy.connections() === 0, 5_000, 'the end of the connection');
 });
 
+test('a reset of a connection that is ending leaves no socket behind', async () => {
+  const sockets = (): number => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+  const before = sockets();
+  const client = await greeted();
+  client.socket.end();
+  await until(() => endsHeard === 1, 5_000, 'the end');
+  proxy.resetAll();
+  accepted[0]?.destroy();
+  await until(() => sockets() === before, 5_000, 'all sockets to close');
+});
+
 test('a black hole swallows data and ends, accepts what leads nowhere, and delivers all when it heals', async () => {
   const client = await greeted();
   proxy.blackhole();
