@@ -68,6 +68,7 @@ export class Lease {
   #renewal: Subscription | undefined;
   #deadlineTimer: Subscription | undefined;
   #deadlineMs: number;
+  #isEnding = false;
   #over = false;
 
   constructor(
@@ -128,6 +129,12 @@ export class Lease {
   /** Whether it was lost or retired. Unlike `check`, does not ask the clocks. */
   get isOver(): boolean {
     return this.#over;
+  }
+
+  /** No renewal from here on: one that came after the session's end would be told of it as of a loss. */
+  stopRenewing(): void {
+    this.#isEnding = true;
+    this.#renewal?.unsubscribe();
   }
 
   /** Ends renewal and timers because the backend is being closed; nothing is reported lost. */
@@ -212,7 +219,7 @@ export class Lease {
 
   #renewAfter(delayMs: number): void {
     this.#renewal?.unsubscribe();
-    if (this.#over) return;
+    if (this.#over || this.#isEnding) return;
     this.#renewal = timer(Math.max(0, delayMs), this.context.clock).subscribe(() => this.#renew());
   }
 

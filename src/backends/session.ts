@@ -61,16 +61,17 @@ export class Sessions {
     const goodbye =
       lease === undefined || lease.isOver
         ? EMPTY
-        : lease
-            .perform('close', () => lease.session.end(false))
-            .pipe(
-              takeUntil(timer(boundMs, this.context.clock).pipe(tap(() => failed('no answer in time')))),
-              ignoreElements(),
-              catchError((cause) => {
-                failed(cause);
-                return EMPTY;
-              }),
-            );
+        : defer(() => {
+            lease.stopRenewing();
+            return lease.perform('close', () => lease.session.end(false));
+          }).pipe(
+            takeUntil(timer(boundMs, this.context.clock).pipe(tap(() => failed('no answer in time')))),
+            ignoreElements(),
+            catchError((cause) => {
+              failed(cause);
+              return EMPTY;
+            }),
+          );
     return goodbye.pipe(
       finalize(() => {
         lease?.retire();

@@ -6,7 +6,7 @@ import { PermissionDenied, SessionLost, Unavailable } from '../../src/backends/e
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { campaign } from '../../src/observables/campaign.js';
 import { entryOf, promises } from '../support/virtual-time.js';
-import { chance, roster, ScriptedStore, setUp } from './scripted-store.js';
+import { type Call, chance, roster, ScriptedStore, setUp } from './scripted-store.js';
 
 const unavailable = (): Unavailable => new Unavailable('scripted', 'it');
 const expired = (id = 's1'): SessionLost => new SessionLost(id, 'expired', true);
@@ -157,6 +157,27 @@ describe('close', () => {
     store.latest.link.next(true);
     await closed;
     expect(store.times('end')).toEqual([10]);
+  });
+
+  it('is told of no loss when the goodbye has ended the session, and only the answer to it is missing', async () => {
+    const { time, store, backend, watchSession, faults, log } = setUp();
+    let isEnded = false;
+    const gone = (call: Call): void => (isEnded ? call.fail(expired()) : call.answer(call.sentMs));
+    store.on('renew', (call) => call.later(6, gone));
+    store.on('end', (call) => {
+      isEnded = true;
+      call.later(25, () => call.done());
+    });
+    watchSession();
+    // One renewal is under way, and the next would be due before the answer comes.
+    time.pass(22);
+    const closed = backend.close();
+    await time.passWithPromises(50);
+    await closed;
+    expect(store.times('renew')).toEqual([20]);
+    expect(log.filter((line) => line.includes('lost'))).toEqual([]);
+    expect(faults).toEqual([]);
+    expect(time.pending).toBe(0);
   });
 
   it('reports a goodbye that is refused, and is closed all the same', async () => {
