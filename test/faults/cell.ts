@@ -1,7 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { TestCluster } from '../support/cluster.js';
 import type { TestServer } from '../support/server.js';
 import { check, type Verdict, type Violation } from './checker.js';
+import type { Fault } from './faults.js';
 import { encodeEvent, type HistoryEvent } from './history.js';
 import type { Habits, Laboratory, Run } from './laboratory.js';
 import { type Result, resultsFolder, writeResult } from './results.js';
@@ -23,6 +26,8 @@ export interface Cell {
 }
 
 const mostShown = 10;
+const betweenLooksMs = 50;
+const noLeader: Fault = { name: 'no leader', reaches: 'all', begin: () => {}, end: () => {} };
 
 /** The same for every run, unless another is asked for: `random`, or any text. */
 export function seedOf(): string {
@@ -68,12 +73,14 @@ export async function playCell(laboratory: Laboratory, cell: Cell, seed: string,
     ...(nodesOf && { nodesOf }),
   });
   const problems: string[] = [];
+  const leaderWatch = store.cluster && watchLeader(run, store.cluster);
   try {
     if (habits.shortLocks !== 0) await run.untilAllTakePart();
     await cell.scenario(run);
   } catch (error) {
     problems.push(String(error));
   }
+  await leaderWatch?.stop().catch((error: unknown) => problems.push(String(error)));
   const history = await run.end();
   problems.push(...run.escapes);
   const verdict = check(history, { membershipMs, nextHolderMs });
@@ -85,6 +92,25 @@ export async function playCell(laboratory: Laboratory, cell: Cell, seed: string,
     otherViolations: others.length + problems.length,
   };
   return { result, violations: verdict.violations, problems, history };
+}
+
+/** Without a leader a cluster cannot be reached, whatever it was that led to an election: also the end of a fault. */
+function watchLeader(run: Run, cluster: TestCluster): { stop(): Promise<void> } {
+  let isOver = false;
+  const watching = (async () => {
+    while (!isOver) {
+      if (!(await cluster.isLed())) await run.during(noLeader, () => cluster.leader());
+      await delay(betweenLooksMs);
+    }
+  })();
+  // It is reported when it is stopped.
+  watching.catch(() => {});
+  return {
+    stop: () => {
+      isOver = true;
+      return watching;
+    },
+  };
 }
 
 function figures(verdict: Verdict) {

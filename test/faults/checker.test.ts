@@ -255,13 +255,14 @@ describe('liveness', () => {
     expect(claimsBroken(killed, waiting, end)).toEqual(['liveness']);
   });
 
-  test('while the store cannot be reached nobody can be admitted', () => {
+  test('while the store cannot be reached nobody can be admitted: the clock starts anew', () => {
     const damage = { fault: 'stop', reaches: 'all', losesData: false } as const;
     const fault = [
       told(2_000, 'laboratory', { kind: 'fault began', ...damage }),
       told(5_000, 'laboratory', { kind: 'fault ended', ...damage }),
     ];
-    expect(verdictOn(killed, waiting, acquired(6_000), fault).gaps).toEqual([{ roster, after: 'killed', ms: 2_000 }]);
+    expect(verdictOn(killed, waiting, acquired(6_000), fault).gaps).toEqual([{ roster, after: 'killed', ms: 1_000 }]);
+    expect(claimsBroken(killed, waiting, acquired(8_001), fault)).toEqual(['liveness']);
   });
 
   test('the holder before was stopped when the next one came', () => {

@@ -8,6 +8,8 @@ export interface TestCluster extends AsyncDisposable {
   readonly nodes: readonly TestServer[];
   /** Resolves as soon as a majority agrees on one; after a fault it takes a while until it is another one. */
   leader(otherThan?: TestServer): Promise<TestServer>;
+  /** Whether a majority agrees on one now. */
+  isLed(): Promise<boolean>;
   /** Cuts `node` off from the other nodes, not from its clients: the connections stay and carry nothing. */
   cutOff(node: TestServer): void;
   /** Joins again what was cut off. */

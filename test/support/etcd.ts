@@ -95,6 +95,7 @@ async function formCluster(
     nodes,
     peerProxies,
     leader: (otherThan) => untilLed('etcd', () => agreedLeader(nodes), otherThan),
+    isLed: async () => (await agreedLeader(nodes)) !== undefined,
     cutOff(node) {
       cutOff.add(node);
       cut();

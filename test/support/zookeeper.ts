@@ -102,6 +102,7 @@ function formEnsemble(nodes: readonly TestServer[], links: readonly Link[], port
       return link.proxy;
     },
     leader: (otherThan) => untilLed('ZooKeeper', () => agreedLeader(nodes), otherThan),
+    isLed: async () => (await agreedLeader(nodes)) !== undefined,
     cutOff(node) {
       const id = idOf(node);
       for (const { from, to, proxy } of links) if (from === id || to === id) proxy.blackhole();
@@ -118,10 +119,10 @@ function formEnsemble(nodes: readonly TestServer[], links: readonly Link[], port
 
 /** A leader that a majority follows, of the latest epoch. */
 async function agreedLeader(nodes: readonly TestServer[]): Promise<TestServer | undefined> {
-  const details = await Promise.all(
-    nodes.map((node) => askTcp(node.host, node.port, 'mntr', { limitMs: 500 }).catch(() => '')),
-  );
-  const epochs = await Promise.all(nodes.map(epochOf));
+  const [details, epochs] = await Promise.all([
+    Promise.all(nodes.map((node) => askTcp(node.host, node.port, 'mntr', { limitMs: 500 }).catch(() => ''))),
+    Promise.all(nodes.map(epochOf)),
+  ]);
   const latest = Math.max(...epochs);
   return nodes.find((_, index) => {
     const synced = /zk_synced_followers\s+(\d+)/.exec(details[index] ?? '')?.[1];

@@ -7,7 +7,7 @@ export interface Gap {
   readonly roster: Roster;
   /** What became of the holder before. */
   readonly after: 'killed' | 'stopped' | 'lost' | 'released';
-  /** Without the time in which the store could not be reached by everybody, or by whoever came next. */
+  /** The clock starts when the store can be reached again, by everybody and by whoever comes next. */
   readonly ms: number;
 }
 
@@ -18,7 +18,8 @@ export interface Liveness {
 
 /**
  * Whoever is next is admitted within `limitMs` of the end of the one before, or of the end of somebody between the two
- * in line who never came to hold: of each the store only learns when its session ends.
+ * in line who never came to hold: of each the store only learns when its session ends. After an outage the clock starts
+ * when the store can be reached again, since then sessions end that it could not end before.
  */
 export function checkLiveness(reading: Reading, limitMs: number): Liveness {
   const gaps: Gap[] = [];
@@ -30,8 +31,9 @@ export function checkLiveness(reading: Reading, limitMs: number): Liveness {
       if (before === undefined) continue;
       const end = endOf(before, next, reading);
       const inBetween = obstacles.filter((at) => at < next.acquired.at).reduce(later, 0n);
-      const from = later(later(end.at, inBetween), next.contendingAt);
-      if (from >= next.acquired.at) continue;
+      const began = later(later(end.at, inBetween), next.contendingAt);
+      if (began >= next.acquired.at) continue;
+      const from = later(began, outageEndBefore(next.acquired.at, next.process, reading));
       const ms = nsToMs(reachable({ from, to: next.acquired.at }, next.process, reading));
       gaps.push({ roster, after: end.after, ms });
       if (ms <= limitMs) continue;
@@ -59,7 +61,10 @@ function forgotten(reading: Reading, limitMs: number): Violation[] {
     const obstacle = obstaclesIn(roster, reading).reduce(later, last);
     const waits = waiting
       .filter(({ contendingAt }) => contendingAt < until)
-      .map((one) => reachable({ from: later(obstacle, one.contendingAt), to: until }, one.process, reading));
+      .map((one) => {
+        const from = later(later(obstacle, one.contendingAt), outageEndBefore(until, one.process, reading));
+        return reachable({ from, to: until }, one.process, reading);
+      });
     const ms = nsToMs(waits.reduce(later, 0n));
     if (ms <= limitMs) return [];
     return [{ claim: 'liveness', at: until, message: `${roster}: nobody was admitted for ${ms} ms, and some waited` }];
@@ -89,6 +94,10 @@ function endOf(before: Held, next: Held, { stops }: Reading): { at: bigint; afte
   if (before.end.at > next.acquired.at && stop !== undefined) return { at: stop.from, after: 'stopped' };
   const { at, how } = before.end;
   return { at, after: how === 'open' || how === 'withdrew' ? 'released' : how };
+}
+
+function outageEndBefore(at: bigint, process: string, { cuts }: Reading): bigint {
+  return cuts(process).reduce((latest, { to }) => (to <= at ? later(latest, to) : latest), 0n);
 }
 
 function reachable(interval: Interval, process: string, { cuts, stops }: Reading): bigint {
