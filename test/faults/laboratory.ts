@@ -249,10 +249,14 @@ export class Run {
     } as const;
     this.#recorder.tell({ kind: 'fault began', ...damage });
     await fault.begin();
-    if (typeof until === 'number') await delay(until);
-    else await until();
-    await fault.end();
-    this.#recorder.tell({ kind: 'fault ended', ...damage });
+    try {
+      if (typeof until === 'number') await delay(until);
+      else await until();
+    } finally {
+      // What waits in vain for something breaks no later run.
+      await fault.end();
+      this.#recorder.tell({ kind: 'fault ended', ...damage });
+    }
   }
 
   /** SIGKILL. */

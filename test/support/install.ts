@@ -28,9 +28,10 @@ export const products = {
   },
 } as const satisfies Record<string, Product>;
 
-/** Programs of others with which the tests share a store. */
+/** Clients of others with which the tests share a store, and what stalls a disk. */
 const otherClients: readonly Product[] = [
   { package: 'etcd-client', isInstalled: () => isOnPath('etcdctl') },
+  { package: 'strace', isInstalled: () => isOnPath('strace') },
   { package: 'python3-kazoo', isInstalled: () => existsSync('/usr/lib/python3/dist-packages/kazoo') },
 ];
 
