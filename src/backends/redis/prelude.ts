@@ -1,12 +1,20 @@
 /**
  * How every script begins.
  *
- * **The shard's own time.** Leases are not counted in the server's clock but in a time `v` that advances with it as far
- * as scripts have witnessed: from one script to the next by a third of the shortest ttl at most, while there is any
- * session. Sessions renew every fifth of their ttl, so it normally keeps pace. A server that was stopped, or whose
- * clock leapt, or that had nobody to talk to, has not expired everybody when it comes back; and since `v` is never
- * faster than the clock and never goes back, a lease lasts its ttl from the moment the server received the renewal.
- * What is expired is never revived: whoever comes first removes it.
+ * **The shard's own time.** Leases are not counted in the server's clock, which may be set, but in a time `v` that
+ * advances with it under two bounds, and never goes back:
+ *
+ * - from one script to the next by a third of the shortest ttl at most, while there is any session. Sessions renew
+ *   every fifth of their ttl, so it normally keeps pace. A server that was stopped, or that had nobody to talk to, has
+ *   not expired everybody when it comes back.
+ * - not beyond what the client of the script has witnessed, and a slack. It was told `v` by earlier scripts, and adds
+ *   what has passed on its own monotonic clock from when it sent one of them to when it sent this one. Of all that it
+ *   was told it keeps the least, so that many small leaps together come no further than one. The slack is for requests
+ *   that are on their way for longer than others; each lease lasts longer by it.
+ *
+ * So a lease lasts its ttl from the moment the server received the renewal, whatever becomes of the server's clock. A
+ * leap back takes away what had passed since the last script, no more. What is expired is never revived: whoever comes
+ * first removes it.
  *
  * **Quarantine.** A server of another run (`run_id`) may have forgotten what it had acknowledged. Whoever held
  * something then was renewed before this run began, so nobody is admitted until the server has been up for the longest
@@ -14,16 +22,19 @@
  * the shard but its data is gone, it is the whole ttl. A server that has been up for a ttl and has no data is taken for
  * one that was never used. Entries may stand in line and leave during a quarantine; it ends admissions only.
  *
- * KEYS: the shard's main key. ARGV: number of the request, session, its ttl in µs, run_id, ms that the server has been up, whether this client
- * knows the shard, the highest token it knows; then each script's own. Numbers go through string.format: Lua's tostring
- * loses digits.
+ * KEYS: the shard's main key. ARGV: number of the request, session, its ttl in µs, run_id, ms that the server has been
+ * up, what `v` may be by now as far as this client knows ('' if it does not know the shard), the highest token it
+ * knows; then each script's own. Numbers go through string.format: Lua's tostring loses digits.
  */
 export const PRELUDE = `
 local M = KEYS[1]
 local T = string.sub(M, 1, -2)
 local S, L = T .. 's', T .. 't'
-local sid, ttl, run, up, known, floor =
-  ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]) * 1000, ARGV[6] == '1', tonumber(ARGV[7])
+local sid, ttl, run, up, witness, floor =
+  ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]) * 1000, tonumber(ARGV[6]), tonumber(ARGV[7])
+
+-- What the time may run ahead of its witnesses. Whatever is counted in it lasts longer by as much.
+local function slack(of) return math.ceil(of / 50) end
 
 local function int(n) return string.format('%.0f', n) end
 
@@ -32,12 +43,16 @@ local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local m = redis.call('HMGET', M, 'run', 'seen', 'v', 'token', 'until')
 local passed = math.max(0, now - (tonumber(m[2]) or now))
 local least = tonumber(redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2])
-local v = math.floor((tonumber(m[3]) or now) + (least and math.min(passed, least / 3) or passed))
+local before = tonumber(m[3]) or now
+local v = before + (least and math.min(passed, least / 3) or passed)
+if witness then v = math.max(before, math.min(v, witness + slack(least or ttl))) end
+v = math.floor(v)
 local token = math.max(tonumber(m[4]) or 0, floor)
 local opens = tonumber(m[5]) or 0
 if m[1] ~= run then
   local most = math.max(ttl, tonumber(redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or 0)
-  opens = math.max(opens, v + math.max(0, most - ((m[1] or not known) and up or 0)))
+  local rest = most - ((m[1] or not witness) and up or 0)
+  if rest > 0 then opens = math.max(opens, v + rest + slack(most)) end
 end
 local quarantine = int(math.max(0, math.ceil((opens - v) / 1000)))
 

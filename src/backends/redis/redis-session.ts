@@ -15,22 +15,15 @@ import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } fr
 import { type CoordinationError, GroupNotFound, PlaceLost, SessionLost, Unavailable } from '../errors.js';
 import { decodeSegment } from '../keys.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
+import type { Acquaintance } from './acquaintance.js';
 import type { Argument, Connections, Reply } from './connections.js';
 import { Heartbeat } from './heartbeat.js';
 import { entryIdOf, type Layout, modeOf } from './layout.js';
 import { type Look, Places } from './places.js';
-import { bytes, numbers, outlookOf, payloadOf, text, texts, tokenOf } from './replies.js';
+import { bytes, numbers, outlookOf, payloadOf, text, texts } from './replies.js';
 import * as scripts from './scripts.js';
 import type { Server } from './server.js';
 import { Watch } from './watch.js';
-
-/** What one client knows of the shard, whatever becomes of its sessions. */
-export interface Acquaintance {
-  /** It has been there: if it is empty now, its data was lost. */
-  known: boolean;
-  /** The highest token met with: the next is higher, whatever the server has forgotten. */
-  token: bigint;
-}
 
 /** What a session is opened with. */
 export interface Opened {
@@ -38,11 +31,6 @@ export interface Opened {
   readonly ttlMs: number;
   readonly provedMs: number;
   readonly runId: string;
-}
-
-/** What every script is told first. */
-export function preamble(id: string, ttlMs: number, server: Server, { known, token }: Acquaintance): Argument[] {
-  return [id, Math.round(ttlMs * 1_000), server.runId, server.upMs(), known ? '1' : '', token.toString()];
 }
 
 /** A session: one lease on the server, and what stands in it. */
@@ -119,7 +107,7 @@ export class RedisSession implements StoreSession {
           const status = text(reply[0]);
           if (status === 'absent') throw new GroupNotFound(roster.name);
           if (status !== 'ok') throw new PlaceLost(at, 'evicted');
-          const token = this.#met(text(reply[2]));
+          const token = this.acquaintance.met(text(reply[2]));
           const ahead = this.#places.stands(stay, Number(reply[3]), { quarantineMs: Number(text(reply[1])) });
           return { entry: { id, token, mode: request.mode, payload: request.payload }, ahead };
         }),
@@ -221,14 +209,15 @@ export class RedisSession implements StoreSession {
   }
 
   #run(operation: string, script: scripts.Script, own: (server: Server) => Argument[]): Observable<Reply> {
-    return defer(() =>
-      from(
+    return defer(() => {
+      const asking = this.acquaintance.ask(this, this.context.now);
+      return from(
         this.connections.run(operation, script, this.layout.main, (server) => [
-          ...preamble(this.id, this.ttlMs, server, this.acquaintance),
+          ...asking.preamble(server),
           ...own(server),
         ]),
-      ),
-    ).pipe(
+      ).pipe(map(asking.read));
+    }).pipe(
       tap((reply) => {
         if (text(reply[0]) === 'lost') throw new SessionLost(this.id, 'the store has ended it', true);
       }),
@@ -292,19 +281,13 @@ export class RedisSession implements StoreSession {
       const id = text(reply[at]);
       const mode = modeOf(id);
       if (mode === undefined) continue;
-      entries.push({ id, mode, token: this.#met(text(reply[at + 1])), payload: payloadOf(reply[at + 2]) });
+      entries.push({ id, mode, token: this.acquaintance.met(text(reply[at + 1])), payload: payloadOf(reply[at + 2]) });
     }
     return entries;
   }
 
   #versioned(version: unknown, value: unknown): Versioned | undefined {
     const known = text(version);
-    return known === '' ? undefined : { version: this.#met(known), value: payloadOf(value) };
-  }
-
-  #met(decimal: string): bigint {
-    const token = tokenOf(decimal);
-    if (token > this.acquaintance.token) this.acquaintance.token = token;
-    return token;
+    return known === '' ? undefined : { version: this.acquaintance.met(known), value: payloadOf(value) };
   }
 }

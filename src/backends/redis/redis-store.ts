@@ -2,12 +2,13 @@ import type { RedisOptions as ClientOptions, Redis } from 'ioredis';
 import { defer, filter, from, map, Observable, of, switchMap, take } from 'rxjs';
 import { loadClient } from '../load-client.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
+import { Acquaintance } from './acquaintance.js';
 import { redisCharacteristics } from './characteristics.js';
 import { Connections, type StrictOptions } from './connections.js';
 import { failureOf } from './failures.js';
 import { compact, type Layout, layoutOf } from './layout.js';
 import { DEFAULT_NAMESPACE, type RedisUrlOptions } from './options.js';
-import { type Acquaintance, preamble, RedisSession } from './redis-session.js';
+import { RedisSession } from './redis-session.js';
 import { OPEN } from './scripts.js';
 
 type Connect = (options: StrictOptions) => Redis;
@@ -26,7 +27,7 @@ export interface RedisOptions extends RedisUrlOptions {
 export function redisStore(options: RedisOptions): Store {
   const address = addressOf(options);
   const layout = layoutOf(options.namespace ?? DEFAULT_NAMESPACE);
-  const acquaintance: Acquaintance = { known: false, token: 0n };
+  const acquaintance = new Acquaintance();
   const connect$ = connecting(options);
   return {
     name: 'redis',
@@ -54,19 +55,22 @@ function open(
       take(1),
       switchMap(() => {
         const provedMs = context.now();
+        const asking = acquaintance.ask({ id, ttlMs }, context.now);
         let runId = '';
         return from(
           connections.run('open a session', OPEN, layout.main, (server) => {
             runId = server.runId;
-            return preamble(id, ttlMs, server, acquaintance);
+            return asking.preamble(server);
           }),
-        ).pipe(map(() => ({ id, ttlMs, provedMs, runId })));
+        ).pipe(
+          map(asking.read),
+          map(() => ({ id, ttlMs, provedMs, runId })),
+        );
       }),
     );
     observer.add(
       session$.subscribe({
         next: (opened) => {
-          acquaintance.known = true;
           connections.keep();
           const session = new RedisSession(opened, connections, layout, acquaintance, context);
           observer.add(() => session.dispose());

@@ -15,9 +15,10 @@ local function main()
 ${body.trim()}
 end
 
--- Each reply begins with the number of its request.
+-- Each reply begins with the number of its request and the shard's time.
 local reply = main()
 table.insert(reply, 1, ARGV[1])
+table.insert(reply, 2, int(v))
 return reply
 `;
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
@@ -31,7 +32,7 @@ return reply
 export const OPEN: Script = script(`
 save(redis.call)
 reap(200)
-redis.call('ZADD', S, int(v + ttl), sid)
+redis.call('ZADD', S, int(v + ttl + slack(ttl)), sid)
 redis.call('ZADD', L, int(ttl), sid)
 tell()
 return { 'ok', quarantine }
@@ -41,7 +42,7 @@ return { 'ok', quarantine }
 export const RENEW: Script = script(`
 if not alive(sid) then return lost() end
 redis.call('ZREM', S, sid)
-redis.call('ZADD', S, int(v + ttl), sid)
+redis.call('ZADD', S, int(v + ttl + slack(ttl)), sid)
 save(redis.pcall)
 local more = reap(200)
 tell()
