@@ -5,27 +5,27 @@ import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import { ensureServers, products } from './install.js';
 
 /** A search path on which no server is to be found. */
-const withEtcdctl = mkdtempSync(join(tmpdir(), 'conclave-path-'));
-writeFileSync(join(withEtcdctl, 'etcdctl'), '#!/bin/sh\n', { mode: 0o755 });
+const withoutServers = mkdtempSync(join(tmpdir(), 'conclave-path-'));
+for (const program of ['etcdctl', 'gcc']) writeFileSync(join(withoutServers, program), '#!/bin/sh\n', { mode: 0o755 });
 
 afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-afterAll(() => rmSync(withEtcdctl, { recursive: true }));
+afterAll(() => rmSync(withoutServers, { recursive: true }));
 
 test('servers that are installed are enough', async () => {
   await ensureServers();
 });
 
 test('servers that variables name need not be installed', async () => {
-  vi.stubEnv('PATH', withEtcdctl);
+  vi.stubEnv('PATH', withoutServers);
   for (const { variable } of Object.values(products)) vi.stubEnv(variable, 'some://server');
   await ensureServers();
 });
 
 test('a missing server is a failure that says what to install', async () => {
-  vi.stubEnv('PATH', withEtcdctl);
+  vi.stubEnv('PATH', withoutServers);
   vi.stubEnv('CONCLAVE_TEST_ETCD_URL', 'etcd://127.0.0.1:2379');
   for (const product of [products.redis, products.zookeeper]) vi.stubEnv(product.variable, '');
   await expect(ensureServers()).rejects.toThrow(

@@ -28,8 +28,10 @@ export const products = {
   },
 } as const satisfies Record<string, Product>;
 
-/** Clients of others with which the tests share a store, and what stalls a disk. */
-const otherClients: readonly Product[] = [
+/** Programs of others with which the tests share a store, what stalls a disk, and what builds the shim of shifted-clock.ts. */
+const others: readonly Product[] = [
+  { package: 'gcc', isInstalled: () => isOnPath('gcc') },
+  { package: 'libc6-dev', isInstalled: () => existsSync('/usr/include/stdio.h') },
   { package: 'etcd-client', isInstalled: () => isOnPath('etcdctl') },
   { package: 'strace', isInstalled: () => isOnPath('strace') },
   { package: 'python3-kazoo', isInstalled: () => existsSync('/usr/lib/python3/dist-packages/kazoo') },
@@ -51,7 +53,7 @@ export async function ensureServers(): Promise<void> {
 }
 
 function missingProducts(): Product[] {
-  return [...Object.values<Product>(products), ...otherClients].filter(
+  return [...Object.values<Product>(products), ...others].filter(
     ({ variable, isInstalled }) => (variable === undefined || !process.env[variable]) && !isInstalled(),
   );
 }

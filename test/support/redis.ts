@@ -1,6 +1,7 @@
 import { askTcp } from './ask.js';
 import { loopback } from './ports.js';
 import { onFreePorts, startServer, type TestServer } from './server.js';
+import type { ShiftedClock } from './shifted-clock.js';
 
 export interface RedisOptions {
   /** Without it all data is gone when the process ends, also after `stop`. */
@@ -11,6 +12,8 @@ export interface RedisOptions {
   readonly username?: string;
   /** Further arguments of redis-server. */
   readonly args?: readonly string[];
+  /** Of the server, and of it alone. */
+  readonly clock?: ShiftedClock;
 }
 
 /** Listens on 127.0.0.1, and on ::1 where there is one. */
@@ -25,6 +28,7 @@ export function startRedis(options: RedisOptions = {}): Promise<TestServer> {
       ports,
       command: (dataDir) => ['redis-server', ...settings(port, dataDir, options), ...(options.args ?? [])],
       answers: async () => (await askRedis(url, 'PING')).startsWith('+PONG'),
+      ...(options.clock && { env: options.clock.environment }),
     });
   });
 }

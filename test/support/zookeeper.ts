@@ -2,12 +2,15 @@ import { askTcp } from './ask.js';
 import { type TestCluster, untilLed } from './cluster.js';
 import { loopback, type ReservedPorts } from './ports.js';
 import { disposeAll, onFreePorts, type ServerSpec, startServer, type TestServer } from './server.js';
+import type { ShiftedClock } from './shifted-clock.js';
 import { startProxy, type TcpProxy } from './tcp-proxy.js';
 
 export interface ZooKeeperOptions {
   readonly tickTimeMs?: number;
   /** Further lines of zoo.cfg, for each node; the last line for a key wins. */
   readonly config?: readonly string[];
+  /** Of the server, and of it alone. */
+  readonly clock?: ShiftedClock;
 }
 
 export interface ZooKeeperEnsembleOptions extends ZooKeeperOptions {
@@ -143,11 +146,12 @@ function serverLine(self: Peer, peer: Peer, links: readonly Link[]): string {
 }
 
 function spec(clientPort: number, lines: readonly string[], options: ZooKeeperOptions, id?: number): ServerSpec {
-  const { tickTimeMs = 500, config = [] } = options;
+  const { tickTimeMs = 500, config = [], clock } = options;
   return {
     product: 'zookeeper',
     url: `zookeeper://${loopback}:${clientPort}`,
     port: clientPort,
+    ...(clock && { env: clock.environment }),
     files: (dataDir) => ({
       'zoo.cfg': [
         `dataDir=${dataDir}`,
