@@ -9,7 +9,7 @@ export const redisCharacteristics: Characteristics = {
   consistentFailover: false,
   cells: true,
   caveats: [
-    'Replication is asynchronous: a fail-over may forget what was acknowledged last. After it nobody is admitted for one ttl, which protects holders until their deadline, and tokens keep growing if the clocks of both servers agree. A master that is cut off from its replicas and still serves some clients is not noticed: set min-replicas-to-write.',
+    'Replication is asynchronous: a fail-over may forget what was acknowledged last. After it nobody is admitted for one ttl, which protects holders until their deadline, and tokens keep growing if the clocks of both servers agree. With waitReplicas, nothing is held, and no session renewed, that so many replicas have not acknowledged: with as many as there are, a master that is cut off and still serves some clients keeps nobody who holds something, but while one of them is missing nobody holds anything. Without it such a master is not noticed: set min-replicas-to-write.',
     'After a restart of Redis nobody new is admitted until the server has been up for one ttl, since it cannot know what it has forgotten; this holds for the very first use of a server that was started just now, too.',
     'FLUSHALL, or any other removal of its keys while Redis is running, is noticed by those who held something at their next renewal; a process that connects before that and knew nothing of the server may be admitted beside them until then.',
     'The maxmemory-policy must be noeviction: with any other, Redis may remove what somebody holds.',

@@ -4,6 +4,7 @@ import { type CoordinationError, NotSupported, Unavailable } from '../errors.js'
 import type { StoreContext } from '../store.js';
 import { failureOf, isRefusal, isUnanswered, isUncached } from './failures.js';
 import { guardedClient } from './guarded-client.js';
+import { Replicas } from './replicas.js';
 import type { Script } from './scripts.js';
 import { type Server, serverOf } from './server.js';
 
@@ -41,9 +42,17 @@ function strictOptions({ timing }: StoreContext, retryStrategy: () => number | n
   };
 }
 
+/** A connection on which scripts run. */
+interface Link {
+  readonly client: Redis;
+  /** Where it leads to; `undefined` while that is not known. */
+  server: Server | undefined;
+}
+
 /**
- * The two connections of a session, one for commands and one for messages, which are made again when they break.
- * `up$` is true while the server is known on the first and the session's channel is subscribed to on the second.
+ * The connections of a session, one for commands and one for messages, which are made again when they break; and with
+ * `waitReplicas` a third, for the scripts that count only once replicas have what they wrote.
+ * `up$` is true while it is known which server the commands go to and the session's channel is subscribed to.
  */
 export class Connections {
   readonly up$: Observable<boolean>;
@@ -54,11 +63,12 @@ export class Connections {
   readonly #up = new BehaviorSubject(false);
   readonly #messages = new Subject<readonly [channel: string, message: string]>();
   readonly #cut = new Subject<Unavailable>();
-  readonly #commands: Redis;
+  readonly #commands: Link;
+  readonly #replicated: (Link & { readonly replicas: Replicas }) | undefined;
   readonly #subscriber: Redis;
   readonly #channels = new Map<string, { users: number; readonly subscribed: Promise<unknown> }>();
-  #server: Server | undefined;
   #isListening = false;
+  #areReplicasMissed = false;
   #isKept = false;
   #isClosed = false;
   #attempt = 0;
@@ -72,6 +82,7 @@ export class Connections {
     private readonly context: StoreContext,
     /** Told why a connection could not be made, until `keep` is called. */
     private readonly failed: (cause: CoordinationError) => void,
+    private readonly waitReplicas = 0,
   ) {
     this.up$ = this.#up.pipe(distinctUntilChanged());
     this.cut$ = this.#cut.asObservable();
@@ -81,16 +92,22 @@ export class Connections {
       }),
     );
     const options = strictOptions(context, () => (this.#isKept ? this.#backoffMs() : null));
-    this.#commands = guardedClient(connect(options));
+    const link = (): Link => ({ client: guardedClient(connect(options)), server: undefined });
+    this.#commands = link();
+    if (waitReplicas > 0) {
+      const another = link();
+      const waitMs = Math.max(1, Math.floor(context.timing.requestTimeoutMs / 4));
+      this.#replicated = Object.assign(another, { replicas: new Replicas(another.client, waitReplicas, waitMs) });
+    }
     this.#subscriber = guardedClient(connect(options));
     this.#subscriber.on('message', (channel: string, message: string) => this.#messages.next([channel, message]));
-    this.#follow(this.#commands, 'connect', () => this.#greet());
+    for (const each of this.#links) this.#follow(each.client, 'connect', () => this.#greet(each));
     this.#follow(this.#subscriber, 'listen', () => this.#listen());
   }
 
   open(): void {
     // What becomes of it is told by events.
-    for (const client of [this.#commands, this.#subscriber]) client.connect().catch(() => undefined);
+    for (const client of this.#clients) client.connect().catch(() => undefined);
   }
 
   /** From now on, what breaks is made again. */
@@ -98,11 +115,11 @@ export class Connections {
     this.#isKept = true;
   }
 
-  /** Cuts both connections, at once and for good. */
+  /** Cuts all connections, at once and for good. */
   close(): void {
     this.#isClosed = true;
-    this.#server = undefined;
-    for (const client of [this.#commands, this.#subscriber]) {
+    for (const link of this.#links) link.server = undefined;
+    for (const client of this.#clients) {
       hearOut(client);
       client.disconnect();
     }
@@ -113,18 +130,24 @@ export class Connections {
 
   /** Runs a script. Rejects with what the failure means. */
   async run(operation: string, script: Script, key: string, args: (server: Server) => Argument[]): Promise<Reply> {
-    const server = this.#server;
+    const replicated = script.isReliedOn ? this.#replicated : undefined;
+    const link = replicated ?? this.#commands;
+    const { client, server } = link;
     if (server === undefined) throw new Unavailable('redis', operation, this.#lastError ?? new Error('not connected'));
     try {
       const request = String(++this.#requests);
-      const reply = await this.#evaluate(script, [1, key, request, ...args(server)]);
-      if (Array.isArray(reply) && String(reply[0]) === request) return reply.slice(1);
+      const reply = await this.#evaluate(client, script, [1, key, request, ...args(server)]);
+      if (Array.isArray(reply) && String(reply[0]) === request) {
+        // What was not done need not last.
+        if (String(reply[1]) === 'ok') await this.#untilReplicated(operation, replicated?.replicas);
+        return reply.slice(1);
+      }
       // A reply to another request: on this connection none can be relied upon any more.
-      this.#remake(this.#commands);
+      this.#remake(client);
       throw new Error(`the reply to request ${request} was not the one that came`);
     } catch (cause) {
       // Nobody notices a half-open connection; one on which a command went unanswered may be one.
-      if (isUnanswered(cause) && this.#server === server) this.#remake(this.#commands);
+      if (isUnanswered(cause) && link.server === server) this.#remake(client);
       const failure = failureOf(cause, operation, this.address);
       // It is tried again, and again in vain if the reason is not a passing one: somebody should know.
       if (isRefusal(cause)) this.context.fault(failure);
@@ -163,6 +186,14 @@ export class Connections {
     this.#remake(this.#subscriber);
   }
 
+  get #links(): readonly Link[] {
+    return this.#replicated === undefined ? [this.#commands] : [this.#commands, this.#replicated];
+  }
+
+  get #clients(): readonly Redis[] {
+    return [...this.#links.map(({ client }) => client), this.#subscriber];
+  }
+
   #follow(client: Redis, operation: string, ready: () => Promise<void>): void {
     client.on('error', (cause: unknown) => {
       hearOut(client);
@@ -184,12 +215,12 @@ export class Connections {
     });
   }
 
-  async #greet(): Promise<void> {
-    const server = serverOf(await this.#commands.info(), this.context);
+  async #greet(link: Link): Promise<void> {
+    const server = serverOf(await link.client.info(), this.context);
     if (server.isTooOld) throw new NotSupported('redis', `version ${server.version}: it must be 6.2 or later`);
     if (server.isLoading) throw new Error('LOADING: the server is still reading its data');
     // It may have broken again while the server answered.
-    if (this.#commands.status === 'ready' && !this.#isClosed) this.#server = server;
+    if (link.client.status === 'ready' && !this.#isClosed) link.server = server;
   }
 
   async #listen(): Promise<void> {
@@ -198,8 +229,9 @@ export class Connections {
   }
 
   #broken(client: Redis): void {
-    if (client === this.#commands) this.#server = undefined;
-    else this.#isListening = false;
+    const link = this.#links.find((each) => each.client === client);
+    if (link === undefined) this.#isListening = false;
+    else link.server = undefined;
     this.#tellUp();
     // Channels are not subscribed to again by themselves: whoever was listening has to read again anyway.
     if (client === this.#subscriber) this.#channels.clear();
@@ -230,18 +262,33 @@ export class Connections {
   }
 
   #tellUp(): void {
-    const up = this.#server !== undefined && this.#isListening;
+    const up = this.#links.every(({ server }) => server !== undefined) && this.#isListening;
     if (up) this.#attempt = 0;
     this.#up.next(up);
   }
 
-  async #evaluate(script: Script, args: Argument[]): Promise<unknown> {
+  async #evaluate(client: Redis, script: Script, args: Argument[]): Promise<unknown> {
     try {
-      return await this.#commands.callBuffer('EVALSHA', script.sha, ...args);
+      return await client.callBuffer('EVALSHA', script.sha, ...args);
     } catch (cause) {
       if (!isUncached(cause)) throw cause;
-      return await this.#commands.callBuffer('EVAL', script.lua, ...args);
+      return await client.callBuffer('EVAL', script.lua, ...args);
     }
+  }
+
+  async #untilReplicated(operation: string, replicas: Replicas | undefined): Promise<void> {
+    if (replicas === undefined) return;
+    const count = await replicas.acknowledged();
+    if (count >= this.waitReplicas) {
+      this.#areReplicasMissed = false;
+      return;
+    }
+    const missed = new Error(`${count} of ${this.waitReplicas} replicas have acknowledged it`);
+    const failure = new Unavailable('redis', operation, missed);
+    // Told once, however often it is tried again.
+    if (!this.#areReplicasMissed) this.context.fault(failure);
+    this.#areReplicasMissed = true;
+    throw failure;
   }
 
   #backoffMs(): number {

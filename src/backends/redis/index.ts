@@ -13,7 +13,7 @@ export type { RedisOptions } from './redis-store.js';
  * A backend on a Redis server, version 6.2 or later, through the package `ioredis`.
  *
  * Nothing is connected before something is subscribed to. Each session has two connections, one of them for
- * notifications, and one lease on the server, which one script renews every `renewEveryMs` whatever stands in it. To
+ * notifications (with `waitReplicas` a third), and one lease on the server, which one script renews every `renewEveryMs` whatever stands in it. To
  * enter a roster is one script, to leave it another; waiting costs nothing, and a release wakes the one that is next.
  *
  * **Guarantee** exclusion as long as the server does not forget what it acknowledged while it runs, and its clock does
@@ -25,7 +25,7 @@ export type { RedisOptions } from './redis-store.js';
  * **Teardown** `close()` leaves everything, ends the session on the server and closes both connections.
  *
  * The user of Redis needs the commands that the scripts call, `@read`, `@write`, `@pubsub`, `@scripting`, `info` and
- * `time`, on the keys and channels `{conclave:*`.
+ * `time`, on the keys and channels `{conclave:*`; with `waitReplicas` also `wait`.
  *
  * @example
  * ```ts

@@ -17,6 +17,12 @@ export interface RedisUrlOptions extends BackendOptions {
   readonly password?: string | undefined;
   /** `true`, or options of Node's TLS, such as `ca` and `cert`. Default: no TLS. */
   readonly tls?: boolean | ConnectionOptions | undefined;
+  /**
+   * Nobody holds anything, and no session is renewed, before this many replicas have acknowledged it. Until then an
+   * acquisition is tried again in its place in line, and `faults$` says why. Only with as many as the master has is no
+   * replica promoted that lacks it; while fewer are there, what is held is lost with its session. Default 0.
+   */
+  readonly waitReplicas?: number | undefined;
 }
 
 /** The default of `namespace`. */
@@ -30,7 +36,7 @@ export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions,
     return invalid('it names several hosts, and this backend talks to one server (sentinels: pass a `client`)');
   if (url.path !== '' && !/^\d{1,9}$/.test(url.path))
     return invalid(`its path is "${url.path}" and should be the index of a database, such as /0`);
-  const options = queryOptions(url);
+  const options = queryOptions(url, { waitReplicas: 'number' });
   if (isLeft(options)) return options;
   return right({
     ...options.right,
@@ -51,6 +57,7 @@ const FIELDS: Readonly<Record<string, Expectation>> = {
   username: TEXT,
   password: TEXT,
   tls: either(FLAG, objectWith()),
+  waitReplicas: integer(0, 1_000),
   client: either(FUNCTION, objectWith('duplicate')),
 };
 

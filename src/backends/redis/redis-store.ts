@@ -29,11 +29,13 @@ export function redisStore(options: RedisOptions): Store {
   const layout = layoutOf(options.namespace ?? DEFAULT_NAMESPACE);
   const acquaintance = new Acquaintance();
   const connect$ = connecting(options);
+  const { waitReplicas } = options;
   return {
     name: 'redis',
     address,
     characteristics: redisCharacteristics,
-    open: (context) => connect$.pipe(switchMap((connect) => open(connect, address, layout, acquaintance, context))),
+    open: (context) =>
+      connect$.pipe(switchMap((connect) => open(connect, address, layout, acquaintance, context, waitReplicas))),
   };
 }
 
@@ -43,12 +45,14 @@ function open(
   layout: Layout,
   acquaintance: Acquaintance,
   context: StoreContext,
+  waitReplicas: number | undefined,
 ): Observable<StoreSession> {
   return new Observable((observer) => {
     const id = compact(context.newId());
     const { ttlMs } = context.timing;
     const channel = layout.sessionChannel(id);
-    const connections = new Connections(connect, channel, address, context, (cause) => observer.error(cause));
+    const failed = (cause: unknown): void => observer.error(cause);
+    const connections = new Connections(connect, channel, address, context, failed, waitReplicas);
     observer.add(() => connections.close());
     const session$ = connections.up$.pipe(
       filter((up) => up),

@@ -5,6 +5,16 @@ import { PRELUDE } from './prelude.js';
 export interface Script {
   readonly lua: string;
   readonly sha: string;
+  /**
+   * Others are kept out, or the caller goes on, because of what it did: with `waitReplicas` it counts only once replicas
+   * have it. What merely takes away is not such a thing: if a fail-over brings it back, its owner takes it away again.
+   */
+  readonly isReliedOn: boolean;
+}
+
+/** Of a script that is relied on. */
+function reliedOn(body: string): Script {
+  return { ...script(body), isReliedOn: true };
 }
 
 function script(body: string): Script {
@@ -21,7 +31,7 @@ table.insert(reply, 1, ARGV[1])
 table.insert(reply, 2, int(v))
 return reply
 `;
-  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+  return { lua, sha: createHash('sha1').update(lua).digest('hex'), isReliedOn: false };
 }
 
 // What is short of memory must still be able to renew and to leave: Redis refuses a script's first write that may need
@@ -29,7 +39,7 @@ return reply
 // new saves first, so that it fails before it has done anything.
 
 /** Makes the session's lease. Returns quarantine. */
-export const OPEN: Script = script(`
+export const OPEN: Script = reliedOn(`
 save(redis.call)
 reap(200)
 redis.call('ZADD', S, int(v + ttl + slack(ttl)), sid)
@@ -39,7 +49,7 @@ return { 'ok', quarantine }
 `);
 
 /** ARGV: number of the heartbeat, run_id of the last one. Returns quarantine, earliest lease, more to reap, what stands. */
-export const RENEW: Script = script(`
+export const RENEW: Script = reliedOn(`
 if not alive(sid) then return lost() end
 redis.call('ZREM', S, sid)
 redis.call('ZADD', S, int(v + ttl + slack(ttl)), sid)
@@ -52,7 +62,7 @@ return { 'ok', quarantine, earliest(), more and '1' or '', stands }
 `);
 
 /** ARGV: roster, entry, payload, kind if it must be registered, its segment. Returns quarantine, token, ahead. */
-export const ENTER: Script = script(`
+export const ENTER: Script = reliedOn(`
 if not alive(sid) then return lost() end
 local r, id, payload, kind = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local o, i = T .. 'o:' .. r, T .. 'i:' .. sid
@@ -144,7 +154,7 @@ return reply
 `);
 
 /** ARGV: roster, entry. Returns whether it was there. */
-export const EVICT: Script = script(`
+export const EVICT: Script = reliedOn(`
 local was = remove(ARGV[8], ARGV[9])
 if was then tellOwner(ARGV[9]) end
 save(redis.pcall)
@@ -154,7 +164,7 @@ return { 'ok', was and '1' or '' }
 `);
 
 /** ARGV: kind, segment, id of the write. Returns whether this write made it. */
-export const REGISTER: Script = script(`
+export const REGISTER: Script = reliedOn(`
 local g = T .. 'g:' .. ARGV[8]
 local by = redis.call('HGET', g, ARGV[9])
 if by then return { 'ok', by == ARGV[10] and '1' or '' } end
@@ -165,7 +175,7 @@ return { 'ok', '1' }
 `);
 
 /** ARGV: kind, segment. */
-export const UNREGISTER: Script = script(`
+export const UNREGISTER: Script = reliedOn(`
 local g = T .. 'g:' .. ARGV[8]
 reap(1000)
 tell()
@@ -194,7 +204,7 @@ return { 'ok', cell[1] or '', cell[2] or '' }
 `);
 
 /** ARGV: cell, expected, id of the write, '1' for a value, the value. Returns whether, version and value afterwards. */
-export const SWAP: Script = script(`
+export const SWAP: Script = reliedOn(`
 local k, expected, write = T .. 'k:' .. ARGV[8], ARGV[9], ARGV[10]
 local cell = redis.call('HMGET', k, 'version', 'value')
 local version, value = cell[1] or '', cell[2] or ''

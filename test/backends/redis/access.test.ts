@@ -20,6 +20,7 @@ test.each([
   ['redis://host', { host: 'host' }],
   ['redis://:p%40ss@host:1234/3', { host: 'host', port: 1234, db: 3, password: 'p@ss' }],
   ['redis://me:pass@[::1]:1234', { host: '::1', port: 1234, username: 'me', password: 'pass' }],
+  ['redis://host?waitReplicas=2', { host: 'host', waitReplicas: 2 }],
   ['rediss://host?ttlMs=500&namespace=x', { host: 'host', tls: true, ttlMs: 500, namespace: 'x' }],
 ])('reads %s', (text, expected) => {
   const options = optionsOf(text);
@@ -40,6 +41,7 @@ test.each([
 test('options that contradict each other are refused at once', () => {
   expect(() => redis({ port: 0 })).toThrow(/port/);
   expect(() => redis({ db: -1 })).toThrow(/db/);
+  for (const waitReplicas of [-1, 0.5, Number.NaN]) expect(() => redis({ waitReplicas })).toThrow(/waitReplicas/);
   expect(() => redis({ host: 'x', client: () => new Redis() })).toThrow(/client says how to connect/);
 });
 

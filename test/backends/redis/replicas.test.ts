@@ -1,0 +1,144 @@
+import { firstValueFrom } from 'rxjs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { difference, redisCounts } from '../../support/counters.js';
+import { until } from '../../support/probes.js';
+import { startRedis } from '../../support/redis.js';
+import { disposeAll, type TestServer } from '../../support/server.js';
+import { startProxy, type TcpProxy } from '../../support/tcp-proxy.js';
+import { firstWithin } from '../../support/until.js';
+import { ask, client, enter, entriesOnce, LOCK, request, startUsedRedis, TTL_MS, waiting } from './support.js';
+
+interface Pair extends AsyncDisposable {
+  readonly master: TestServer;
+  readonly replica: TestServer;
+  /** The network between them. */
+  readonly replication: TcpProxy;
+}
+
+async function startPair(): Promise<Pair> {
+  const master = await startUsedRedis({ args: ['--repl-diskless-sync-delay', '0'] });
+  const replication = await startProxy({ port: master.port });
+  const replica = await startRedis({ args: ['--replicaof', replication.host, `${replication.port}`] });
+  const isOnline = async (): Promise<boolean> => (await ask(master, 'INFO', 'replication')).includes('state=online');
+  await until(isOnline, 20_000, 'a replica of the master');
+  return {
+    master,
+    replica,
+    replication,
+    [Symbol.asyncDispose]: () => disposeAll([master, replica, replication]),
+  };
+}
+
+let pair: Pair;
+beforeAll(async () => {
+  pair = await startPair();
+});
+afterAll(() => pair[Symbol.asyncDispose]());
+
+const replicated = { waitReplicas: 1, initialBackoffMs: 20, maxBackoffMs: 100 };
+/** Outlives whatever is cut off meanwhile. */
+const lasting = { ...replicated, ttlMs: 10_000, requestTimeoutMs: 400 };
+
+test('nobody is told to hold what no replica has; once one has it, the acquisition counts, in its place', async () => {
+  const { master, replication } = pair;
+  await using mine = client(master, lasting);
+  await using theirs = client(master, lasting);
+  await firstValueFrom(mine.backend.session$);
+  await firstValueFrom(mine.backend.evict(LOCK, 'nobody'));
+  replication.blackhole();
+  const told: unknown[] = [];
+  const stay = enter(mine.backend);
+  stay.places$.subscribe((place) => told.push(place));
+  const fault = await firstWithin(mine.backend.faults$, () => true, 2_000, 'a fault');
+  expect(fault).toMatchObject({ _tag: 'Unavailable', operation: 'enter' });
+  expect(fault.message).toContain('0 of 1 replicas have acknowledged it');
+  // It stands in line, and is tried again without another word.
+  const waits = async (): Promise<number> => (await redisCounts(master.url))['wait'] ?? 0;
+  const before = await waits();
+  await until(async () => (await waits()) >= before + 2, 5_000, 'two more tries');
+  expect([told, mine.faults.length]).toEqual([[], 1]);
+  await replication.heal();
+  const place = await stay.admitted(3_000);
+  const next = enter(theirs.backend);
+  expect((await waiting(next)).ahead).toBe(1);
+  expect((await entriesOnce(theirs.backend)).map(({ id }) => id)[0]).toBe(place.entry.id);
+  stay.leave();
+  await next.admitted(500);
+  next.leave();
+});
+
+test('who gives up before a replica had it leaves nobody in line', async () => {
+  const { master, replication } = pair;
+  await using mine = client(master, lasting);
+  await using theirs = client(master, { ttlMs: 10_000 });
+  await firstValueFrom(mine.backend.evict(LOCK, 'nobody'));
+  replication.blackhole();
+  const stay = enter(mine.backend);
+  await firstWithin(theirs.backend.entries(LOCK), (entries) => entries.length === 1, 2_000, 'the entry');
+  stay.leave();
+  await firstWithin(theirs.backend.entries(LOCK), (entries) => entries.length === 0, 3_000, 'an empty roster');
+  await replication.heal();
+});
+
+test('a renewal that no replica has proves nothing: what is held is lost at the deadline, and comes back', async () => {
+  const { master, replication } = pair;
+  await using mine = client(master, replicated);
+  const stay = enter(mine.backend);
+  const place = await stay.admitted();
+  const cutAt = performance.now();
+  replication.blackhole();
+  expect(await stay.lost(TTL_MS)).toMatchObject({ _tag: 'PlaceLost', reason: 'session lost' });
+  expect(performance.now() - cutAt).toBeLessThan(TTL_MS);
+  expect(place.isValid()).toBe(false);
+  await firstWithin(
+    mine.backend.session$,
+    (session) => session.state === 'connecting' && /0 of 1 replicas/.test(String(session.cause?.message)),
+    3_000,
+    'the reason why there is no session',
+  );
+  await replication.heal();
+  const again = enter(mine.backend);
+  await again.admitted(3_000);
+  again.leave();
+});
+
+test.each([
+  ['is not noticed by its clients', 0, true],
+  ['keeps no holder that waits for replicas', 1, false],
+])('a master that goes on while its replica is promoted %s', async (_what, waitReplicas, holdsOn) => {
+  await using own = await startPair();
+  const { master, replica, replication } = own;
+  await using mine = client(master, { waitReplicas });
+  await using theirs = client(replica);
+  const holder = enter(mine.backend);
+  const place = await holder.admitted();
+  // The replica has been there for long enough to know the shard.
+  await until(async () => (await ask(replica, 'EXISTS', '{conclave:0}:s')).includes(':1'), 2_000, 'the lease');
+  replication.blackhole();
+  await ask(replica, 'REPLICAOF', 'NO', 'ONE');
+  // What it has kept of the holder is not renewed there.
+  const stranger = enter(theirs.backend);
+  const { entry } = await stranger.admitted(3 * TTL_MS);
+  expect(place.isValid()).toBe(holdsOn);
+  expect(entry.token).toBeGreaterThan(place.entry.token);
+  stranger.leave();
+  holder.leave();
+});
+
+test('with it, an acquisition costs one WAIT more; without it, no command and no connection', async () => {
+  const { master } = pair;
+  const cost = async (waitReplicas: number | undefined) => {
+    await using mine = client(master, { ttlMs: 60_000, waitReplicas });
+    await firstValueFrom(mine.backend.enter(LOCK, request()));
+    await firstValueFrom(mine.backend.evict(LOCK, 'nobody'));
+    const before = await redisCounts(master.url);
+    for (let round = 0; round < 20; round++) await firstValueFrom(mine.backend.enter(LOCK, request()));
+    await firstValueFrom(mine.backend.entries(LOCK));
+    const { evalsha, wait } = difference(before, await redisCounts(master.url));
+    const clients = [...(await ask(master, 'CLIENT', 'LIST')).matchAll(/^id=.* flags=[NP] .*cmd=(?!client)/gm)].length;
+    return { evalsha, wait, clients };
+  };
+  expect(await cost(undefined)).toEqual({ evalsha: 41, clients: 2 });
+  expect(await cost(0)).toEqual({ evalsha: 41, clients: 2 });
+  expect(await cost(1)).toEqual({ evalsha: 41, wait: 20, clients: 3 });
+});
