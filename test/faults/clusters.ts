@@ -9,8 +9,11 @@ import { longLock, type Run } from './laboratory.js';
 import type { RedisReplication } from './redis-replication.js';
 import { type StoreUnderTest, ttlMs } from './stores.js';
 
-/** A new leader gives every session its ttl anew, and one of etcd an election timeout of 1 s more. */
-const afterEtcdElectionMs = ttlMs + 2_000;
+/**
+ * The ttl and a second; a new leader of etcd gives each lease an election timeout (1 s) more than its ttl; and whoever waits
+ * at a member that is cut off learns of it only by a renewal and its time-out (0.5 × ttl).
+ */
+const afterEtcdElectionMs = ttlMs + 2_000 + 0.5 * ttlMs;
 /** Longer than an election and a session take. */
 const overAllMs = 2.2 * ttlMs;
 
