@@ -1,5 +1,5 @@
 import type { IKeyValue } from 'etcd3';
-import { filter, map, type Observable, switchMap, take } from 'rxjs';
+import { defer, filter, map, type Observable, switchMap, take } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import { swapCell, watchCell } from './cells.js';
@@ -96,7 +96,10 @@ export class EtcdSession implements StoreSession {
 
   /** Waits for the link if it is down: whoever asks bounds the time. */
   end(): Observable<void> {
-    return this.link.up$.pipe(
+    return defer(() => {
+      this.#participant.stop();
+      return this.link.up$;
+    }).pipe(
       filter((up) => up),
       take(1),
       switchMap(() => this.#lease.revoke()),

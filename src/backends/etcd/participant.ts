@@ -1,16 +1,21 @@
 import type { ITxnResponse } from 'etcd3';
 import {
+  AsyncSubject,
   catchError,
   defer,
   filter,
   finalize,
   map,
   type Observable,
+  observeOn,
   of,
+  queueScheduler,
   Subject,
+  Subscription,
   startWith,
   switchMap,
   take,
+  tap,
   throwError,
 } from 'rxjs';
 import type { RosterKey } from '../backend.js';
@@ -39,12 +44,20 @@ export interface FirstLook {
   readonly connection: Connection | undefined;
 }
 
+/** A request to enter that was begun, and perhaps answered while nobody listened. */
+interface Entering {
+  readonly answer: AsyncSubject<Standing>;
+  readonly running: Subscription;
+}
+
 /** Entering a roster, changing one's payload there, and leaving. */
 export class Participant {
   readonly #firstLooks = new WeakMap<Standing, FirstLook>();
   /** What is under way in each roster, by the order in which it was begun. */
   readonly #underWay = new Map<string, Set<number>>();
   readonly #answered = new Subject<void>();
+  /** By the id of the request. */
+  readonly #entering = new Map<string, Entering>();
   #begun = 0;
 
   constructor(
@@ -67,9 +80,31 @@ export class Participant {
     const contender = this.contender(roster, request);
     // Requests overtake each other, and who comes first is to be first; where everybody is admitted it does not matter.
     if (isAlwaysAdmitted(contender)) return this.#enter(roster, request);
-    return this.#inTurn(contender.prefix, (afterOthers) =>
-      afterOthers.pipe(switchMap(() => this.#enter(roster, request))),
+    return this.#begunOnce(
+      request.id,
+      this.#inTurn(contender.prefix, (afterOthers) => afterOthers.pipe(switchMap(() => this.#enter(roster, request)))),
     );
+  }
+
+  /** Nothing that waits for its turn is sent any more. */
+  stop(): void {
+    // The last first, or each that goes would let in the one behind it.
+    for (const { running } of [...this.#entering.values()].reverse()) running.unsubscribe();
+    this.#entering.clear();
+  }
+
+  /** Whoever waits for its turn for longer than a request may take asks again, and has kept its turn. */
+  #begunOnce(id: string, enter: Observable<Standing>): Observable<Standing> {
+    return defer(() => {
+      const begun = this.#entering.get(id) ?? { answer: new AsyncSubject<Standing>(), running: new Subscription() };
+      if (!this.#entering.has(id)) {
+        this.#entering.set(id, begun);
+        // After a failure it is begun anew, also where nobody has heard of it.
+        const failed = { error: () => this.#entering.delete(id) };
+        begun.running.add(enter.pipe(tap(failed)).subscribe(begun.answer));
+      }
+      return begun.answer.pipe(tap(() => this.#entering.delete(id)));
+    });
   }
 
   #enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
@@ -116,6 +151,8 @@ export class Participant {
     return defer(() => {
       const { key, prefix } = this.contender(roster, request);
       this.lease.forget(key);
+      this.#entering.get(request.id)?.running.unsubscribe();
+      this.#entering.delete(request.id);
       const left = inDoubt
         ? this.#refuse(key, request.id)
         : this.link.call('leave', ({ kv }, options) => kv.deleteRange({ key: oneKey(key).start }, options));
@@ -135,6 +172,8 @@ export class Participant {
         // A Set keeps the order of insertion.
         filter(() => turns.values().next().value === turn),
         take(1),
+        // A thousand that fail at once, because the link is down, must not do so within each other.
+        observeOn(queueScheduler),
       );
       return run(afterOthers).pipe(
         finalize(() => {

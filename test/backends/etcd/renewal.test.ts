@@ -1,5 +1,6 @@
 import { firstValueFrom } from 'rxjs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Place } from '../../../src/backends/backend.js';
 import { PlaceLost } from '../../../src/backends/errors.js';
 import { startEtcd } from '../../support/etcd.js';
 import type { TestServer } from '../../support/server.js';
@@ -110,6 +111,19 @@ it('leaves nobody in line when the answer to entering is lost, whether or not on
   await firstWithin(watching.entries(lock('unwanted')), (entries) => entries.length === 0, 5_000, 'the empty line');
   const next = new Stay(watching, lock('unwanted'));
   await next.admitted(6_000);
+});
+
+it('keeps the order of many who enter one roster at once, also of those who wait for longer than a request may', async () => {
+  await using proxy = await startProxy({ port: server.port });
+  await using backends = new Backends();
+  const backend = backends.make(proxy.port, { requestTimeoutMs: 300, renewEveryMs: 300, initialBackoffMs: 20 });
+  await live(backend);
+  // They are sent one after the other: the last of them waits for more than a second.
+  proxy.delay({ toClientMs: 20 });
+  const stays = Array.from({ length: 60 }, () => new Stay(backend, lock('wanted')));
+  const first = (stay: Stay): Promise<Place> => firstWithin(stay.places$, () => true, 10_000, 'a place');
+  const tokens = (await Promise.all(stays.map(first))).map(({ entry }) => entry.token);
+  expect(tokens).toEqual(tokens.toSorted((a, b) => (a < b ? -1 : 1)));
 });
 
 it('rides out resets and silence of the network without losing its session', async () => {
