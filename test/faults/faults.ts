@@ -6,6 +6,7 @@ import { askHttp } from '../support/ask.js';
 import type { TestCluster } from '../support/cluster.js';
 import { until } from '../support/probes.js';
 import type { TestServer } from '../support/server.js';
+import type { ShiftedClock } from '../support/shifted-clock.js';
 import type { Direction } from '../support/tcp-proxy.js';
 import { watchdog } from '../support/watchdog.js';
 import type { Actor } from './laboratory.js';
@@ -74,6 +75,22 @@ export function diskStalled(server: TestServer, another: TestServer): Fault {
       if (strace?.exitCode !== null) throw new Error('strace has ended by itself, so that no disk was stalled');
       strace.kill('SIGTERM');
       await once(strace, 'exit');
+    },
+  };
+}
+
+/** The wall clock of the server leaps by so much again and again, and is right in the end. */
+export function clockLeaps(clock: ShiftedClock, stepMs: number, everyMs: number): Fault {
+  let timer: NodeJS.Timeout | undefined;
+  return {
+    name: `leap by ${stepMs} ms every ${everyMs} ms`,
+    reaches: [],
+    begin: () => {
+      timer = setInterval(() => clock.leap(stepMs), everyMs);
+    },
+    end: () => {
+      clearInterval(timer);
+      clock.leap(-clock.aheadMs);
     },
   };
 }

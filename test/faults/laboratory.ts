@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { filter, Subject } from 'rxjs';
 import { type ClientProcess, spawnClient } from '../support/client-process.js';
 import { disposeAll, type TestServer } from '../support/server.js';
+import { ShiftedClock } from '../support/shifted-clock.js';
 import { startProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { firstWithin } from '../support/until.js';
 import { watchdog } from '../support/watchdog.js';
@@ -18,7 +19,8 @@ import type { StoreUnderTest } from './stores.js';
 const actorModule = new URL('./actor/main.ts', import.meta.url);
 const resourceModule = new URL('./resource.ts', import.meta.url);
 
-type ActorProcess = ClientProcess<ActorCalls, ActorMessage>;
+/** A client process, with a wall clock of its own. */
+type ActorProcess = ClientProcess<ActorCalls, ActorMessage> & { readonly clock: ShiftedClock };
 
 /** One client process, with a network of its own between it and each node of the store. */
 export interface Actor {
@@ -100,8 +102,12 @@ export class Laboratory implements AsyncDisposable {
     return run;
   }
 
-  spawn(): Promise<ActorProcess> {
-    return spawnClient<ActorCalls, ActorMessage>(actorModule, [], this.environment);
+  async spawn(): Promise<ActorProcess> {
+    const clock = new ShiftedClock();
+    const environment = { ...this.environment, ...clock.environment };
+    const process = await spawnClient<ActorCalls, ActorMessage>(actorModule, [], environment);
+    void process.ended.then(() => clock[Symbol.dispose]());
+    return Object.assign(process, { clock });
   }
 
   /** For the actors. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { TestServer } from '../support/server.js';
 import type { Cell } from './cell.js';
 import { churn } from './churn.js';
-import { cut, delayed, refused, serverDown, serverStopped, throttled } from './faults.js';
+import { clockLeaps, cut, delayed, refused, serverDown, serverStopped, throttled } from './faults.js';
 import { type Actor, election, longLock, quietLock, type Run } from './laboratory.js';
 import { type StoreName, ttlMs } from './stores.js';
 
@@ -56,6 +56,44 @@ export const blockedEventLoop: Cell = {
       await Promise.all([holder.process.request('block', overTtlMs, asks), untilNext()]);
       await run.untilAllTakePart();
     }),
+};
+
+/** Set forward, it may be a machine that was suspended, so it costs a session; set back, it changes nothing. */
+const wallClockOfClient: Cell = {
+  name: 'wall clock of the client leaps',
+  scenario: (run) =>
+    times(run, 8, async () => {
+      const { holder, untilNext } = await someHolder(run);
+      const forward = run.rounds % 2 === 0;
+      const ms = (forward ? 1 : -1) * run.random.pick([0.2 * ttlMs, ttlMs, 3_600_000]);
+      run.note(`wall clock of ${holder.name} leaps by ${ms} ms`);
+      const next = forward ? untilNext() : delay(0.4 * ttlMs);
+      holder.process.clock.leap(ms);
+      await next;
+      await run.untilAllTakePart();
+    }),
+};
+
+/** It leaps while one who holds something is cut off, who must have given that up before the next one has it. */
+const clockOfServer: Cell = {
+  name: 'clock of the server leaps',
+  scenario: (run) => {
+    const { clock } = run.store;
+    if (clock === undefined) throw new Error(`the clock of ${run.store.name} cannot be shifted`);
+    // Below what Redis counts at most from one script to the next, and beyond it.
+    const steps = [0.05 * ttlMs, 0.3 * ttlMs, 3_600_000];
+    return times(run, 5, async () => {
+      const { holder, untilNext } = await someHolder(run);
+      const step = run.random.pick(steps);
+      // Each leap back takes away what had passed since the last script, which may be a renewal's period.
+      const leaps =
+        run.rounds % 3 === 0
+          ? clockLeaps(clock, -step, run.random.between(0.6 * ttlMs, ttlMs))
+          : clockLeaps(clock, step, run.random.between(30, 300));
+      await run.during(leaps, () => Promise.all([run.during(cut([holder]), overTtlMs), untilNext()]));
+      await run.untilAllTakePart();
+    });
+  },
 };
 
 /** Every cell that one server can be put into. */
@@ -187,6 +225,9 @@ export function matrixOf(store: StoreName): readonly Cell[] {
       actors: 2,
       scenario: lostReplies,
     },
+    wallClockOfClient,
+    // Programs in Go ask the kernel for the time, which cannot be set for one of them alone.
+    ...(store === 'etcd' ? [] : [clockOfServer]),
     churn(8, 25_000),
   ];
 }

@@ -3,6 +3,7 @@ import type { TestCluster } from '../support/cluster.js';
 import { startEtcd, startEtcdCluster } from '../support/etcd.js';
 import { startRedis } from '../support/redis.js';
 import type { TestServer } from '../support/server.js';
+import { ShiftedClock } from '../support/shifted-clock.js';
 import { startZooKeeper, startZooKeeperEnsemble } from '../support/zookeeper.js';
 import { type RedisReplication, startRedisReplication } from './redis-replication.js';
 
@@ -17,6 +18,8 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly topology: string;
   readonly nodes: readonly TestServer[];
   readonly cluster: TestCluster | undefined;
+  /** The wall clock of the only server, if it can be shifted. */
+  readonly clock?: ShiftedClock;
   /** By way of these, Redis tells who is the master. Actors reach it directly then, without a proxy. */
   readonly sentinels?: readonly { readonly host: string; readonly port: number }[];
   options(namespace: string): ConnectOptions;
@@ -31,15 +34,25 @@ const optionsOf: Record<StoreName, (namespace: string) => ConnectOptions> = {
 };
 
 export async function startSingle(name: StoreName): Promise<StoreUnderTest> {
-  const start = { redis: () => startRedis({ appendonly: true }), etcd: startEtcd, zookeeper: startZooKeeper }[name];
+  const clock = name === 'etcd' ? undefined : new ShiftedClock();
+  const shifted = clock && { clock };
+  const start = {
+    redis: () => startRedis({ appendonly: true, ...shifted }),
+    etcd: startEtcd,
+    zookeeper: () => startZooKeeper({ ...shifted }),
+  }[name];
   const server = await start();
   return {
     name,
     topology: 'one server',
     nodes: [server],
     cluster: undefined,
+    ...shifted,
     options: optionsOf[name],
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await server[Symbol.asyncDispose]();
+      clock?.[Symbol.dispose]();
+    },
   };
 }
 

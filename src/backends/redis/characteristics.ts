@@ -13,9 +13,9 @@ export const redisCharacteristics: Characteristics = {
     'After a restart of Redis nobody new is admitted until the server has been up for one ttl, since it cannot know what it has forgotten; this holds for the very first use of a server that was started just now, too.',
     'FLUSHALL, or any other removal of its keys while Redis is running, is noticed by those who held something at their next renewal; a process that connects before that and knew nothing of the server may be admitted beside them until then.',
     'The maxmemory-policy must be noeviction: with any other, Redis may remove what somebody holds.',
-    'A leap of the server clock neither frees nor prolongs what is held, as long as the first to use the server after it had used it before: clients compare what is counted with their own monotonic clocks. Where that is somebody who has just connected, up to a third of the shortest ttl counts as time that has passed, and so may as much as the server stood still if it leaps at that moment; then the session of a process that is cut off may end too early by it.',
+    'A leap of the server clock neither frees what is held nor prolongs it by more than a renewal period each, as long as the first to use the server after it had used it before: clients compare what is counted with their own monotonic clocks. Where that is somebody who has just connected, up to a third of the shortest ttl counts as time that has passed, and so may as much as the server stood still if it leaps at that moment; then the session of a process that is cut off may end too early by it.',
     'How long a server has been up is known from its clock only: one that is set forward soon after a start, as at the boot of a machine with a wrong clock, shortens the wait above.',
     'All who share a namespace should use the same ttlMs: after a loss of data nobody knows the longest.',
-    'The value of a cell that was written, but whose reply was lost for more than a minute, may be written again if others have written it meanwhile.',
+    "The value of a cell that was written, but whose reply was lost for more than a minute by the server's clock, may be written again if others have written it meanwhile.",
   ],
 };
