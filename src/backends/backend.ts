@@ -109,6 +109,8 @@ export interface Backend extends AsyncDisposable {
   readonly codec: Codec;
   /** The clock of everything that waits: monotonic by default, virtual under test. */
   readonly scheduler: SchedulerLike;
+  /** 32 hexadecimal digits, unique; the same again in a simulation of the same seed. */
+  newId(): string;
   /** The session's state, the current one first. Subscribing opens the session. */
   readonly session$: Observable<Session>;
   /** What went wrong without ending any stream. Hot. */

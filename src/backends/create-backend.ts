@@ -20,6 +20,7 @@ import {
 import type { Backend, Characteristics, Entry, Place, Versioned } from './backend.js';
 import { monotonicScheduler } from './clock.js';
 import { jsonCodec, sameBytes } from './codec.js';
+import { type Environment, hostEnvironment } from './environment.js';
 import { BackendClosed, type CoordinationError, SessionLost } from './errors.js';
 import { type BackendOptions, timingOf } from './options.js';
 import { orThrow } from './or-throw.js';
@@ -33,6 +34,7 @@ export function createBackend(
   characteristics: Characteristics,
   store$: Observable<Store>,
   options: BackendOptions,
+  environment: Environment = hostEnvironment,
 ): Backend {
   const timing = orThrow(timingOf(options));
   const clock = options.scheduler ?? monotonicScheduler;
@@ -44,8 +46,7 @@ export function createBackend(
   const context: ParticipationContext = {
     timing,
     clock,
-    random: Math.random,
-    newId: () => crypto.randomUUID().replaceAll('-', ''),
+    ...environment,
     report: (fault) => faults.next(fault),
     get isClosing() {
       return closed !== undefined;
@@ -111,6 +112,7 @@ export function createBackend(
     characteristics,
     codec: options.codec ?? jsonCodec,
     scheduler: clock,
+    newId: environment.newId,
     session$: sessions.session$,
     faults$: faults.asObservable(),
     reportFault: context.report,

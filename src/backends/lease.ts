@@ -18,20 +18,18 @@ import {
   timer,
 } from 'rxjs';
 import { type ClockLike, suspendWatch } from './clock.js';
+import type { Environment } from './environment.js';
 import { type CoordinationError, SessionLost, Unavailable } from './errors.js';
 import { reliableMs, type Timing } from './options.js';
 import type { StoreSession } from './store.js';
-import { onDueCheck } from './validity.js';
 
 /** Least jump of the wall clock against the monotonic one that counts: below lies the resolution of the clocks. */
 const LEAST_JUMP_MS = 20;
 
 /** What the kernel's parts share. */
-export interface KernelContext {
+export interface KernelContext extends Pick<Environment, 'random' | 'onDueCheck'> {
   readonly timing: Timing;
   readonly clock: ClockLike;
-  /** Uniform in [0, 1): jitter. */
-  random(): number;
   report(fault: CoordinationError): void;
 }
 
@@ -84,7 +82,7 @@ export class Lease {
 
   /** Starts renewing and watching the deadline. */
   start(): void {
-    this.#subscriptions.add(onDueCheck(() => this.check()));
+    this.#subscriptions.add(this.context.onDueCheck(() => this.check()));
     this.#armDeadline();
     this.#renewAfter(this.session.provedMs + this.context.timing.renewEveryMs - this.context.clock.now());
     let up = true;

@@ -68,8 +68,8 @@ export function join(backend: Backend, group: string, options: JoinOptions = {})
   check(options, { create: FLAG });
   if (options.id !== undefined) checkName(options.id);
   return defer(() => {
-    const id = options.id ?? crypto.randomUUID();
-    const owner = crypto.randomUUID();
+    const id = options.id ?? backend.newId();
+    const owner = backend.newId();
     const encode = (capabilities: unknown): Uint8Array => {
       const subject = `member ${JSON.stringify(id)}`;
       // The limit is for what the user gives; what is kept with it comes on top.

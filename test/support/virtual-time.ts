@@ -189,6 +189,7 @@ export function scripted(script: Script, scheduler: SchedulerLike): ScriptedBack
     characteristics: memoryCharacteristics,
     codec: jsonCodec,
     scheduler,
+    newId: () => crypto.randomUUID(),
     session$: script.session$ ?? NEVER,
     faults$,
     reportFault: (fault) => {

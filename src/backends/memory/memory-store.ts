@@ -7,7 +7,7 @@ import {
   of,
   type SchedulerLike,
   Subject,
-  type Subscription,
+  Subscription,
   startWith,
   switchMap,
   throwError,
@@ -20,8 +20,9 @@ import { GroupNotFound, PlaceLost, SessionLost, Unavailable } from '../errors.js
 import type { Standing, StandRequest, Store, StoreContext, StoreSession } from '../store.js';
 import { memoryCharacteristics } from './characteristics.js';
 
-/** Never reset, so that tokens grow even when a store of the same name is made anew. */
+/** Where tokens come from. Never reset, so that they grow even when a store of the same name is made anew. */
 let lastToken = 0n;
+const nextToken = (): bigint => ++lastToken;
 
 interface MemoryEntry extends Entry {
   readonly sessionId: string;
@@ -51,9 +52,40 @@ export class MemoryStore {
   readonly #registered = new Map<string, string>();
   readonly #cells = new Map<string, MemoryCell>();
   readonly #changes = new Subject<string>();
+  #longestTtlMs = 0;
+  /** After a loss of data: until then, whoever held something may still rely on it, so nobody is admitted. */
+  #admitsFromMs = Number.NEGATIVE_INFINITY;
 
-  /** `scheduler`: where the store's time comes from; the same as its backends' under test. */
-  constructor(private readonly scheduler: SchedulerLike = monotonicScheduler) {}
+  /**
+   * `scheduler`: where the store's time comes from; the same as its backends' under test. `tokens`: where its tokens
+   * come from; by default one line for the whole process.
+   */
+  constructor(
+    private readonly scheduler: SchedulerLike = monotonicScheduler,
+    private readonly tokens: () => bigint = nextToken,
+  ) {}
+
+  /** The server ends: no session expires while it is away. Its clients' connections are theirs to cut. */
+  stop(): void {
+    for (const session of this.#sessions.values()) session.expiry.unsubscribe();
+  }
+
+  /**
+   * The server is there again. With its data, each session has its whole lifetime before it. Without, everything but the
+   * tokens is forgotten, and nobody is admitted until those who held something have given it up.
+   */
+  start({ keepData }: { readonly keepData: boolean }): void {
+    for (const session of this.#sessions.values()) {
+      session.isOver = !keepData;
+      if (keepData) this.#extend(session);
+    }
+    if (keepData) return;
+    for (const kept of [this.#sessions, this.#rosters, this.#registered, this.#cells]) kept.clear();
+    this.#admitsFromMs = this.scheduler.now() + this.#longestTtlMs;
+    timer(this.#longestTtlMs, this.scheduler).subscribe(() => {
+      for (const key of [...this.#rosters.keys()]) this.#changes.next(key);
+    });
+  }
 
   /** Ends a session as an administrator would: its owner is told, then what stood in it is gone. */
   expire(sessionId: string): void {
@@ -88,10 +120,12 @@ export class MemoryStore {
       id: context.newId(),
       ttlMs: context.timing.ttlMs,
       link: new BehaviorSubject(true),
-      expiry: this.#expiry(context.timing.ttlMs, () => this.#drop(session)),
+      expiry: Subscription.EMPTY,
       refused: new Set(),
       isOver: false,
     };
+    this.#extend(session);
+    this.#longestTtlMs = Math.max(this.#longestTtlMs, session.ttlMs);
     this.#sessions.set(session.id, session);
     return new BehaviorSubject(this.#sessionFor(session, context, namespace));
   }
@@ -128,8 +162,7 @@ export class MemoryStore {
       link$: session.link,
       renew: () =>
         call('renew', () => {
-          session.expiry.unsubscribe();
-          session.expiry = this.#expiry(session.ttlMs, () => this.#drop(session));
+          this.#extend(session);
           return context.now();
         }),
       enter: (roster, request) => call('enter', () => this.#enter(session, keyOf(roster), roster.name, request)),
@@ -156,8 +189,10 @@ export class MemoryStore {
     };
   }
 
-  #expiry(ttlMs: number, expire: () => void): Subscription {
-    return timer(ttlMs, this.scheduler).subscribe(expire);
+  /** From now on the session has its whole lifetime before it. */
+  #extend(session: MemorySession): void {
+    session.expiry.unsubscribe();
+    session.expiry = timer(session.ttlMs, this.scheduler).subscribe(() => this.#drop(session));
   }
 
   #drop(session: MemorySession): void {
@@ -183,10 +218,10 @@ export class MemoryStore {
     const isNew = entry === undefined;
     if (entry === undefined) {
       const { id, mode, payload } = request;
-      entry = { id, mode, payload, token: ++lastToken, sessionId: session.id };
+      entry = { id, mode, payload, token: this.tokens(), sessionId: session.id };
       entries.set(id, entry);
     }
-    const ahead = conflictsAhead(entries.values(), entry, request.permits);
+    const ahead = this.#conflictsAhead(entries, entry, request.permits);
     if (isNew) this.#changes.next(key);
     return { entry, ahead };
   }
@@ -195,6 +230,11 @@ export class MemoryStore {
     const entries = this.#rosters.get(key);
     const entry = entries?.get(entryId);
     if (entries === undefined || entry === undefined) throw new PlaceLost(entryId, 'evicted');
+    return this.#conflictsAhead(entries, entry, permits);
+  }
+
+  #conflictsAhead(entries: ReadonlyMap<string, MemoryEntry>, entry: MemoryEntry, permits: number): number {
+    if (Number.isFinite(permits) && this.scheduler.now() < this.#admitsFromMs) return permits;
     return conflictsAhead(entries.values(), entry, permits);
   }
 
@@ -251,7 +291,7 @@ export class MemoryStore {
     if (current?.writeId === writeId) return { swapped: true, current };
     const fits = expected === 'any' || (expected === 'absent' ? current === undefined : current?.version === expected);
     if (!fits) return { swapped: false, current };
-    const next = value === undefined ? undefined : { value, version: ++lastToken, writeId };
+    const next = value === undefined ? undefined : { value, version: this.tokens(), writeId };
     if (next === undefined) this.#cells.delete(key);
     else this.#cells.set(key, next);
     this.#changes.next(key);
