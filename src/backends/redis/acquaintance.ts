@@ -2,9 +2,6 @@ import type { Argument, Reply } from './connections.js';
 import { text, tokenOf } from './replies.js';
 import type { Server } from './server.js';
 
-/** What the shard's time may run ahead of what a client has witnessed, as part of a ttl; a lease lasts longer by it. */
-const SLACK = 1 / 50;
-
 /** One request of a session to the shard. */
 interface Asking {
   /** What every script is told first. */
@@ -54,7 +51,8 @@ export class Acquaintance {
     const most = timeUs - sentMs * 1_000;
     const least = timeUs - receivedMs * 1_000;
     const ahead = this.#aheadUs ?? most;
-    // What others have witnessed meanwhile is beyond it: this machine was suspended, or the data was lost.
-    this.#aheadUs = least > ahead + ttlUs * SLACK ? most : Math.min(ahead, most);
+    // Further than a leap may ever bring it at once: this machine was suspended, or the data was lost. Anything less is
+    // waited for, or two clients would believe each other's errors in turns.
+    this.#aheadUs = least > ahead + ttlUs / 3 ? most : Math.min(ahead, most);
   }
 }

@@ -10,7 +10,8 @@
  * - not beyond what the client of the script has witnessed, and a slack. It was told `v` by earlier scripts, and adds
  *   what has passed on its own monotonic clock from when it sent one of them to when it sent this one. Of all that it
  *   was told it keeps the least, so that many small leaps together come no further than one. The slack is for requests
- *   that are on their way for longer than others; each lease lasts longer by it.
+ *   that are on their way for longer than others; each lease lasts longer by it. Where their times differ by more, a
+ *   leap at that moment may pass by the rest.
  *
  * So a lease lasts its ttl from the moment the server received the renewal, whatever becomes of the server's clock. A
  * leap back takes away what had passed since the last script, no more. What is expired is never revived: whoever comes
