@@ -4,7 +4,7 @@ import type { TestCluster } from '../support/cluster.js';
 import { until } from '../support/probes.js';
 import type { TestServer } from '../support/server.js';
 import type { Cell } from './cell.js';
-import { cutOff, diskStalled, type Fault } from './faults.js';
+import { cutOff, etcdDiskStalled, type Fault, zooKeeperDiskStalled } from './faults.js';
 import { longLock, type Run } from './laboratory.js';
 import type { RedisReplication } from './redis-replication.js';
 import { type StoreUnderTest, ttlMs } from './stores.js';
@@ -109,7 +109,15 @@ export const leaderDiskStalledQuietly: Cell = quietHolder({
   home: (cluster) => cluster.leader(),
   rounds: 3,
   prepare: makeLeader,
-  fault: ({ nodes }, home) => diskStalled(home, nodes.find((node) => node !== home) ?? home),
+  fault: ({ nodes }, home) => etcdDiskStalled(home, nodes.find((node) => node !== home) ?? home),
+});
+
+/** A leader of ZooKeeper commits with the disks of its followers, so that nobody would notice. */
+const followerDiskStalledQuietly: Cell = quietHolder({
+  name: 'disk of a follower of the store stalled, a quiet holder on it',
+  home: follower,
+  rounds: 2,
+  fault: (_, home) => zooKeeperDiskStalled(home),
 });
 
 const leaderPausedQuietly = (store: 'etcd' | 'zookeeper'): Cell =>
@@ -184,7 +192,7 @@ export function clusterCellsOf(store: 'etcd' | 'zookeeper'): readonly Cell[] {
       : []),
     followerCutOffQuietly,
     leaderPausedQuietly(store),
-    ...(store === 'etcd' ? [leaderDiskStalledQuietly] : []),
+    store === 'etcd' ? leaderDiskStalledQuietly : followerDiskStalledQuietly,
     {
       name: 'follower of the store paused and continued, clients on it',
       nodesOf: homes(follower),

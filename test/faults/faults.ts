@@ -43,23 +43,23 @@ export function serverStopped(server: TestServer): Fault {
 }
 
 /**
- * Each write to etcd's log takes longer than anybody waits; whatever does not need the disk goes on. Something is written
- * by way of `another` node, so that there is a write to wait for.
+ * Each write to a server's log takes longer than anybody waits; whatever does not need the disk goes on. `write` makes
+ * something to be written, where nobody else does.
  */
-export function diskStalled(server: TestServer, another: TestServer): Fault {
+function diskStalled(server: TestServer, folder: string, isLog: RegExp, write: () => void = () => {}): Fault {
   let strace: ChildProcess | undefined;
   return {
     name: `stall the disk of ${server.port}`,
     reaches: [],
     begin: async () => {
-      const wal = join(server.dataDir, 'member/wal');
-      const logs = readdirSync(wal).filter((file) => file.endsWith('.wal'));
+      const path = join(server.dataDir, folder);
+      const logs = readdirSync(path).filter((file) => isLog.test(file));
       strace = spawn(
         'strace',
         [
           ...['-f', '-qq', '-o', '/dev/null', '-p', `${server.pid}`, '-e', 'trace=fdatasync'],
           ...['-e', 'inject=fdatasync:delay_enter=30000000'],
-          ...logs.flatMap((file) => ['-P', join(wal, file)]),
+          ...logs.flatMap((file) => ['-P', join(path, file)]),
         ],
         { stdio: 'ignore' },
       );
@@ -67,9 +67,7 @@ export function diskStalled(server: TestServer, another: TestServer): Fault {
       const tracer = `TracerPid:\t${strace.pid}\n`;
       const isTraced = (): boolean => readFileSync(`/proc/${server.pid}/status`, 'utf8').includes(tracer);
       await until(isTraced, 5_000, `strace of ${server}`);
-      const [key, value] = ['faults', 'stall'].map((text) => Buffer.from(text).toString('base64'));
-      // The answer waits for the disk, or for the next leader.
-      askHttp(`http://${another.host}:${another.port}/v3/kv/put`, { key, value }, 30_000).catch(() => {});
+      write();
     },
     end: async () => {
       if (strace?.exitCode !== null) throw new Error('strace has ended by itself, so that no disk was stalled');
@@ -93,6 +91,20 @@ export function clockLeaps(clock: ShiftedClock, stepMs: number, everyMs: number)
       clock.leap(-clock.aheadMs);
     },
   };
+}
+
+/** Something is written by way of `another` node, since an etcd that is only asked for renewals writes nothing. */
+export function etcdDiskStalled(server: TestServer, another: TestServer): Fault {
+  return diskStalled(server, 'member/wal', /\.wal$/, () => {
+    const [key, value] = ['faults', 'stall'].map((text) => Buffer.from(text).toString('base64'));
+    // The answer waits for the disk, or for the next leader.
+    askHttp(`http://${another.host}:${another.port}/v3/kv/put`, { key, value }, 30_000).catch(() => {});
+  });
+}
+
+/** Renewals are writes. Needs `forceSync=yes`. */
+export function zooKeeperDiskStalled(server: TestServer): Fault {
+  return diskStalled(server, 'version-2', /^log\./);
 }
 
 /** Nothing passes between these and the store, in both directions or one; nothing ends either. */

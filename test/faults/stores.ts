@@ -72,7 +72,12 @@ export async function startSentinel(): Promise<StoreUnderTest & { replication: R
 }
 
 export async function startThree(name: 'etcd' | 'zookeeper'): Promise<StoreUnderTest & { cluster: TestCluster }> {
-  const cluster = await { etcd: startEtcdCluster, zookeeper: startZooKeeperEnsemble }[name]();
+  const start = {
+    etcd: startEtcdCluster,
+    // As in production, so that there is a disk to wait for.
+    zookeeper: () => startZooKeeperEnsemble({ config: ['forceSync=yes'] }),
+  };
+  const cluster = await start[name]();
   return {
     name,
     topology: 'three nodes',
