@@ -135,8 +135,10 @@ const etcd = version('etcd', ['--version'], /etcd Version: (\S+)/);
 const zookeeper = version('dpkg', ['-s', 'zookeeper'], /^Version: ([\d.]+)/m);
 const conditions =
   `Node ${process.versions.node}, Redis ${redis}, etcd ${etcd}, ZooKeeper ${zookeeper}, ${cpus().length} processors, ` +
-  `ttl ${ttlMs} ms. The time to the next holder leaves out the time in which nobody could reach the store; after an outage or an ` +
-  'election it may take two ttls, since what was held before must have ended first. This page is written by ' +
+  `ttl ${ttlMs} ms. The time to the next holder begins, after an outage or an election, when the store can be reached ` +
+  'again. It may be longer than the ttl and a second where the store itself takes longer: after an election etcd gives each lease an ' +
+  'election timeout more, and whoever waits at a member that is cut off learns of it by its own renewal; and where only replies are ' +
+  'lost or late, the store hears a holder up to its deadline and counts from there. This page is written by ' +
   '`npx tsx scripts/safety-table.ts`.';
 const page = `${beginning}${conditions}\n\n${totals(results)}\n\n${table(results)}\n\n${weakened()}`;
 const docs = fileURLToPath(new URL('../docs', import.meta.url));
