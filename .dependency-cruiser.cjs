@@ -79,6 +79,12 @@ const places = [
     rxjs,
     fpTs,
   ]),
+  place(
+    'testing-may-use-everything',
+    '^src/testing/',
+    ['^src/', rxjs, fpTs, '^node_modules/(fast-check|vitest|@vitest/[^/]+)/'],
+    ['core'],
+  ),
   place('index-only-re-exports', '^src/index[.]ts$', ['^src/connect[.]ts$', '^src/(operators|observables)/', helpers]),
 ];
 
@@ -108,6 +114,24 @@ module.exports = {
         path: `^src/backends/(${adapters})/`,
         pathNot: '/memory/|/(options|characteristics)[.]ts$',
         dynamic: false,
+      },
+    },
+    {
+      name: 'nothing-needs-testing',
+      comment: 'The test kit is for tests: nothing else in the library imports it.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/testing/' },
+      to: { path: '^src/testing/' },
+    },
+    {
+      name: 'test-runners-stay-out',
+      comment: 'Only the matchers know vitest, and fast-check is loaded when something is explored.',
+      severity: 'error',
+      from: { path: '^src/testing/', pathNot: '^src/testing/vitest[.]ts$' },
+      to: {
+        path: '^node_modules/(fast-check|vitest|@vitest/[^/]+)/',
+        dynamic: false,
+        dependencyTypesNot: ['type-only', 'type-import'],
       },
     },
     {

@@ -9,6 +9,8 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^conclave$/, replacement: fromRoot('./src/index.ts') },
+      { find: /^conclave\/testing$/, replacement: fromRoot('./src/testing/index.ts') },
+      { find: /^conclave\/testing\/vitest$/, replacement: fromRoot('./src/testing/vitest.ts') },
       { find: /^conclave\/(memory|redis|etcd|zookeeper)$/, replacement: fromRoot('./src/backends/$1/index.ts') },
     ],
   },

@@ -1,0 +1,328 @@
+import { setImmediate } from 'node:timers/promises';
+import { check, integer, listOf, number } from '../backends/expectations.js';
+import {
+  callOf,
+  crash,
+  delay,
+  expireSession,
+  type Fault,
+  type FaultKind,
+  heal,
+  jumpClock,
+  type Losable,
+  loseReply,
+  partition,
+  pause,
+  restartStore,
+} from './faults.js';
+import { drawMarbles, type Marble } from './marble-text.js';
+import { scrambled } from './random.js';
+import { type Cluster, Simulation } from './simulate.js';
+
+/** Options of `explore`. */
+export interface ExploreOptions {
+  /** How many runs, each with the next seed. */
+  readonly seeds: number;
+  /** How long each run is: steps of `stepMs`. */
+  readonly steps: number;
+  /** The first seed. Default 1. */
+  readonly seed?: number;
+  /** Default: a tenth of `ttlMs`. */
+  readonly stepMs?: number;
+  /** Lifetime of the simulated sessions. Default 1,000. */
+  readonly ttlMs?: number;
+  /** As of `simulate`. Default: from 1 to 5. */
+  readonly latencyMs?: number | readonly [least: number, most: number];
+  /**
+   * What may go wrong. Default: everything but `expireSession`, after which two may hold the same until the one is
+   * told, and `heal`, since partitions and delays end by themselves.
+   */
+  readonly faults?: readonly FaultKind[];
+  /** Most faults in one run. Default: one for ten steps. */
+  readonly maxFaults?: number;
+  /** How long a run goes on after every fault has ended, before the last look. Default: three times `ttlMs`. */
+  readonly calmMs?: number;
+}
+
+/** The moment at which an invariant is asked. */
+export interface Moment {
+  readonly cluster: Cluster;
+  /** Every fault has ended, and `calmMs` have gone by: what must become true in the end must be true now. */
+  readonly isCalm: boolean;
+}
+
+/** What `explore` has tried. */
+export interface Exploration {
+  readonly seeds: number;
+  readonly faults: number;
+  readonly simulatedMs: number;
+}
+
+/** A fault and when it happens. */
+export interface TimedFault {
+  readonly atMs: number;
+  readonly fault: Fault;
+}
+
+/** An invariant does not hold under these faults. */
+export class InvariantBroken extends Error {
+  override readonly name = 'InvariantBroken';
+  constructor(
+    /** Plays it again. */
+    readonly seed: number,
+    /** What was broken, in the invariant's words. */
+    readonly reason: string,
+    readonly atMs: number,
+    /** The fewest faults found under which it breaks. */
+    readonly faults: readonly TimedFault[],
+    /** What happened, line by line. */
+    readonly history: readonly string[],
+    message: string,
+    cause?: unknown,
+  ) {
+    super(message, { cause });
+  }
+}
+
+/** A fault before it is known which processes there are. */
+interface Draft {
+  readonly atMs: number;
+  readonly kind: FaultKind;
+  readonly process: number;
+  /** How much of it, in thousandths. */
+  readonly size: number;
+  /** How long, or which kind of it, in thousandths. */
+  readonly variant: number;
+}
+
+interface Setting extends Required<Omit<ExploreOptions, 'seeds' | 'seed'>> {}
+
+interface Ending {
+  readonly reason: string | undefined;
+  readonly atMs: number;
+  readonly faults: readonly TimedFault[];
+  readonly history: readonly string[];
+  readonly cause?: unknown;
+}
+
+const DEFAULT_FAULTS: readonly FaultKind[] = [
+  'partition',
+  'pause',
+  'crash',
+  'restartStore',
+  'loseReply',
+  'delay',
+  'jumpClock',
+];
+const KINDS: readonly FaultKind[] = [...DEFAULT_FAULTS, 'expireSession', 'heal'];
+const LOSABLE: readonly Losable[] = ['enter', 'leave', 'renew'];
+
+/**
+ * Plays a scenario under random faults in virtual time, one seed after the other, and looks for one that breaks an
+ * invariant.
+ *
+ *     seed 1   --p-----d-----c--   holds
+ *     seed 2   -----d--p-r-------  broken
+ *     shrunk   -----d--p#          printed, with the seed that plays it again
+ *
+ * `scenario` sets up processes on a cluster and returns what the invariant looks at. `invariant` is asked after each
+ * moment at which something happened, and once more when all is calm; it says what is broken, or returns `false`, or
+ * throws. The last process is never crashed.
+ *
+ * **Errors** `InvariantBroken`, with the faults shrunk by fast-check, drawn as marbles; `InvalidOptions`; `Error` where
+ * fast-check is not installed.
+ * **Completes** after `seeds` runs.
+ * **Guarantee** not: that what was not found is not there. But: the same seed plays the same run.
+ * **Source** fast-check (shrinking), Jepsen (the idea of a nemesis), FoundationDB.
+ *
+ * @example
+ * await explore(
+ *   { seeds: 1_000, steps: 200 },
+ *   (cluster) => {
+ *     const leading = new Set<string>();
+ *     for (const name of ['a', 'b', 'c'])
+ *       leadership(cluster.backend(name), 'scheduler').subscribe((leads) => {
+ *         if (leads) leading.add(name);
+ *         else leading.delete(name);
+ *       });
+ *     return leading;
+ *   },
+ *   (leading, { cluster }) => [...leading].filter((name) => cluster.isRunning(name)).length <= 1,
+ * );
+ */
+export async function explore<S>(
+  options: ExploreOptions,
+  scenario: (cluster: Cluster) => S,
+  invariant: (state: S, moment: Moment) => string | boolean | undefined,
+): Promise<Exploration> {
+  const { seeds, seed: firstSeed = 1, ...setting } = checked(options);
+  const fc = await fastCheck();
+  const draft = fc.record({
+    atMs: fc.nat(Math.floor(setting.steps * setting.stepMs) - 1),
+    kind: fc.constantFrom(...setting.faults),
+    process: fc.nat(99),
+    size: fc.nat(999),
+    variant: fc.nat(999),
+  });
+  const drafts = fc.array(draft, { maxLength: setting.maxFaults, size: 'max' });
+  let faults = 0;
+  let simulatedMs = 0;
+  for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
+    let first: Ending | undefined;
+    const holds = (script: readonly Draft[]): boolean => {
+      const ending = play(seed, script, setting, scenario, invariant);
+      first ??= ending;
+      return ending.reason === undefined;
+    };
+    const outcome = fc.check(fc.property(drafts, holds), { seed: scrambled(seed), numRuns: 1, unbiased: true });
+    if (outcome.failed) {
+      const ending = play(seed, outcome.counterexample?.[0] ?? [], setting, scenario, invariant);
+      throw broken(seed, ending, first?.faults.length ?? 0, setting);
+    }
+    faults += first?.faults.length ?? 0;
+    simulatedMs += first?.atMs ?? 0;
+    // Whoever watches over this process is to see that it lives.
+    if (seed % 32 === 0) await setImmediate();
+  }
+  return { seeds, faults, simulatedMs };
+}
+
+function play<S>(
+  seed: number,
+  script: readonly Draft[],
+  { steps, stepMs, ttlMs, latencyMs, calmMs }: Setting,
+  scenario: (cluster: Cluster) => S,
+  invariant: (state: S, moment: Moment) => string | boolean | undefined,
+): Ending {
+  const cluster = new Simulation({ seed, ttlMs, latencyMs });
+  const faults: TimedFault[] = [];
+  const end = (reason: string | undefined, cause?: unknown): Ending => ({
+    reason,
+    atMs: cluster.now(),
+    faults,
+    history: cluster.history,
+    cause,
+  });
+  try {
+    const state = cluster.play(() => scenario(cluster));
+    for (const drafted of script)
+      cluster.at(drafted.atMs, () => {
+        const fault = faultOf(drafted, cluster, ttlMs);
+        if (fault === undefined) return;
+        faults.push({ atMs: cluster.now(), fault });
+        cluster.apply(fault);
+      });
+    const look = (isCalm: boolean): void => {
+      const said = invariant(state, { cluster, isCalm });
+      if (said === false) throw new Broken('the invariant does not hold');
+      if (typeof said === 'string') throw new Broken(said);
+    };
+    cluster.passWith(steps * stepMs, () => look(false));
+    cluster.play(() => cluster.healAll());
+    cluster.passWith(calmMs, () => look(false));
+    look(true);
+    return end(undefined);
+  } catch (error) {
+    return error instanceof Broken ? end(error.message) : end(String(error), error);
+  }
+}
+
+/** An invariant has spoken. */
+class Broken extends Error {}
+
+function faultOf({ kind, process, size, variant }: Draft, cluster: Simulation, ttlMs: number): Fault | undefined {
+  const alive = cluster.processes.filter((name) => !cluster.isCrashed(name));
+  const name = alive[process % alive.length];
+  if (name === undefined) return undefined;
+  const upTo = (ms: number, thousandths = size): number => 1 + Math.floor((ms * thousandths) / 1_000);
+  switch (kind) {
+    case 'partition':
+      return partition(name, upTo(3 * ttlMs));
+    case 'heal':
+      return heal(name);
+    case 'pause':
+      return pause(name, upTo(2 * ttlMs));
+    case 'expireSession':
+      return expireSession(name);
+    case 'crash':
+      return alive.length > 1 ? crash(name) : undefined;
+    case 'restartStore':
+      return restartStore({ keepData: variant % 2 === 0, forMs: upTo(2 * ttlMs) });
+    case 'loseReply':
+      return loseReply(name, LOSABLE[variant % LOSABLE.length] ?? 'enter');
+    case 'delay':
+      // Up to where requests begin to go unanswered, and somewhat beyond.
+      return delay(name, upTo(ttlMs / 6), upTo(3 * ttlMs, variant));
+    case 'jumpClock':
+      return jumpClock(name, (variant % 2 === 0 ? 1 : -1) * upTo(2 * ttlMs));
+  }
+}
+
+function broken(seed: number, { reason = '', atMs, faults, history, cause }: Ending, before: number, setting: Setting) {
+  const { steps, stepMs, ttlMs, latencyMs } = setting;
+  const symbols = symbolsOf(faults);
+  const marbles = faults.map(({ atMs, fault }): Marble => ({ atMs, symbol: symbols.get(callOf(fault)) ?? '?' }));
+  const [script = '-', broken = ''] = drawMarbles([marbles, [{ atMs, symbol: '#' }]]);
+  const lines = [
+    `faults  ${script}`,
+    `broken  ${broken}`,
+    ...[...symbols].map(([call, symbol]) => `${symbol} = ${call}`),
+  ];
+  const message =
+    `Seed ${seed} breaks it after ${atMs} ms, with ${faults.length} faults (${before} before shrinking): ${reason}\n\n` +
+    `${lines.map((line) => `  ${line}`).join('\n')}\n\n` +
+    `Again: explore({ seeds: 1, seed: ${seed}, steps: ${steps}, stepMs: ${stepMs}, ttlMs: ${ttlMs}, ` +
+    `latencyMs: ${JSON.stringify(latencyMs)} }, …)\n`;
+  return new InvariantBroken(seed, reason, atMs, faults, history, message, cause);
+}
+
+/** One symbol for each different fault: the first letter of its name, or another one that is free. */
+function symbolsOf(faults: readonly TimedFault[]): ReadonlyMap<string, string> {
+  const symbols = new Map<string, string>();
+  const taken = new Set<string>();
+  for (const { fault } of faults) {
+    const call = callOf(fault);
+    if (symbols.has(call)) continue;
+    const wanted = fault.kind.charAt(0);
+    const symbol = [...`${wanted}${wanted.toUpperCase()}abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ`].find(
+      (one) => !taken.has(one),
+    );
+    taken.add(symbol ?? '?');
+    symbols.set(call, symbol ?? '?');
+  }
+  return symbols;
+}
+
+const COUNT = integer(1, 2 ** 31 - 1);
+const MS = number(1, 2 ** 31 - 1);
+
+function checked(options: ExploreOptions): ExploreOptions & Setting {
+  check(options, {
+    seeds: COUNT,
+    steps: COUNT,
+    seed: integer(0, 2 ** 31 - 1),
+    stepMs: MS,
+    ttlMs: MS,
+    faults: listOf([KINDS.join(', '), (kind) => KINDS.some((known) => known === kind)]),
+    maxFaults: integer(0, 10_000),
+    calmMs: number(0, 2 ** 31 - 1),
+  });
+  const { ttlMs = 1_000, steps } = options;
+  return {
+    stepMs: ttlMs / 10,
+    ttlMs,
+    latencyMs: [1, 5],
+    faults: DEFAULT_FAULTS,
+    maxFaults: Math.ceil(steps / 10),
+    calmMs: 3 * ttlMs,
+    ...options,
+  };
+}
+
+async function fastCheck(): Promise<typeof import('fast-check')> {
+  try {
+    return await import('fast-check');
+  } catch (cause) {
+    throw new Error('explore needs the package "fast-check": npm install --save-dev fast-check', { cause });
+  }
+}

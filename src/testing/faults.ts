@@ -1,0 +1,101 @@
+/** Requests whose reply can be lost. */
+export type Losable = 'enter' | 'leave' | 'renew';
+
+/** Something that goes wrong, or is put right, at one moment. Made by the functions of this module. */
+export type Fault =
+  | { readonly kind: 'partition'; readonly process: string; readonly forMs: number | undefined }
+  | { readonly kind: 'heal'; readonly process: string }
+  | { readonly kind: 'pause'; readonly process: string; readonly forMs: number }
+  | { readonly kind: 'expireSession'; readonly process: string }
+  | { readonly kind: 'crash'; readonly process: string }
+  | { readonly kind: 'restartStore'; readonly keepData: boolean; readonly forMs: number }
+  | { readonly kind: 'loseReply'; readonly process: string; readonly of: Losable }
+  | { readonly kind: 'delay'; readonly process: string; readonly ms: number; readonly forMs: number | undefined }
+  | { readonly kind: 'jumpClock'; readonly process: string; readonly byMs: number };
+
+/** The name of a kind of fault, as its function is called. */
+export type FaultKind = Fault['kind'];
+
+/** Cuts a process off from the store: no request and no reply arrives. For `forMs`, or until `heal`. */
+export function partition(process: string, forMs?: number): Fault {
+  return { kind: 'partition', process, forMs };
+}
+
+/** Ends `partition` and `delay` of a process; it connects again. */
+export function heal(process: string): Fault {
+  return { kind: 'heal', process };
+}
+
+/** Stops a process for `forMs`: nothing of it runs, and what was due meanwhile runs late. */
+export function pause(process: string, forMs: number): Fault {
+  return { kind: 'pause', process, forMs };
+}
+
+/**
+ * Ends a process's session in the store, as an administrator would. Its owner is told, which takes the latency of the
+ * connection: until then another one may be admitted, and only tokens protect.
+ */
+export function expireSession(process: string): Fault {
+  return { kind: 'expireSession', process };
+}
+
+/** Kills a process: nothing of it ever runs again. `backend(name)` starts it anew. */
+export function crash(process: string): Fault {
+  return { kind: 'crash', process };
+}
+
+/** How the store comes back. */
+export interface RestartOptions {
+  /** `false`: everything but the tokens is forgotten. */
+  readonly keepData: boolean;
+  /** How long the store is away. Default 100. */
+  readonly forMs?: number;
+}
+
+/** Ends the store, and starts it again. */
+export function restartStore({ keepData, forMs = 100 }: RestartOptions): Fault {
+  return { kind: 'restartStore', keepData, forMs };
+}
+
+/** The next such request of a process is carried out, but its reply never arrives. */
+export function loseReply(process: string, of: Losable): Fault {
+  return { kind: 'loseReply', process, of };
+}
+
+/** Each message between a process and the store takes `ms` longer. For `forMs`, or until `heal`. */
+export function delay(process: string, ms: number, forMs?: number): Fault {
+  return { kind: 'delay', process, ms, forMs };
+}
+
+/** Sets a process's wall clock forward, or back where `byMs` is negative. */
+export function jumpClock(process: string, byMs: number): Fault {
+  return { kind: 'jumpClock', process, byMs };
+}
+
+/** The call that makes a fault, as one would write it. */
+export function callOf(fault: Fault): string {
+  const call = (...args: readonly unknown[]): string =>
+    `${fault.kind}(${args
+      .filter((arg) => arg !== undefined)
+      .map(literal)
+      .join(', ')})`;
+  switch (fault.kind) {
+    case 'partition':
+    case 'pause':
+      return call(fault.process, fault.forMs);
+    case 'restartStore':
+      return `restartStore({ keepData: ${fault.keepData}, forMs: ${fault.forMs} })`;
+    case 'loseReply':
+      return call(fault.process, fault.of);
+    case 'delay':
+      return call(fault.process, fault.ms, fault.forMs);
+    case 'jumpClock':
+      return call(fault.process, fault.byMs);
+    default:
+      return call(fault.process);
+  }
+}
+
+function literal(value: unknown): string {
+  return typeof value === 'string' ? `'${value}'` : String(value);
+}
