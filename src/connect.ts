@@ -1,7 +1,6 @@
 import { type Either, map } from 'fp-ts/lib/Either.js';
-import { defer, from } from 'rxjs';
+import { defer, from, shareReplay } from 'rxjs';
 import type { Backend, Characteristics } from './backends/backend.js';
-import { createBackend } from './backends/create-backend.js';
 import { type CoordinationError, UnknownScheme } from './backends/errors.js';
 import { etcdCharacteristics } from './backends/etcd/characteristics.js';
 import { checkHosts, type EtcdUrlOptions, etcdFromUrl } from './backends/etcd/options.js';
@@ -11,8 +10,8 @@ import { memoryFromUrl } from './backends/memory/options.js';
 import type { BackendOptions } from './backends/options.js';
 import { orThrow } from './backends/or-throw.js';
 import { redisCharacteristics } from './backends/redis/characteristics.js';
-import { checkOptions, type RedisUrlOptions, redisFromUrl } from './backends/redis/options.js';
-import type { Store } from './backends/store.js';
+import { checkOptions, type RedisUrlOptions, redisFromUrl, shardsOf } from './backends/redis/options.js';
+import { createShardedBackend, type Stores } from './backends/sharded-backend.js';
 import { parseUrl, type StoreUrl } from './backends/url.js';
 import { zookeeperCharacteristics } from './backends/zookeeper/characteristics.js';
 import { resolveOptions, type ZooKeeperOptions, zookeeperFromUrl } from './backends/zookeeper/options.js';
@@ -28,20 +27,31 @@ const checkRedis = (options: RedisUrlOptions): Either<CoordinationError, RedisUr
 const checkEtcd = (options: EtcdUrlOptions): Either<CoordinationError, EtcdUrlOptions> =>
   map(() => options)(checkHosts(options));
 
-const redis = connector('redis', redisCharacteristics, redisFromUrl, checkRedis, async (options) =>
-  (await import('./backends/redis/redis-store.js')).redisStore(options),
+const redis = connector(
+  'redis',
+  redisCharacteristics,
+  redisFromUrl,
+  checkRedis,
+  async (options) => (await import('./backends/redis/redis-store.js')).redisStores(options),
+  shardsOf,
 );
-const etcd = connector('etcd', etcdCharacteristics, etcdFromUrl, checkEtcd, async (options) =>
+const etcd = connector('etcd', etcdCharacteristics, etcdFromUrl, checkEtcd, async (options) => [
   (await import('./backends/etcd/etcd-store.js')).etcdStore(options),
-);
-const zookeeper = connector('zookeeper', zookeeperCharacteristics, zookeeperFromUrl, resolveOptions, async (options) =>
-  (await import('./backends/zookeeper/zookeeper-store.js')).zookeeperStore(options),
+]);
+const zookeeper = connector(
+  'zookeeper',
+  zookeeperCharacteristics,
+  zookeeperFromUrl,
+  resolveOptions,
+  async (options) => [(await import('./backends/zookeeper/zookeeper-store.js')).zookeeperStore(options)],
 );
 
 const connectors: ReadonlyMap<string, Connector> = new Map<string, Connector>([
   ['memory', (url, options) => memory(merged(orThrow(memoryFromUrl(url)), options))],
   ['redis', redis],
   ['rediss', redis],
+  ['redis-cluster', redis],
+  ['rediss-cluster', redis],
   ['etcd', etcd],
   ['etcds', etcd],
   ['zookeeper', zookeeper],
@@ -54,6 +64,7 @@ const connectors: ReadonlyMap<string, Connector> = new Map<string, Connector>([
  * |---|---|
  * | `memory:` `memory:name` | this process; backends that name the same store share it |
  * | `redis://user:pass@host:port/db` `rediss://…` | Redis (needs `ioredis`) |
+ * | `redis-cluster://host:port,host:port` `rediss-cluster://…` | Redis Cluster (needs `ioredis`) |
  * | `etcd://host:port,host:port` `etcds://…` | etcd (needs `etcd3`) |
  * | `zookeeper://host:port,host:port/chroot` | ZooKeeper (needs `node-zookeeper-client`) |
  *
@@ -78,17 +89,15 @@ function connector<O extends BackendOptions, Checked>(
   characteristics: Characteristics,
   fromUrl: (url: StoreUrl) => Either<CoordinationError, O>,
   check: (options: O) => Either<CoordinationError, Checked>,
-  load: (options: Checked) => Promise<Store>,
+  load: (options: Checked) => Promise<Stores>,
+  shardsOf: (options: Checked) => number = () => 1,
 ): Connector {
   return (url, options) => {
     const all = merged(orThrow(fromUrl(url)), options);
     const checked = orThrow(check(all));
-    return createBackend(
-      name,
-      characteristics,
-      defer(() => from(load(checked))),
-      all,
-    );
+    // Loaded when it is first needed, and again only if that failed: what an adapter remembers outlives its sessions.
+    const stores$ = defer(() => from(load(checked))).pipe(shareReplay(1));
+    return createShardedBackend(name, characteristics, shardsOf(checked), stores$, all);
   };
 }
 

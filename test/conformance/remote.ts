@@ -1,8 +1,8 @@
 import type { Backend } from '../../src/backends/backend.js';
 import type { BackendOptions } from '../../src/backends/options.js';
 import { type ClientProcess, spawnClient } from '../support/client-process.js';
-import type { TestServer } from '../support/server.js';
-import { startProxy } from '../support/tcp-proxy.js';
+import { disposeAll, type TestServer } from '../support/server.js';
+import { startProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import type { PeerCalls } from './peer-calls.js';
 import type { Link, OwnServer, Quirks } from './quirks.js';
 
@@ -38,26 +38,40 @@ export function spawnPeer(url: string, options: BackendOptions): Promise<ClientP
 async function startTcpLink(url: string, connect: Remote['connect']): Promise<Link> {
   const { protocol, hostname, port } = new URL(url);
   const proxy = await startProxy({ host: hostname, port: Number(port) });
+  return linkOver([proxy], (options) => connect(proxy.url(protocol.slice(0, -1)), options));
+}
+
+/** A way that leads through these proxies, all of which are broken at once. */
+export function linkOver(proxies: readonly TcpProxy[], connect: Link['connect']): Link {
+  const each = (act: (proxy: TcpProxy) => void): void => {
+    for (const proxy of proxies) act(proxy);
+  };
+  const heal = async (): Promise<void> => {
+    await Promise.all(proxies.map((proxy) => proxy.heal()));
+  };
+  const mute = (): void => each((proxy) => proxy.dropDirection('toClient'));
   return {
-    connect: (options) => connect(proxy.url(protocol.slice(0, -1)), options),
-    cut: () => proxy.blackhole(),
-    mute: () => proxy.dropDirection('toClient'),
-    silence: () => proxy.dropDirection('toServer'),
+    connect,
+    cut: () => each((proxy) => proxy.blackhole()),
+    mute,
+    silence: () => each((proxy) => proxy.dropDirection('toServer')),
     muteAfter: (marker) =>
       new Promise((seen) => {
-        const stop = proxy.onData((direction, chunk) => {
-          if (direction !== 'toServer' || !chunk.includes(marker)) return;
-          stop();
-          proxy.dropDirection('toClient');
-          seen();
-        });
+        const stops = proxies.map((proxy) =>
+          proxy.onData((direction, chunk) => {
+            if (direction !== 'toServer' || !chunk.includes(marker)) return;
+            for (const stop of stops) stop();
+            mute();
+            seen();
+          }),
+        );
       }),
-    heal: () => proxy.heal(),
+    heal,
     reset: () => {
-      proxy.resetAll();
-      return proxy.heal();
+      each((proxy) => proxy.resetAll());
+      return heal();
     },
-    connections: () => proxy.connections(),
-    [Symbol.asyncDispose]: () => proxy.close(),
+    connections: () => proxies.reduce((sum, proxy) => sum + proxy.connections(), 0),
+    [Symbol.asyncDispose]: () => disposeAll(proxies),
   };
 }

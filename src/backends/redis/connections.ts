@@ -1,46 +1,19 @@
-import type { RedisOptions as ClientOptions, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { BehaviorSubject, distinctUntilChanged, Observable, Subject } from 'rxjs';
 import { type CoordinationError, NotSupported, Unavailable } from '../errors.js';
 import type { StoreContext } from '../store.js';
-import { failureOf, isRefusal, isUnanswered, isUncached } from './failures.js';
+import type { Access } from './access.js';
+import { failureOf, isMoved, isRefusal, isUnanswered, isUncached } from './failures.js';
 import { guardedClient } from './guarded-client.js';
+import type { Layout } from './layout.js';
 import { Replicas } from './replicas.js';
 import type { Script } from './scripts.js';
 import { type Server, serverOf } from './server.js';
+import { type StrictOptions, strictOptions } from './strict-options.js';
 
 /** What a script is given and what it returns. Text comes back as bytes. */
 export type Argument = string | number | Buffer;
 export type Reply = readonly unknown[];
-
-export type StrictOptions = Omit<ClientOptions, 'replyMapping'> & { readonly replyMapping: 'legacy' };
-
-/** What no client may deviate from: each option keeps a command from being sent twice, late, or under other keys. */
-function strictOptions({ timing }: StoreContext, retryStrategy: () => number | null): StrictOptions {
-  return {
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    autoResubscribe: false,
-    maxRetriesPerRequest: 0,
-    reconnectOnError: null,
-    retryStrategy,
-    commandTimeout: timing.requestTimeoutMs,
-    connectTimeout: timing.requestTimeoutMs,
-    // How long a socket that is being closed waits for the other side.
-    disconnectTimeout: 50,
-    // Each connection begins with INFO anyway, to learn which server it leads to.
-    enableReadyCheck: false,
-    enableAutoPipelining: false,
-    disableClientInfo: true,
-    monitor: false,
-    readOnly: false,
-    keyPrefix: '',
-    // With RESP3, a password that the server does not ask for leaves ioredis and the server with different protocols.
-    protocol: 2,
-    replyMapping: 'legacy',
-    stringNumbers: false,
-  };
-}
 
 /** A connection on which scripts run. */
 interface Link {
@@ -76,14 +49,15 @@ export class Connections {
   #lastError: unknown;
 
   constructor(
-    connect: (options: StrictOptions) => Redis,
+    private readonly access: Access,
+    private readonly layout: Layout,
     private readonly sessionChannel: string,
-    private readonly address: string,
     private readonly context: StoreContext,
     /** Told why a connection could not be made, until `keep` is called. */
     private readonly failed: (cause: CoordinationError) => void,
-    private readonly waitReplicas = 0,
   ) {
+    const { isCluster, waitReplicas } = access;
+    const connect = (options: StrictOptions): Redis => guardedClient(access.connect(options, layout.slot));
     this.up$ = this.#up.pipe(distinctUntilChanged());
     this.cut$ = this.#cut.asObservable();
     this.messages$ = new Observable((observer) =>
@@ -92,15 +66,18 @@ export class Connections {
       }),
     );
     const options = strictOptions(context, () => (this.#isKept ? this.#backoffMs() : null));
-    const link = (): Link => ({ client: guardedClient(connect(options)), server: undefined });
+    const link = (): Link => ({ client: connect(options), server: undefined });
     this.#commands = link();
     if (waitReplicas > 0) {
       const another = link();
       const waitMs = Math.max(1, Math.floor(context.timing.requestTimeoutMs / 4));
       this.#replicated = Object.assign(another, { replicas: new Replicas(another.client, waitReplicas, waitMs) });
     }
-    this.#subscriber = guardedClient(connect(options));
-    this.#subscriber.on('message', (channel: string, message: string) => this.#messages.next([channel, message]));
+    this.#subscriber = connect(options);
+    const heard = (channel: string, message: string): void => this.#messages.next([channel, message]);
+    this.#subscriber.on(isCluster ? 'smessage' : 'message', heard);
+    // The slot has been taken away from that server.
+    this.#subscriber.on('moved', () => this.#moved());
     for (const each of this.#links) this.#follow(each.client, 'connect', () => this.#greet(each));
     this.#follow(this.#subscriber, 'listen', () => this.#listen());
   }
@@ -129,14 +106,19 @@ export class Connections {
   }
 
   /** Runs a script. Rejects with what the failure means. */
-  async run(operation: string, script: Script, key: string, args: (server: Server) => Argument[]): Promise<Reply> {
+  async run(operation: string, script: Script, args: (server: Server) => Argument[]): Promise<Reply> {
     const replicated = script.isReliedOn ? this.#replicated : undefined;
     const link = replicated ?? this.#commands;
     const { client, server } = link;
     if (server === undefined) throw new Unavailable('redis', operation, this.#lastError ?? new Error('not connected'));
     try {
       const request = String(++this.#requests);
-      const reply = await this.#evaluate(client, script, [1, key, request, ...args(server)]);
+      const reply = await this.#evaluate(client, script, [
+        this.layout.keys.length,
+        ...this.layout.keys,
+        request,
+        ...args(server),
+      ]);
       if (Array.isArray(reply) && String(reply[0]) === request) {
         // What was not done need not last.
         if (String(reply[1]) === 'ok') await this.#untilReplicated(operation, replicated?.replicas);
@@ -148,7 +130,8 @@ export class Connections {
     } catch (cause) {
       // Nobody notices a half-open connection; one on which a command went unanswered may be one.
       if (isUnanswered(cause) && link.server === server) this.#remake(client);
-      const failure = failureOf(cause, operation, this.address);
+      if (isMoved(cause) && link.server === server) this.#moved();
+      const failure = failureOf(cause, operation, this.access.address);
       // It is tried again, and again in vain if the reason is not a passing one: somebody should know.
       if (isRefusal(cause)) this.context.fault(failure);
       throw failure;
@@ -158,7 +141,7 @@ export class Connections {
   /** Emits once the channel is subscribed to, and at each message in it. Errors when the connection breaks. */
   channel(name: string): Observable<void> {
     return new Observable((observer) => {
-      const channel = this.#channels.get(name) ?? { users: 0, subscribed: this.#subscriber.subscribe(name) };
+      const channel = this.#channels.get(name) ?? { users: 0, subscribed: this.#subscribe(name) };
       this.#channels.set(name, channel);
       channel.users += 1;
       channel.subscribed.then(
@@ -176,7 +159,7 @@ export class Connections {
         if (channel.users > 0 || this.#channels.get(name) !== channel) return;
         this.#channels.delete(name);
         // If it fails, the connection has broken, and with it the subscription is gone.
-        if (this.#isListening) this.#subscriber.unsubscribe(name).catch(() => undefined);
+        if (this.#isListening) this.#unsubscribe(name).catch(() => undefined);
       };
     });
   }
@@ -199,32 +182,34 @@ export class Connections {
       hearOut(client);
       this.#lastError = cause;
       // The wrong database would be used without a word.
-      const failure = failureOf(cause, operation, this.address);
+      const failure = failureOf(cause, operation, this.access.address);
       if (isSelect(cause)) this.#giveUp(client, failure);
       else if (this.#isKept && !(failure instanceof Unavailable)) this.context.fault(failure);
     });
     client.on('ready', () => {
       ready().then(
         () => this.#tellUp(),
-        (cause) => this.#giveUp(client, failureOf(cause, operation, this.address)),
+        (cause) => this.#giveUp(client, failureOf(cause, operation, this.access.address)),
       );
     });
     client.on('close', () => this.#broken(client));
     client.on('end', () => {
-      if (!this.#isKept && !this.#isClosed) this.failed(failureOf(this.#lastError, operation, this.address));
+      if (!this.#isKept && !this.#isClosed) this.failed(failureOf(this.#lastError, operation, this.access.address));
     });
   }
 
   async #greet(link: Link): Promise<void> {
     const server = serverOf(await link.client.info(), this.context);
     if (server.isTooOld) throw new NotSupported('redis', `version ${server.version}: it must be 6.2 or later`);
+    if (this.access.isCluster && server.isTooOldForClusters)
+      throw new NotSupported('redis', `a cluster of version ${server.version}: it must be 7.0 or later`);
     if (server.isLoading) throw new Error('LOADING: the server is still reading its data');
     // It may have broken again while the server answered.
     if (link.client.status === 'ready' && !this.#isClosed) link.server = server;
   }
 
   async #listen(): Promise<void> {
-    await this.#subscriber.subscribe(this.sessionChannel);
+    await this.#subscribe(this.sessionChannel);
     this.#isListening = this.#subscriber.status === 'ready' && !this.#isClosed;
   }
 
@@ -256,9 +241,23 @@ export class Connections {
     this.#remake(client);
   }
 
+  /** Another server has the slot: each connection finds it when it is made again. */
+  #moved(): void {
+    for (const client of this.#clients) if (client.status === 'ready') this.#remake(client);
+  }
+
+  #subscribe(channel: string): Promise<unknown> {
+    return this.access.isCluster ? this.#subscriber.ssubscribe(channel) : this.#subscriber.subscribe(channel);
+  }
+
+  #unsubscribe(channel: string): Promise<unknown> {
+    return this.access.isCluster ? this.#subscriber.sunsubscribe(channel) : this.#subscriber.unsubscribe(channel);
+  }
+
   #failSubscription(cause: unknown, tell: (error: CoordinationError) => void): void {
     if (isUnanswered(cause)) this.distrustMessages();
-    tell(failureOf(cause, 'subscribe', this.address));
+    if (isMoved(cause)) this.#moved();
+    tell(failureOf(cause, 'subscribe', this.access.address));
   }
 
   #tellUp(): void {
@@ -268,22 +267,23 @@ export class Connections {
   }
 
   async #evaluate(client: Redis, script: Script, args: Argument[]): Promise<unknown> {
+    const { sha, lua } = this.access.isCluster ? script.sharded : script.plain;
     try {
-      return await client.callBuffer('EVALSHA', script.sha, ...args);
+      return await client.callBuffer('EVALSHA', sha, ...args);
     } catch (cause) {
       if (!isUncached(cause)) throw cause;
-      return await client.callBuffer('EVAL', script.lua, ...args);
+      return await client.callBuffer('EVAL', lua, ...args);
     }
   }
 
   async #untilReplicated(operation: string, replicas: Replicas | undefined): Promise<void> {
     if (replicas === undefined) return;
     const count = await replicas.acknowledged();
-    if (count >= this.waitReplicas) {
+    if (count >= this.access.waitReplicas) {
       this.#areReplicasMissed = false;
       return;
     }
-    const missed = new Error(`${count} of ${this.waitReplicas} replicas have acknowledged it`);
+    const missed = new Error(`${count} of ${this.access.waitReplicas} replicas have acknowledged it`);
     const failure = new Unavailable('redis', operation, missed);
     // Told once, however often it is tried again.
     if (!this.#areReplicasMissed) this.context.fault(failure);

@@ -18,6 +18,8 @@ export function failureOf(cause: unknown, operation: string, address: string): C
     return new PermissionDenied('redis', operation, root);
   if (/DB index is out of range/i.test(message))
     return new InvalidOptions([`db must be the index of a database that the server at ${address} has`]);
+  if (/cluster support disabled/i.test(message))
+    return new NotSupported('redis', `a cluster at ${address}: it is a single server`);
   if (/^ERR unknown command/i.test(message)) return new NotSupported('redis', `${operation}: it must be 6.2 or later`);
   return new Unavailable('redis', operation, root);
 }
@@ -27,9 +29,16 @@ export function isUncached(cause: unknown): boolean {
   return cause instanceof Error && cause.message.startsWith('NOSCRIPT');
 }
 
-/** Whether the server itself said no, other than because it is starting. */
+/** Whether the server itself said no, other than because it is starting or the slot is somewhere else. */
 export function isRefusal(cause: unknown): boolean {
-  return cause instanceof Error && cause.name === 'ReplyError' && !cause.message.startsWith('LOADING');
+  return (
+    cause instanceof Error && cause.name === 'ReplyError' && !/^(LOADING|MOVED|ASK|TRYAGAIN)\b/.test(cause.message)
+  );
+}
+
+/** Whether this server of a cluster does not serve the slot: it may be another's by now. */
+export function isMoved(cause: unknown): boolean {
+  return cause instanceof Error && /^(MOVED|CLUSTERDOWN)\b/.test(cause.message);
 }
 
 /** Whether a command was given up without a reply: its connection may be dead without anybody noticing. */

@@ -1,13 +1,14 @@
 import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
-import { createBackend } from '../create-backend.js';
 import { orThrow } from '../or-throw.js';
+import { createShardedBackend } from '../sharded-backend.js';
+import type { RedisOptions } from './access.js';
 import { redisCharacteristics } from './characteristics.js';
-import { checkOptions } from './options.js';
-import { type RedisOptions, redisStore } from './redis-store.js';
+import { checkOptions, shardsOf } from './options.js';
+import { redisStores } from './redis-store.js';
 
 export type { BackendOptions } from '../options.js';
-export type { RedisOptions } from './redis-store.js';
+export type { RedisOptions } from './access.js';
 
 /**
  * A backend on a Redis server, version 6.2 or later, through the package `ioredis`.
@@ -38,5 +39,5 @@ export type { RedisOptions } from './redis-store.js';
  */
 export function redis(options: RedisOptions = {}): Backend {
   orThrow(checkOptions(options));
-  return createBackend('redis', redisCharacteristics, of(redisStore(options)), options);
+  return createShardedBackend('redis', redisCharacteristics, shardsOf(options), of(redisStores(options)), options);
 }

@@ -1,10 +1,12 @@
 import type { RosterKey } from '../backend.js';
 import { encodeSegment } from '../keys.js';
 import type { StandRequest } from '../store.js';
+import { slotOf, tagOf } from './slots.js';
 
 /**
  * Where things are. All keys of one script share the hash tag `{namespace:shard}`, so that Redis Cluster keeps them in
- * one slot; a single server needs one shard. Channels are named in the same way.
+ * one slot; a single server needs one shard. On a cluster the tag is `{namespace:shard}` or `{namespace:shard.n}`, with
+ * the least n that leads to this shard's part of all slots. Channels are named in the same way.
  *
  *     {ns:0}:m           hash    run_id, clock and last token of the shard; never deleted
  *     {ns:0}:s           zset    session -> end of its lease, in the shard's own time
@@ -21,8 +23,14 @@ import type { StandRequest } from '../store.js';
  *     {ns:0}:n:roster    channel of a roster: it has changed; likewise {ns:0}:g:kind and {ns:0}:k:cell
  */
 export interface Layout {
-  /** The key that every script gets: the others begin with all of it but its last letter. */
-  readonly main: string;
+  /**
+   * The keys that every script gets. The others begin with all of the first but its last letter. The second one never
+   * exists: a slot of which some keys have been moved to another server is refused as a whole then, as it must be, since
+   * a script would take what has been moved, or is still to be moved, for absent.
+   */
+  readonly keys: readonly [main: string, absent: string];
+  /** Where a cluster has them. */
+  readonly slot: number;
   roster(roster: RosterKey): string;
   segment(name: string): string;
   rosterChannel(roster: string): string;
@@ -31,15 +39,14 @@ export interface Layout {
   sessionChannel(sessionId: string): string;
 }
 
-/** The only shard, until there are several. */
-const SHARD = 0;
-
-export function layoutOf(namespace: string): Layout {
+export function layoutOf(namespace: string, shard: number, shards: number): Layout {
   // The tag ends at the first closing brace.
   const inner = encodeSegment(namespace).replaceAll('{', '%7B').replaceAll('}', '%7D');
-  const tag = `{${inner}:${SHARD}}`;
+  const name = tagOf(inner, shard, shards);
+  const tag = `{${name}}`;
   return {
-    main: `${tag}:m`,
+    keys: [`${tag}:m`, `${tag}:-`],
+    slot: slotOf(name),
     roster: ({ kind, name }) => `${kind}:${encodeSegment(name)}`,
     segment: encodeSegment,
     rosterChannel: (roster) => `${tag}:n:${roster}`,

@@ -1,9 +1,19 @@
 import type { ConnectionOptions } from 'node:tls';
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
-import { type Expectation, either, FLAG, FUNCTION, integer, objectWith, TEXT, violationsOf } from '../expectations.js';
+import {
+  type Expectation,
+  either,
+  FLAG,
+  FUNCTION,
+  integer,
+  listOf,
+  objectWith,
+  TEXT,
+  violationsOf,
+} from '../expectations.js';
 import { type BackendOptions, COMMON } from '../options.js';
-import { queryOptions, type StoreUrl } from '../url.js';
+import { type Host, queryOptions, type StoreUrl } from '../url.js';
 
 /** What a URL can say, too. `namespace` is `conclave` by default. No type of the client's package is named here. */
 export interface RedisUrlOptions extends BackendOptions {
@@ -11,7 +21,9 @@ export interface RedisUrlOptions extends BackendOptions {
   readonly host?: string | undefined;
   /** Default 6379. */
   readonly port?: number | undefined;
-  /** Index of the database. Default 0. */
+  /** Some nodes of a Redis Cluster, in place of host and port; the others are found by way of them. */
+  readonly cluster?: readonly Host[] | undefined;
+  /** Index of the database. Default 0; a cluster has no other. */
   readonly db?: number | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -28,29 +40,55 @@ export interface RedisUrlOptions extends BackendOptions {
 /** The default of `namespace`. */
 export const DEFAULT_NAMESPACE = 'conclave';
 
-/** Reads `redis://user:password@host:port/db` and `rediss://…`, which is the same over TLS. */
+/** Part of the layout: all who share a cluster must agree on it. */
+const CLUSTER_SHARDS = 16;
+
+/** Into how many parts, each in one slot of a cluster, the names are divided. */
+export function shardsOf(options: Parameters<typeof isCluster>[0]): number {
+  return isCluster(options) ? CLUSTER_SHARDS : 1;
+}
+
+/** Whether a cluster is meant, or a client of one. */
+export function isCluster(options: { readonly cluster?: unknown; readonly client?: unknown }): boolean {
+  const { cluster, client } = options;
+  return (
+    cluster !== undefined ||
+    (typeof client === 'object' && client !== null && 'isCluster' in client && client.isCluster === true)
+  );
+}
+
+/**
+ * Reads `redis://user:password@host:port/db` and `redis-cluster://user:password@host:port,host:port`, and both with
+ * `rediss`, which is the same over TLS.
+ */
 export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, RedisUrlOptions> {
   const invalid = (reason: string): Either<InvalidUrl, RedisUrlOptions> => left(new InvalidUrl(shown(url), reason));
-  if (url.scheme !== 'redis' && url.scheme !== 'rediss') return invalid('its scheme is neither redis: nor rediss:');
-  if (url.hosts.length > 1)
-    return invalid('it names several hosts, and this backend talks to one server (sentinels: pass a `client`)');
+  const [, secure, clustered] = /^redis(s?)(-cluster)?$/.exec(url.scheme) ?? [];
+  if (secure === undefined) return invalid('its scheme is none of redis:, rediss:, redis-cluster: and rediss-cluster:');
+  if (clustered === undefined && url.hosts.length > 1)
+    return invalid('it names several hosts, but not a cluster: say redis-cluster: (sentinels: pass a `client`)');
+  if (clustered !== undefined && url.path !== '') return invalid('a cluster has no databases, so it must have no path');
   if (url.path !== '' && !/^\d{1,9}$/.test(url.path))
     return invalid(`its path is "${url.path}" and should be the index of a database, such as /0`);
   const options = queryOptions(url, { waitReplicas: 'number' });
   if (isLeft(options)) return options;
-  return right({
-    ...options.right,
-    host: url.hosts[0]?.host,
-    port: url.hosts[0]?.port,
-    db: url.path === '' ? undefined : Number(url.path),
-    username: url.username,
-    password: url.password,
-    tls: url.scheme === 'rediss' ? true : undefined,
-  });
+  const [host] = url.hosts;
+  const target =
+    clustered === undefined
+      ? { host: host?.host, port: host?.port, db: url.path === '' ? undefined : Number(url.path) }
+      : { cluster: host === undefined ? [{ host: 'localhost', port: undefined }] : url.hosts };
+  const login = { username: url.username, password: url.password, tls: secure === '' ? undefined : true };
+  return right({ ...options.right, ...target, ...login });
 }
+
+const NODE: Readonly<Record<string, Expectation>> = { host: TEXT, port: integer(1, 65_535) };
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
   ...COMMON,
+  cluster: listOf([
+    'an object { host, port }',
+    (one) => objectWith()[1](one) && violationsOf({ host: null, ...(one as object) }, NODE).length === 0,
+  ]),
   host: TEXT,
   port: integer(1, 65_535),
   db: integer(0, Number.MAX_SAFE_INTEGER),
@@ -65,8 +103,15 @@ const FIELDS: Readonly<Record<string, Expectation>> = {
 export function checkOptions(options: RedisUrlOptions & { readonly client?: unknown }): Either<InvalidOptions, void> {
   const violations = violationsOf(options, FIELDS);
   if (violations.length > 0) return left(new InvalidOptions(violations));
-  const { client, host, port, db, username, password, tls } = options;
-  const own = Object.entries({ host, port, db, username, password, tls }).filter(([, value]) => value !== undefined);
+  const { client, cluster, host, port, db, username, password, tls } = options;
+  if (cluster !== undefined) {
+    if (cluster.length === 0) violations.push('cluster must name at least one node');
+    for (const [name, value] of Object.entries({ host, port, db }))
+      if (value !== undefined) violations.push(`${name} must not be given beside cluster, which names the nodes`);
+  }
+  const own = Object.entries({ cluster, host, port, db, username, password, tls }).filter(
+    ([, value]) => value !== undefined,
+  );
   if (client !== undefined && own.length > 0)
     violations.push(
       `client says how to connect, so ${own.map(([name]) => name).join(', ')} must not be given beside it`,

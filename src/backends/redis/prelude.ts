@@ -159,8 +159,8 @@ local function reap(budget)
 end
 
 local function tell()
-  for r in pairs(changed) do redis.call('PUBLISH', T .. 'n:' .. r, '') end
-  for owner, lines in pairs(news) do redis.call('PUBLISH', T .. 'c:' .. owner, table.concat(lines, ' ')) end
+  for r in pairs(changed) do redis.call(PUBLISH, T .. 'n:' .. r, '') end
+  for owner, lines in pairs(news) do redis.call(PUBLISH, T .. 'c:' .. owner, table.concat(lines, ' ')) end
 end
 
 local function ahead(r, id, at)

@@ -212,10 +212,7 @@ export class RedisSession implements StoreSession {
     return defer(() => {
       const asking = this.acquaintance.ask(this, this.context.now);
       return from(
-        this.connections.run(operation, script, this.layout.main, (server) => [
-          ...asking.preamble(server),
-          ...own(server),
-        ]),
+        this.connections.run(operation, script, (server) => [...asking.preamble(server), ...own(server)]),
       ).pipe(map(asking.read));
     }).pipe(
       tap((reply) => {

@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto';
 import { PRELUDE } from './prelude.js';
 
-/** A script and the name under which the server caches it. */
-export interface Script {
+/** What the server runs, and the name under which it caches it. */
+interface Source {
   readonly lua: string;
   readonly sha: string;
+}
+
+/** A script: for a single server, and for a cluster, whose channels are sharded like its keys. */
+export interface Script {
+  readonly plain: Source;
+  readonly sharded: Source;
   /**
    * Others are kept out, or the caller goes on, because of what it did: with `waitReplicas` it counts only once replicas
    * have it. What merely takes away is not such a thing: if a fail-over brings it back, its owner takes it away again.
@@ -18,7 +24,12 @@ function reliedOn(body: string): Script {
 }
 
 function script(body: string): Script {
+  return { plain: source('PUBLISH', body), sharded: source('SPUBLISH', body), isReliedOn: false };
+}
+
+function source(publish: 'PUBLISH' | 'SPUBLISH', body: string): Source {
   const lua = `
+local PUBLISH = '${publish}'
 ${PRELUDE.trim()}
 
 local function main()
@@ -31,7 +42,7 @@ table.insert(reply, 1, ARGV[1])
 table.insert(reply, 2, int(v))
 return reply
 `;
-  return { lua, sha: createHash('sha1').update(lua).digest('hex'), isReliedOn: false };
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 
 // What is short of memory must still be able to renew and to leave: Redis refuses a script's first write that may need
@@ -56,7 +67,7 @@ redis.call('ZADD', S, int(v + ttl + slack(ttl)), sid)
 save(redis.pcall)
 local more = reap(200)
 tell()
-redis.call('PUBLISH', T .. 'c:' .. sid, 'beat:' .. ARGV[8])
+redis.call(PUBLISH, T .. 'c:' .. sid, 'beat:' .. ARGV[8])
 local stands = ARGV[9] == run and {} or redis.call('SMEMBERS', T .. 'i:' .. sid)
 return { 'ok', quarantine, earliest(), more and '1' or '', stands }
 `);
@@ -170,7 +181,7 @@ local by = redis.call('HGET', g, ARGV[9])
 if by then return { 'ok', by == ARGV[10] and '1' or '' } end
 save(redis.call)
 redis.call('HSET', g, ARGV[9], ARGV[10])
-redis.call('PUBLISH', g, '')
+redis.call(PUBLISH, g, '')
 return { 'ok', '1' }
 `);
 
@@ -185,7 +196,7 @@ for _, id in ipairs(redis.call('ZRANGE', T .. 'o:' .. ARGV[8] .. ':' .. ARGV[9],
   if owner and alive(owner) then return { 'ok', 'occupied' } end
 end
 redis.call('HDEL', g, ARGV[9])
-redis.call('PUBLISH', g, '')
+redis.call(PUBLISH, g, '')
 save(redis.pcall)
 return { 'ok', 'removed' }
 `);
@@ -222,7 +233,7 @@ end
 redis.call('ZREMRANGEBYSCORE', T .. 'd', '-inf', int(now - 60000000))
 redis.call('ZADD', T .. 'd', int(now), write)
 redis.call('PEXPIRE', T .. 'd', 60000)
-redis.call('PUBLISH', k, '')
+redis.call(PUBLISH, k, '')
 return { 'ok', '1', version, value }
 `);
 

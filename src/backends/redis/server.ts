@@ -5,6 +5,8 @@ export interface Server {
   readonly runId: string;
   readonly version: string;
   readonly isTooOld: boolean;
+  /** Knows no sharded channels. */
+  readonly isTooOldForClusters: boolean;
   readonly isLoading: boolean;
   /** For how many milliseconds it has surely been up as what it is; 0 if it was promoted from a replica. */
   upMs(): number;
@@ -23,6 +25,7 @@ export function serverOf(info: string, { now }: Pick<StoreContext, 'now'>): Serv
     runId: field('run_id') ?? '',
     version,
     isTooOld: major < 6 || (major === 6 && minor < 2),
+    isTooOldForClusters: major < 7,
     isLoading: field('loading') === '1',
     upMs: () => (isOriginal ? Math.floor(thenUpMs + now() - askedMs) : 0),
   };

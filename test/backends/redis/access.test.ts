@@ -22,13 +22,21 @@ test.each([
   ['redis://me:pass@[::1]:1234', { host: '::1', port: 1234, username: 'me', password: 'pass' }],
   ['redis://host?waitReplicas=2', { host: 'host', waitReplicas: 2 }],
   ['rediss://host?ttlMs=500&namespace=x', { host: 'host', tls: true, ttlMs: 500, namespace: 'x' }],
+  ['redis-cluster://a:1,b', { cluster: [{ host: 'a', port: 1 }, { host: 'b' }] }],
+  ['redis-cluster://', { cluster: [{ host: 'localhost' }] }],
+  [
+    'rediss-cluster://me:pass@a?ttlMs=500',
+    { cluster: [{ host: 'a' }], username: 'me', password: 'pass', tls: true, ttlMs: 500 },
+  ],
 ])('reads %s', (text, expected) => {
   const options = optionsOf(text);
   expect(isRight(options) && JSON.parse(JSON.stringify(options.right))).toEqual(expected);
 });
 
 test.each([
-  ['redis://a,b', /several hosts/],
+  ['redis://a,b', /several hosts.*redis-cluster:/],
+  ['redis-cluster://a/0', /no databases/],
+  ['redis-clusters://a', /scheme/],
   ['redis://a/name', /index of a database/],
   ['redis://me:secret@a/x', /^((?!secret).)*$/],
   ['redis://a?foo=1', /foo is not an option/],
@@ -42,6 +50,9 @@ test('options that contradict each other are refused at once', () => {
   expect(() => redis({ port: 0 })).toThrow(/port/);
   expect(() => redis({ db: -1 })).toThrow(/db/);
   for (const waitReplicas of [-1, 0.5, Number.NaN]) expect(() => redis({ waitReplicas })).toThrow(/waitReplicas/);
+  expect(() => redis({ cluster: [] })).toThrow(/at least one node/);
+  expect(() => redis({ cluster: [{ host: 'x', port: 0 }] })).toThrow(/cluster must be a list/);
+  expect(() => redis({ cluster: [{ host: 'x', port: 1 }], db: 0 })).toThrow(/db must not be given beside cluster/);
   expect(() => redis({ host: 'x', client: () => new Redis() })).toThrow(/client says how to connect/);
 });
 

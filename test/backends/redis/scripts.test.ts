@@ -5,7 +5,7 @@ import { conflictsAhead } from '../../../src/backends/admission.js';
 import type { Mode, RosterKey } from '../../../src/backends/backend.js';
 import { monotonicScheduler } from '../../../src/backends/clock.js';
 import { timingOf } from '../../../src/backends/options.js';
-import { redisStore } from '../../../src/backends/redis/redis-store.js';
+import { redisStores } from '../../../src/backends/redis/redis-store.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../../../src/backends/store.js';
 import type { TestServer } from '../../support/server.js';
 import { ask, keysOf, LOCK, startUsedRedis } from './support.js';
@@ -29,7 +29,7 @@ async function open(namespace: string, ttlMs?: number): Promise<{ session: Store
   // As if the shard had been used before, by this server.
   const runId = /run_id:(\w+)/.exec(await ask(server, 'INFO', 'server'))?.[1] ?? '';
   await ask(server, 'HSET', `{${namespace}:0}:m`, 'run', runId);
-  const store = redisStore({ host: server.host, port: server.port, namespace });
+  const [store] = redisStores({ host: server.host, port: server.port, namespace });
   return new Promise((resolve, reject) => {
     const link = store.open(context(ttlMs)).subscribe({
       next: (session) => resolve({ session, cut: () => link.unsubscribe() }),

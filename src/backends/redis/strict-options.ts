@@ -1,0 +1,32 @@
+import type { RedisOptions as ClientOptions } from 'ioredis';
+import type { StoreContext } from '../store.js';
+
+export type StrictOptions = Omit<ClientOptions, 'replyMapping'> & { readonly replyMapping: 'legacy' };
+
+/** What no client may deviate from: each option keeps a command from being sent twice, late, or under other keys. */
+export function strictOptions({ timing }: StoreContext, retryStrategy: () => number | null): StrictOptions {
+  return {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    reconnectOnError: null,
+    retryStrategy,
+    commandTimeout: timing.requestTimeoutMs,
+    connectTimeout: timing.requestTimeoutMs,
+    // How long a socket that is being closed waits for the other side.
+    disconnectTimeout: 50,
+    // Each connection begins with INFO anyway, to learn which server it leads to.
+    enableReadyCheck: false,
+    enableAutoPipelining: false,
+    disableClientInfo: true,
+    monitor: false,
+    readOnly: false,
+    keyPrefix: '',
+    // With RESP3, a password that the server does not ask for leaves ioredis and the server with different protocols.
+    protocol: 2,
+    replyMapping: 'legacy',
+    stringNumbers: false,
+  };
+}

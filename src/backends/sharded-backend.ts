@@ -1,0 +1,117 @@
+import {
+  BehaviorSubject,
+  combineLatest,
+  defer,
+  distinctUntilChanged,
+  map,
+  merge,
+  type Observable,
+  Subject,
+  switchMap,
+} from 'rxjs';
+import type { Backend, Characteristics, RosterKey, Session } from './backend.js';
+import { createBackend } from './create-backend.js';
+import type { CoordinationError } from './errors.js';
+import type { BackendOptions } from './options.js';
+import type { Store } from './store.js';
+
+/** The worst first: what somebody relies on is only as good as that. */
+const WORST_FIRST = ['lost', 'connecting', 'suspended', 'live'] as const;
+
+/** The stores of all shards, in order. */
+export type Stores = readonly [Store, ...Store[]];
+
+/**
+ * Makes a backend of a store that divides the names among so many shards. Each has a session of its own, opened when it
+ * is first used: what becomes of one does not touch what stands in the others.
+ */
+export function createShardedBackend(
+  name: string,
+  characteristics: Characteristics,
+  count: number,
+  stores$: Observable<Stores>,
+  options: BackendOptions,
+): Backend {
+  const shardAt = (at: number): Backend =>
+    createBackend(name, characteristics, stores$.pipe(map((stores) => stores[at] ?? stores[0])), options);
+  const first = shardAt(0);
+  return count === 1
+    ? first
+    : facade(
+        first,
+        Array.from({ length: count - 1 }, (_, at) => shardAt(at + 1)),
+      );
+}
+
+/** Which of `shards` a name belongs to, always: FNV-1a of its bytes. */
+export function shardOf(name: string, shards: number): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  // Its lowest bits alone would depend on the lowest bits of each byte alone.
+  return ((hash ^ (hash >>> 16)) >>> 0) % shards;
+}
+
+function facade(first: Backend, others: readonly Backend[]): Backend {
+  const shards = [first, ...others];
+  const used$ = new BehaviorSubject<readonly Backend[]>([]);
+  const faults = new Subject<CoordinationError>();
+  let closed: Promise<void> | undefined;
+
+  const using = (shard: Backend): Backend => {
+    if (!used$.value.includes(shard)) used$.next([...used$.value, shard]);
+    return shard;
+  };
+  const of = <T>(name: string, act: (shard: Backend) => Observable<T>): Observable<T> =>
+    defer(() => act(using(shards[shardOf(name, shards.length)] ?? first)));
+  const at = <T>({ kind, name }: RosterKey, act: (shard: Backend) => Observable<T>): Observable<T> =>
+    of(`${kind}:${name}`, act);
+
+  const close = async (): Promise<void> => {
+    await Promise.all(shards.map((shard) => shard.close()));
+    used$.complete();
+    faults.complete();
+  };
+
+  const backend: Backend = {
+    ...first,
+    faults$: merge(faults, ...shards.map((shard) => shard.faults$)),
+    reportFault: (fault) => faults.next(fault),
+    session$: defer(() => {
+      if (used$.value.length === 0) using(first);
+      return used$.pipe(
+        switchMap((used) => combineLatest(used.map((shard) => shard.session$))),
+        map(worstOf),
+        distinctUntilChanged(isSame),
+      );
+    }),
+    enter: (roster, request) => at(roster, (shard) => shard.enter(roster, request)),
+    entries: (roster) => at(roster, (shard) => shard.entries(roster)),
+    evict: (roster, entryId) => at(roster, (shard) => shard.evict(roster, entryId)),
+    register: (roster) => at(roster, (shard) => shard.register(roster)),
+    unregister: (roster) => at(roster, (shard) => shard.unregister(roster)),
+    registered: (kind) =>
+      defer(() => combineLatest(shards.map((shard) => using(shard).registered(kind)))).pipe(
+        map((sets) => new Set(sets.flatMap((set) => [...set]))),
+      ),
+    cell: (key) => of(`cell:${key}`, (shard) => shard.cell(key)),
+    swap: (key, expected, value) => of(`cell:${key}`, (shard) => shard.swap(key, expected, value)),
+    close: () => {
+      closed ??= close();
+      return closed;
+    },
+    [Symbol.asyncDispose]: () => backend.close(),
+  };
+  return backend;
+}
+
+function worstOf(sessions: readonly Session[]): Session {
+  // Who has only just begun to use another shard is not without a session for that.
+  const begun = sessions.filter((session) => session.state !== 'connecting' || session.attempt > 0);
+  const counting = begun.length > 0 ? begun : sessions;
+  const rank = ({ state }: Session): number => WORST_FIRST.indexOf(state);
+  return counting.reduce((worst, session) => (rank(session) < rank(worst) ? session : worst));
+}
+
+function isSame(a: Session, b: Session): boolean {
+  return a === b || (a.state === b.state && (a.state === 'live' || a.state === 'suspended'));
+}

@@ -1,0 +1,60 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Cluster } from 'ioredis';
+import { afterAll } from 'vitest';
+import { redis } from '../../src/backends/redis/index.js';
+import { connect } from '../../src/connect.js';
+import { backendConformance } from '../conformance/conformance.js';
+import type { Link, OwnServer } from '../conformance/quirks.js';
+import { linkOver, spawnPeer } from '../conformance/remote.js';
+import { startRedisCluster } from '../support/redis.js';
+import { startProxy } from '../support/tcp-proxy.js';
+
+const cluster = await startRedisCluster();
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+/** A proxy before each node. The nodes go on naming themselves, so the client translates. */
+async function startLink(): Promise<Link> {
+  const proxies = await Promise.all(cluster.nodes.map(({ host, port }) => startProxy({ host, port })));
+  const natMap = Object.fromEntries(
+    proxies.map(({ host, port }, at) => [`${cluster.nodes[at]?.host}:${cluster.nodes[at]?.port}`, { host, port }]),
+  );
+  const seeds = proxies.map(({ host, port }) => ({ host, port }));
+  return linkOver(proxies, (options) =>
+    redis({ ...options, client: new Cluster(seeds, { natMap, lazyConnect: true }) }),
+  );
+}
+
+/** Started again without its data, a node still knows which slots it has. */
+async function startOwnCluster(): Promise<OwnServer> {
+  const own = await startRedisCluster();
+  return {
+    connect: (options) => connect(own.url, options),
+    stop: async () => {
+      await Promise.all(own.nodes.map((node) => node.kill()));
+    },
+    start: async ({ keepData } = { keepData: true }) => {
+      for (const { dataDir } of own.nodes)
+        if (!keepData) rmSync(join(dataDir, 'appendonlydir'), { recursive: true, force: true });
+      await Promise.all(own.nodes.map((node) => node.start()));
+    },
+    [Symbol.asyncDispose]: () => own[Symbol.asyncDispose](),
+  };
+}
+
+backendConformance((options) => connect(cluster.url, options), {
+  name: 'redis, three masters',
+  url: cluster.url,
+  ttlMs: 2_000,
+  declares: {
+    distributed: true,
+    fair: true,
+    tokensSurviveRestart: true,
+    tokensSurviveDataLoss: true,
+    consistentFailover: false,
+    cells: true,
+  },
+  startLink,
+  startServer: startOwnCluster,
+  startPeer: (options) => spawnPeer(cluster.url, options),
+});

@@ -1,0 +1,191 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Backend, RosterKey } from '../../../src/backends/backend.js';
+import type { CoordinationError } from '../../../src/backends/errors.js';
+import { layoutOf } from '../../../src/backends/redis/layout.js';
+import { shardsOf } from '../../../src/backends/redis/options.js';
+import { shardOf } from '../../../src/backends/sharded-backend.js';
+import { connect } from '../../../src/connect.js';
+import { until } from '../../support/probes.js';
+import { askRedis, type RedisCluster, startRedisCluster } from '../../support/redis.js';
+import type { TestServer } from '../../support/server.js';
+import { firstWithin } from '../../support/until.js';
+import { enter, entriesOnce, waiting } from './support.js';
+
+const TTL_MS = 2_000;
+const SHARDS = shardsOf({ cluster: [] });
+
+let cluster: RedisCluster;
+beforeAll(async () => {
+  cluster = await startUsed();
+});
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+/** A cluster that has been up for so long that nobody is kept waiting. */
+async function startUsed(options?: Parameters<typeof startRedisCluster>[0]): Promise<RedisCluster> {
+  const started = await startRedisCluster(options);
+  const isOld = async ({ url }: TestServer): Promise<boolean> =>
+    Number(/uptime_in_seconds:(\d+)/.exec(await askRedis(url, 'INFO', 'server'))?.[1]) > TTL_MS / 1_000 + 1;
+  await until(async () => (await Promise.all(started.nodes.map(isOld))).every(Boolean), 10_000, 'the age of the nodes');
+  return started;
+}
+
+function client(of: RedisCluster, ttlMs = TTL_MS): { backend: Backend; faults: CoordinationError[] } & AsyncDisposable {
+  const backend = connect(of.url, { ttlMs, initialBackoffMs: 20, maxBackoffMs: 200 });
+  const faults: CoordinationError[] = [];
+  backend.faults$.subscribe((fault) => faults.push(fault));
+  return { backend, faults, [Symbol.asyncDispose]: () => backend.close() };
+}
+
+const slotOfLock = (name: string): number => layoutOf('conclave', shardOf(`lock:${name}`, SHARDS), SHARDS).slot;
+
+/** The name of a lock that is at this master now, or at any but this one. */
+async function lockAt(of: RedisCluster, node: TestServer, isThere = true): Promise<RosterKey> {
+  for (let at = 0; ; at++) {
+    const name = `n${at}`;
+    if (((await of.ownerOf(slotOfLock(name))) === node) === isThere) return { kind: 'lock', name };
+  }
+}
+
+test('names are spread evenly over slots and masters, and each is where a cluster expects it', async () => {
+  for (const namespace of ['conclave', 'a{b}', 'ü'])
+    for (let shard = 0; shard < SHARDS; shard++) {
+      const { slot, keys } = layoutOf(namespace, shard, SHARDS);
+      expect(Math.floor((slot * SHARDS) / 16_384)).toBe(shard);
+      const said = await askRedis(cluster.nodes[0]?.url ?? '', 'CLUSTER', 'KEYSLOT', keys[0]);
+      expect(said).toBe(`:${slot}\r\n`);
+    }
+  const counts = new Map<number, number>();
+  for (let at = 0; at < 16_000; at++) {
+    const shard = shardOf(`lock:invoice-${at}`, SHARDS);
+    counts.set(shard, (counts.get(shard) ?? 0) + 1);
+  }
+  expect([counts.size, Math.max(...counts.values()) < 1_200]).toEqual([SHARDS, true]);
+});
+
+test('locks on different masters are held side by side, and only what is used has a lease', async () => {
+  await using mine = client(cluster);
+  const stays = [];
+  for (const node of cluster.nodes) stays.push(enter(mine.backend, await lockAt(cluster, node)));
+  await Promise.all(stays.map((stay) => stay.admitted()));
+  const leases = await Promise.all(cluster.nodes.map(({ url }) => askRedis(url, 'KEYS', '*:s')));
+  expect(leases.map((reply) => reply.split('\r\n')[0])).toEqual(['*1', '*1', '*1']);
+  for (const stay of stays) stay.leave();
+});
+
+test('a slot is moved while a lock in it is held and contended: nothing is lost, and nobody else holds', async () => {
+  await using mine = client(cluster);
+  await using theirs = client(cluster);
+  const [source, target] = cluster.nodes as [TestServer, TestServer];
+  const roster = await lockAt(cluster, source);
+  const holder = enter(mine.backend, roster);
+  const place = await holder.admitted();
+  const next = enter(theirs.backend, roster);
+  await waiting(next);
+  const states: string[] = [];
+  mine.backend.session$.subscribe(({ state }) => states.push(state));
+  const move = await cluster.beginMove(slotOfLock(roster.name), target);
+  await move.moveKeys(2);
+  // Neither half may be taken for the whole.
+  const third = enter(theirs.backend, roster);
+  const places: unknown[] = [];
+  third.places$.subscribe((each) => places.push(each));
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'suspended', TTL_MS, 'a renewal that failed');
+  expect([place.isValid(), places]).toEqual([true, []]);
+  await move.finish();
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'live', TTL_MS, 'a renewal at the new owner');
+  expect(await cluster.ownerOf(slotOfLock(roster.name))).toBe(target);
+  await waiting(third);
+  expect(await entriesOnce(theirs.backend, roster)).toHaveLength(3);
+  expect([place.isValid(), states.includes('lost')]).toEqual([true, false]);
+  holder.leave();
+  expect((await next.admitted(1_000)).entry.token).toBeGreaterThan(place.entry.token);
+  next.leave();
+  await third.admitted(1_000);
+  third.leave();
+  // Back, with nobody in it, for the tests that follow.
+  await (await cluster.beginMove(slotOfLock(roster.name), source)).finish();
+});
+
+test('a slot that stays half-moved costs what is held in it, and is not given to anybody else', async () => {
+  await using mine = client(cluster);
+  await using theirs = client(cluster);
+  const [source, target] = cluster.nodes as [TestServer, TestServer];
+  const roster = await lockAt(cluster, source);
+  const elsewhere = await lockAt(cluster, source, false);
+  const [holder, other] = [enter(mine.backend, roster), enter(mine.backend, elsewhere)];
+  await holder.admitted();
+  const place = await other.admitted();
+  const move = await cluster.beginMove(slotOfLock(roster.name), target);
+  await move.moveKeys(1);
+  const rival = enter(theirs.backend, roster);
+  expect(await holder.lost(TTL_MS)).toMatchObject({ _tag: 'PlaceLost', reason: 'session lost' });
+  expect(place.isValid()).toBe(true);
+  await move.finish();
+  await rival.admitted(2 * TTL_MS);
+  for (const stay of [rival, other]) stay.leave();
+  await (await cluster.beginMove(slotOfLock(roster.name), source)).finish();
+});
+
+test('a master that is restarted with its data loses nothing, and the others do not notice', async () => {
+  // A master of a cluster serves nobody for two seconds after its start.
+  const ttlMs = 8_000;
+  await using mine = client(cluster, ttlMs);
+  const [, node] = cluster.nodes as [TestServer, TestServer];
+  const [there, elsewhere] = [await lockAt(cluster, node), await lockAt(cluster, node, false)];
+  const [holder, other] = [enter(mine.backend, there), enter(mine.backend, elsewhere)];
+  const places = [await holder.admitted(), await other.admitted()];
+  const states: string[] = [];
+  mine.backend.session$.subscribe(({ state }) => states.push(state));
+  const suspended = firstWithin(mine.backend.session$, ({ state }) => state === 'suspended', ttlMs, 'a suspension');
+  await node.kill();
+  await suspended;
+  // What is elsewhere can be taken and released meanwhile.
+  other.leave();
+  const again = enter(mine.backend, elsewhere);
+  await again.admitted(1_000);
+  await node.start();
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'live', ttlMs, 'recovery');
+  expect([places[0]?.isValid(), states]).toEqual([true, ['live', 'suspended', 'live']]);
+  for (const stay of [holder, again]) stay.leave();
+});
+
+test('what is held on a master that is gone is lost before its deadline, and nothing else is', async () => {
+  await using own = await startUsed();
+  await using mine = client(own);
+  const [node] = own.nodes as [TestServer];
+  const [there, elsewhere] = [await lockAt(own, node), await lockAt(own, node, false)];
+  const [holder, other] = [enter(mine.backend, there), enter(mine.backend, elsewhere)];
+  const places = [await holder.admitted(), await other.admitted()];
+  const killedAt = performance.now();
+  await node.kill();
+  expect(await holder.lost(TTL_MS)).toMatchObject({ _tag: 'PlaceLost', reason: 'session lost' });
+  expect(performance.now() - killedAt).toBeLessThan(TTL_MS);
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'connecting', TTL_MS, 'another session there');
+  expect(places.map((place) => place.isValid())).toEqual([false, true]);
+  other.leave();
+  await using theirs = client(own);
+  const next = enter(theirs.backend, elsewhere);
+  await next.admitted();
+  next.leave();
+});
+
+test('when a replica is promoted, everybody takes part again, and nobody beside a holder from before', async () => {
+  await using own = await startUsed({ withReplicas: true });
+  await using mine = client(own);
+  await using theirs = client(own);
+  const [node] = own.nodes as [TestServer];
+  const roster = await lockAt(own, node);
+  const holder = enter(mine.backend, roster);
+  const place = await holder.admitted();
+  const next = enter(theirs.backend, roster);
+  await waiting(next);
+  const lost = holder.lost(TTL_MS);
+  await node.kill();
+  await lost;
+  await next.lost(TTL_MS);
+  const again = enter(theirs.backend, roster);
+  const { entry } = await again.admitted(20_000);
+  expect(await own.ownerOf(slotOfLock(roster.name))).toBe(own.replicas[0]);
+  expect(entry.token).toBeGreaterThan(place.entry.token);
+  again.leave();
+});
