@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { askHttp } from '../support/ask.js';
 import type { TestCluster } from '../support/cluster.js';
 import { until } from '../support/probes.js';
+import type { RedisCluster } from '../support/redis.js';
 import type { TestServer } from '../support/server.js';
 import type { Cell } from './cell.js';
 import { cutOff, etcdDiskStalled, type Fault, zooKeeperDiskStalled } from './faults.js';
@@ -250,6 +251,56 @@ export function sentinelCells(replication: () => RedisReplication): readonly Cel
     {
       name: 'sentinel fail-over, master paused and continued',
       scenario: failOver('pause'),
+    },
+  ];
+}
+
+/** Slots of a Redis Cluster go from one master to another, key by key, while what is in them is held and waited for. */
+export function reshardingCells(masters: () => RedisCluster): readonly Cell[] {
+  return [
+    {
+      name: 'slots moved while held and contended',
+      scenario: (run) =>
+        rounds(run, 3, async () => {
+          const slots = await masters().usedSlots();
+          if (slots.length < 3) throw new Error(`only ${slots.length} slots are used`);
+          for (const slot of slots) {
+            const owner = await masters().ownerOf(slot);
+            const target = run.random.pick(masters().nodes.filter((node) => node !== owner));
+            const move = await masters().beginMove(slot, target);
+            const fault: Fault = {
+              name: `move the slot ${slot} from ${owner.port} to ${target.port}`,
+              reaches: 'all',
+              begin: () => move.moveKeys(run.random.between(0, 4)),
+              end: () => move.finish(),
+            };
+            await run.during(fault, run.random.between(0, ttlMs / 4));
+          }
+          await run.untilAllTakePart();
+        }),
+    },
+  ];
+}
+
+/** What becomes of a Redis Cluster when one of its masters dies. */
+export function promotionCells(masters: () => RedisCluster): readonly Cell[] {
+  return [
+    {
+      name: 'master of the cluster killed, replica promoted',
+      nextHolderMs: afterElectionMs + ttlMs,
+      membershipMs: afterElectionMs + ttlMs,
+      scenario: (run) =>
+        rounds(run, 2, async () => {
+          const cluster = masters();
+          await cluster.untilReplicated();
+          const slot = run.random.pick(await cluster.usedSlots());
+          const master = await cluster.ownerOf(slot);
+          const isAnother = async (): Promise<boolean> => (await cluster.ownerOf(slot)) !== master;
+          await run.during(leaderGone(master, 'kill'), () => until(isAnother, 30_000, `a master other than ${master}`));
+          await run.untilAllTakePart();
+          await master.start();
+          await run.untilAllTakePart();
+        }),
     },
   ];
 }

@@ -114,8 +114,9 @@ export class Laboratory implements AsyncDisposable {
   environment: Readonly<Record<string, string>> = {};
 
   async actorOf(process: ActorProcess, known?: readonly TestServer[]): Promise<Actor> {
-    // Sentinels name the servers themselves.
-    const nodes = known ?? (this.store.sentinels === undefined ? this.store.nodes : []);
+    // Sentinels, and the nodes of a Redis Cluster, name the servers themselves.
+    const { sentinels, url } = this.store;
+    const nodes = known ?? (sentinels === undefined && url === undefined ? this.store.nodes : []);
     this.#named += 1;
     const proxies = await Promise.all(nodes.map(({ host, port }) => startProxy({ host, port })));
     const actor = { name: `p${this.#named}`, process, nodes, proxies };
@@ -137,6 +138,11 @@ export class Laboratory implements AsyncDisposable {
     await this.store[Symbol.asyncDispose]();
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+function urlOf(scheme: string, proxies: readonly TcpProxy[]): string {
+  const hosts = proxies.map(({ host, port }) => `${host}:${port}`).join(',');
+  return `${scheme}:${hosts === '' ? '' : `//${hosts}`}`;
 }
 
 interface Enlisting {
@@ -307,7 +313,7 @@ export class Run {
     const { store } = this.laboratory;
     await process.request('begin', {
       process: actor.name,
-      url: `${store.name}:${actor.proxies.length > 0 ? '//' : ''}${actor.proxies.map(({ host, port }) => `${host}:${port}`).join(',')}`,
+      url: store.url ?? urlOf(store.name, actor.proxies),
       ...(store.sentinels && { sentinels: store.sentinels.map(({ host, port }) => ({ host, port })) }),
       options: store.options(`${name}-${store.nodes[0]?.port}`),
       log: join(folder, actor.name),

@@ -1,7 +1,7 @@
 import type { ConnectOptions } from '../../src/index.js';
 import type { TestCluster } from '../support/cluster.js';
 import { startEtcd, startEtcdCluster } from '../support/etcd.js';
-import { startRedis } from '../support/redis.js';
+import { type RedisCluster, startRedis, startRedisCluster } from '../support/redis.js';
 import type { TestServer } from '../support/server.js';
 import { ShiftedClock } from '../support/shifted-clock.js';
 import { startZooKeeper, startZooKeeperEnsemble } from '../support/zookeeper.js';
@@ -22,6 +22,8 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly clock?: ShiftedClock;
   /** By way of these, Redis tells who is the master. Actors reach it directly then, without a proxy. */
   readonly sentinels?: readonly { readonly host: string; readonly port: number }[];
+  /** By way of this, the servers name each other. Actors reach them directly then, too. */
+  readonly url?: string;
   options(namespace: string): ConnectOptions;
 }
 
@@ -85,5 +87,20 @@ export async function startThree(name: 'etcd' | 'zookeeper'): Promise<StoreUnder
     cluster,
     options: optionsOf[name],
     [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+  };
+}
+
+/** A Redis Cluster, with a replica of each master if that is asked for. */
+export async function startMasters(withReplicas: boolean): Promise<StoreUnderTest & { masters: RedisCluster }> {
+  const masters = await startRedisCluster({ withReplicas });
+  return {
+    name: 'redis',
+    topology: withReplicas ? 'three masters, a replica of each' : 'three masters',
+    nodes: masters.nodes,
+    cluster: undefined,
+    url: masters.url,
+    masters,
+    options: optionsOf.redis,
+    [Symbol.asyncDispose]: () => masters[Symbol.asyncDispose](),
   };
 }

@@ -15,6 +15,8 @@ export const redisCharacteristics: Characteristics = {
     'The maxmemory-policy must be noeviction: with any other, Redis may remove what somebody holds.',
     'A leap of the server clock neither frees what is held nor prolongs it by more than a renewal period each, as long as the first to use the server after it had used it before: clients compare what is counted with their own monotonic clocks. Where that is somebody who has just connected, up to a third of the shortest ttl counts as time that has passed, and so may as much as the server stood still, or as requests differ in how long they are on their way, if it leaps at that moment; then the session of a process that is cut off may end too early by it.',
     'How long a server has been up is known from its clock only: one that is set forward soon after a start, as at the boot of a machine with a wrong clock, shortens the wait above.',
+    'On Redis Cluster each of sixteen shards has a session of its own, if it is used: the state of the session is that of the worst of them, and what is held in one is lost without the others. To follow all groups takes all of them.',
+    'While a slot of Redis Cluster is being moved, nothing in it is renewed, admitted or released: a move that takes longer than the ttl loses what is held there. After a start, a master of a cluster serves nobody for two seconds.',
     'All who share a namespace should use the same ttlMs: after a loss of data nobody knows the longest.',
     "The value of a cell that was written, but whose reply was lost for more than a minute by the server's clock, may be written again if others have written it meanwhile.",
   ],

@@ -11,11 +11,14 @@ export type { BackendOptions } from '../options.js';
 export type { RedisOptions } from './access.js';
 
 /**
- * A backend on a Redis server, version 6.2 or later, through the package `ioredis`.
+ * A backend on a Redis server, version 6.2 or later, or a Redis Cluster, 7.0 or later, through the package `ioredis`.
  *
  * Nothing is connected before something is subscribed to. Each session has two connections, one of them for
  * notifications (with `waitReplicas` a third), and one lease on the server, which one script renews every `renewEveryMs` whatever stands in it. To
  * enter a roster is one script, to leave it another; waiting costs nothing, and a release wakes the one that is next.
+ *
+ * On a cluster (`cluster: [{ host, port }]`, or `client: new Cluster(…)`) names are divided among sixteen shards, each
+ * with a session, connections and renewals of its own from when it is first used.
  *
  * **Guarantee** exclusion as long as the server does not forget what it acknowledged while it runs, and its clock does
  * not leap by less than a third of the ttl just when a holder is cut off; fencing tokens grow across restarts and the
@@ -26,7 +29,8 @@ export type { RedisOptions } from './access.js';
  * **Teardown** `close()` leaves everything, ends the session on the server and closes both connections.
  *
  * The user of Redis needs the commands that the scripts call, `@read`, `@write`, `@pubsub`, `@scripting`, `info` and
- * `time`, on the keys and channels `{conclave:*`; with `waitReplicas` also `wait`.
+ * `time`, on the keys and channels `{conclave:*`; with `waitReplicas`
+ * also `wait`, on a cluster also `cluster|slots`.
  *
  * @example
  * ```ts
