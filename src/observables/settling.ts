@@ -1,4 +1,4 @@
-import { EMPTY, from, Observable, type ObservableInput, ReplaySubject } from 'rxjs';
+import { defer, EMPTY, from, Observable, type ObservableInput, ReplaySubject } from 'rxjs';
 
 /** Work, and what is left of it when one has unsubscribed. */
 export interface Settling<T> {
@@ -40,13 +40,19 @@ function iterating<T>(iterable: AsyncIterable<T>): Pick<Settling<T>, 'work$' | '
   const settled = new ReplaySubject<never>();
   const done = (): void => settled.complete();
   const work$ = new Observable<T>((subscriber) => {
-    const iterator = iterable[Symbol.asyncIterator]();
+    let iterator: AsyncIterator<T> | undefined;
+    // What is thrown where a promise should be given counts as that promise's failure.
+    const next$ = defer(() => {
+      iterator ??= iterable[Symbol.asyncIterator]();
+      return iterator.next();
+    });
+    const end$ = defer(() => iterator?.return?.() ?? EMPTY);
     let isUnderWay = false;
     let hasEnded = false;
     const step = (): void => {
       isUnderWay = true;
-      iterator.next().then(
-        (result) => {
+      next$.subscribe({
+        next: (result) => {
           isUnderWay = false;
           if (result.done) {
             hasEnded = true;
@@ -58,23 +64,22 @@ function iterating<T>(iterable: AsyncIterable<T>): Pick<Settling<T>, 'work$' | '
             if (!subscriber.closed) step();
           }
         },
-        (error) => {
-          isUnderWay = false;
+        error: (error) => {
           hasEnded = true;
           done();
           subscriber.error(error);
         },
-      );
+      });
     };
     /** A generator is asked to end at once, and does so after its step; any other iterator when the step is over. */
     const stop = (): void => {
       if (hasEnded) return;
-      if (iterator.return === undefined) {
+      if (iterator?.return === undefined) {
         if (!isUnderWay) done();
         return;
       }
       hasEnded = true;
-      iterator.return().then(done, done);
+      end$.subscribe({ error: done, complete: done });
     };
     subscriber.add(stop);
     step();

@@ -72,5 +72,5 @@ function inWords(source: string, { location: { start, end }, replacement = '' }:
 
 function shortened(code: string): string {
   const line = code.replaceAll(/\s+/g, ' ');
-  return line.length <= 80 ? line : `${line.slice(0, 50)} … ${line.slice(-25)}`;
+  return line.length <= 160 ? line : `${line.slice(0, 120)} … ${line.slice(-30)}`;
 }

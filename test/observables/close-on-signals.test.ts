@@ -1,4 +1,4 @@
-import { firstValueFrom, type Subscription, take } from 'rxjs';
+import { firstValueFrom, lastValueFrom, type Subscription } from 'rxjs';
 import { afterEach, expect, test, vi } from 'vitest';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { closeOnSignals } from '../../src/observables/close-on-signals.js';
@@ -37,11 +37,20 @@ test('who else listens for the signal decides how the process ends', async () =>
   const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
   const other = (): void => undefined;
   process.on('SIGHUP', other);
-  const closed = firstValueFrom(closeOnSignals(backend, ['SIGHUP']).pipe(take(1)));
+  const closed = lastValueFrom(closeOnSignals(backend, ['SIGHUP']));
   process.emit('SIGHUP', 'SIGHUP');
   expect(await closed).toBe('SIGHUP');
   process.off('SIGHUP', other);
   expect(kill).not.toHaveBeenCalled();
+});
+
+test('SIGTERM and SIGINT are listened for unless told otherwise', async () => {
+  const backend = memory();
+  const counts = (): number[] => ['SIGTERM', 'SIGINT', 'SIGHUP'].map((signal) => process.listenerCount(signal));
+  const [term = 0, int = 0, hup = 0] = counts();
+  listening = closeOnSignals(backend).subscribe();
+  expect(counts()).toEqual([term + 1, int + 1, hup]);
+  await backend.close();
 });
 
 test('an unsubscribed one listens no more', async () => {

@@ -59,6 +59,15 @@ describe('holders', () => {
     });
   });
 
+  it('tells that one of several was replaced by another', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const s3 = entryOf('s3', 3n, undefined, 'shared');
+      const entries = cold('a-b|', { a: [s1, s2], b: [s1, s3] });
+      const held = holders(scripted({ entries }, scheduler), 'l').pipe(map((all) => all.map(({ id }) => id).join()));
+      expectObservable(held).toBe('a-b|', { a: 's1,s2', b: 's1,s3' });
+    });
+  });
+
   it('tells token, mode and data of each', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
       const garbage: Entry = { ...s2, payload: new Uint8Array([0xff]) };

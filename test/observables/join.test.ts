@@ -1,6 +1,7 @@
 import { BehaviorSubject, defer, map, NEVER, type Observable, of, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry, Place } from '../../src/backends/backend.js';
+import { jsonCodec } from '../../src/backends/codec.js';
 import {
   AuthenticationFailed,
   BackendClosed,
@@ -267,6 +268,48 @@ describe('join', () => {
       expectObservable(join(backend, 'g', { id: 'm', capabilities: 1n })).toBe('#', undefined, error);
       expectObservable(join(backend, 'g', { id: 'm', capabilities: of(1n) })).toBe('#', undefined, error);
       at(9, () => expect(backend.calls).toEqual([]));
+    });
+  });
+
+  it('has room for capabilities of 64 KiB, and errors with InvalidPayload for more', () => {
+    virtually(({ scheduler, expectObservable }) => {
+      const enter: Observable<Place> = of(placeOf(5n));
+      const joining = (length: number) =>
+        tokensOf(join(scripted({ enter, entries: nobody }, scheduler), 'g', { capabilities: 'x'.repeat(length) }));
+      // JSON puts a quotation mark on either side.
+      expectObservable(joining(65_534)).toBe('(a|)', tokens);
+      expectObservable(joining(65_535)).toBe('#', undefined, expect.objectContaining({ _tag: 'InvalidPayload' }));
+    });
+  });
+
+  it('writes capabilities that are back at the first, even where the codec gives the very same bytes', () => {
+    virtually(({ scheduler }) => {
+      const known = new Map<string, Uint8Array>();
+      const codec = {
+        ...jsonCodec,
+        encode: (value: unknown): Uint8Array => {
+          const bytes = jsonCodec.encode(value);
+          const key = String(bytes);
+          known.set(key, known.get(key) ?? bytes);
+          return known.get(key) ?? bytes;
+        },
+      };
+      const capabilities = new BehaviorSubject(1);
+      const backend = { ...scripted({}, scheduler), codec };
+      join(backend, 'g', { id: 'm', capabilities }).subscribe();
+      const written: unknown[] = [];
+      backend.requests[0]?.payload$?.subscribe((payload) => written.push(text(payload)));
+      capabilities.next(2);
+      capabilities.next(1);
+      expect(written).toMatchObject([{ capabilities: 2 }, { capabilities: 1 }]);
+    });
+  });
+
+  it('refuses options at the call', () => {
+    virtually(({ scheduler }) => {
+      expect(() => join(scripted({}, scheduler), 'g', { create: 'yes' as never })).toThrow(
+        expect.objectContaining({ _tag: 'InvalidOptions' }),
+      );
     });
   });
 

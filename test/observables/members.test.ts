@@ -66,6 +66,14 @@ describe('members', () => {
     });
   });
 
+  it('tells that one of several was replaced by another', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const entries = cold('a-b|', { a: [member('a', 1n), member('b', 2n)], b: [member('a', 1n), member('c', 3n)] });
+      const ids = members(scripted({ entries }, scheduler), 'g').pipe(map((set) => [...set].join()));
+      expectObservable(ids).toBe('a-b|', { a: 'a,b', b: 'a,c' });
+    });
+  });
+
   it('is silent while the store is, completes and errors with it', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
       const error = new AuthenticationFailed('scripted', 'nowhere');

@@ -1,3 +1,4 @@
+import { isRight } from 'fp-ts/lib/Either.js';
 import {
   concat,
   concatMap,
@@ -9,20 +10,23 @@ import {
   map,
   NEVER,
   Observable,
+  type ObservableInput,
   of,
   range,
   retry,
   take,
   tap,
   throwError,
+  toArray,
 } from 'rxjs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { AuthenticationFailed, LockLost, LockNotAcquired, PlaceLost } from '../../src/backends/errors.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import type { Grant } from '../../src/observables/grant.js';
 import { holders } from '../../src/observables/holders.js';
 import { lock } from '../../src/observables/lock.js';
+import { tryLock } from '../../src/observables/try-lock.js';
 import { withLock } from '../../src/observables/with-lock.js';
 import { ManualTime, placeOf, promises, QUICK, scripted, sessionIdOf, virtually } from '../support/virtual-time.js';
 
@@ -558,6 +562,146 @@ describe('withLock over what goes on by itself', () => {
     step.open();
     await next;
     expect(seen).toEqual(['step ended', 'next']);
+    await backend.close();
+  });
+
+  /** Takes the first step of an iterator under the lock; no time goes by, so the deadline never releases it. */
+  const firstStep = async (iterator: Partial<AsyncIterator<number>>): Promise<boolean> => {
+    const time = new ManualTime();
+    const backend = memory({ store: new MemoryStore(time), scheduler: time });
+    const iterable = { [Symbol.asyncIterator]: () => iterator as AsyncIterator<number> };
+    withLock(backend, 'ledger', () => iterable)
+      .pipe(take(1))
+      .subscribe({ error: () => undefined });
+    await promises();
+    let isReleased = false;
+    tryLock(backend, 'ledger').subscribe((taken) => {
+      isReleased = isRight(taken);
+    });
+    time.pass(1);
+    return isReleased;
+  };
+
+  it('no step is begun for one who has unsubscribed in the last, and the lock is released at once', async () => {
+    const next = vi.fn(async () => ({ done: false, value: 1 }));
+    expect(await firstStep({ next })).toBe(true);
+    expect(next).toHaveBeenCalledTimes(1);
+  });
+
+  it('an async iterator is asked to end once, and is waited for', async () => {
+    const cleaning = gate();
+    const end = vi.fn(async () => {
+      await cleaning.opened;
+      return { done: true as const, value: undefined };
+    });
+    expect(await firstStep({ next: async () => ({ done: false, value: 1 }), return: end })).toBe(false);
+    cleaning.open();
+    expect(end).toHaveBeenCalledTimes(1);
+  });
+
+  it('an async iterator is asked to end once, though its step ends after that', async () => {
+    const step = gate();
+    const end = vi.fn(async () => ({ done: true as const, value: undefined }));
+    const next = async (): Promise<IteratorResult<number>> => {
+      await step.opened;
+      return { done: false, value: 1 };
+    };
+    const time = new ManualTime();
+    const backend = memory({ store: new MemoryStore(time), scheduler: time });
+    withLock(backend, 'ledger', () => ({ [Symbol.asyncIterator]: () => ({ next, return: end }) }))
+      .subscribe()
+      .unsubscribe();
+    step.open();
+    await promises();
+    expect(end).toHaveBeenCalledTimes(1);
+  });
+
+  it('an async iterator that has ended or failed is not asked to end', async () => {
+    const end = vi.fn(async () => ({ done: true as const, value: undefined }));
+    expect(await firstStep({ next: async () => ({ done: true, value: undefined }), return: end })).toBe(true);
+    const failing = async (): Promise<never> => {
+      throw new Error('the disk is full');
+    };
+    expect(await firstStep({ next: failing, return: end })).toBe(true);
+    expect(end).not.toHaveBeenCalled();
+  });
+
+  it('an async iterator that cannot be asked to end is waited for, and then releases at once', async () => {
+    const time = new ManualTime();
+    const backend = memory({ store: new MemoryStore(time), scheduler: time });
+    const step = gate();
+    const next = async (): Promise<IteratorResult<number>> => {
+      await step.opened;
+      return { done: false, value: 1 };
+    };
+    let isNext = false;
+    const working = withLock(backend, 'ledger', () => ({ [Symbol.asyncIterator]: () => ({ next }) })).subscribe();
+    lock(backend, 'ledger').subscribe(() => {
+      isNext = true;
+    });
+    working.unsubscribe();
+    await promises();
+    expect(isNext).toBe(false);
+    step.open();
+    await promises();
+    time.pass(1);
+    expect(isNext).toBe(true);
+  });
+
+  it('an async iterable that throws where it should give a promise is an error, and releases at once', async () => {
+    const broken = (): never => {
+      throw new Error('no iterator');
+    };
+    expect(await firstStep({ next: broken })).toBe(true);
+    expect(await firstStep({ next: async () => ({ done: false, value: 1 }), return: broken })).toBe(true);
+    let steps = 0;
+    const later = (): Promise<IteratorResult<number>> =>
+      ++steps === 1 ? Promise.resolve({ done: false, value: 1 }) : broken();
+    const time = new ManualTime();
+    const backend = memory({ store: new MemoryStore(time), scheduler: time });
+    for (const iterator of [broken, () => ({ next: broken }), () => ({ next: later })]) {
+      const seen: unknown[] = [];
+      withLock(backend, 'ledger', () => ({ [Symbol.asyncIterator]: iterator })).subscribe({
+        error: (error) => seen.push(error.message),
+      });
+      await promises();
+      expect(seen).toEqual(['no iterator']);
+      tryLock(backend, 'ledger')
+        .pipe(take(1))
+        .subscribe((taken) => seen.push(isRight(taken)));
+      time.pass(1);
+      expect(seen).toEqual(['no iterator', true]);
+    }
+  });
+
+  it('closing the backend completes over an async iterable without waiting for its end', async () => {
+    const time = new ManualTime();
+    const backend = memory({ store: new MemoryStore(time), scheduler: time });
+    const ended = gate();
+    const steps = async function* (): AsyncGenerator<number> {
+      await ended.opened;
+      yield 1;
+    };
+    const seen: string[] = [];
+    withLock(backend, 'ledger', steps).subscribe({
+      next: () => seen.push('emitted'),
+      complete: () => seen.push('end'),
+    });
+    const closed = backend.close();
+    expect(seen).toEqual(['end']);
+    ended.open();
+    await time.passWithPromises(1);
+    await closed;
+    expect(seen).toEqual(['end']);
+  });
+
+  it('takes whatever RxJS subscribes to: text, and what has a `then` that is no function', async () => {
+    const backend = memory();
+    const all = <T>(work: ObservableInput<T>): Promise<T[]> =>
+      lastValueFrom(withLock(backend, 'ledger', () => work).pipe(toArray()));
+    expect(await all('ab')).toEqual(['a', 'b']);
+    // biome-ignore lint/suspicious/noThenProperty: this is what must not be taken for a promise.
+    expect(await all(Object.assign([1, 2], { then: 'later' }))).toEqual([1, 2]);
     await backend.close();
   });
 

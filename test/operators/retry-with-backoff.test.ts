@@ -214,6 +214,7 @@ describe('retryWithBackoff', () => {
     [{ tries: Number.NaN }, 'tries must be a number from 1 to Infinity, but is NaN'],
     [{ delayMs: -1 }, 'delayMs must be a number from 0 to 2147483647, but is -1'],
     [{ delayMs: 5, maxDelayMs: 4 }, 'maxDelayMs (4) must not be less than delayMs (5)'],
+    [{ maxDelayMs: -1 }, 'maxDelayMs must be a number from 0 to 2147483647, but is -1'],
     [{ maxDelayMs: 2 ** 31 }, 'maxDelayMs must be a number from 0 to 2147483647, but is 2147483648'],
     [{ jitter: -0.1 }, 'jitter must be a number from 0 to 1, but is -0.1'],
     [{ jitter: 1.1 }, 'jitter must be a number from 0 to 1, but is 1.1'],

@@ -408,6 +408,13 @@ describe('whileTrue', () => {
     });
   });
 
+  it('refuses options at the call', () => {
+    const invalid = expect.objectContaining({ _tag: 'InvalidOptions' });
+    expect(() => whileTrue(NEVER, { onLoss: 'retry' as never })).toThrow(invalid);
+    for (const onLoss of ['resubscribe', 'complete', 'error'] as const)
+      expect(() => whileTrue(NEVER, { onLoss })).not.toThrow();
+  });
+
   it('passes the error of a source that throws at once', () => {
     virtually(({ cold, expectObservable, expectSubscriptions }) => {
       const gate = cold('--t---', gates);
