@@ -55,8 +55,7 @@ export function drawMarbles(rows: readonly (readonly Marble[])[]): readonly stri
       toldMs[i] = Math.max(moment, toldMs[i] ?? 0) + cell.length;
     });
   }
-  const trimmed = lines.map((line) => line);
-return lines.map((line) => (line === '' ? '-' : line.replace(/[- ]+$/, '')));
+  return lines.map((line) => (line === '' ? '-' : line.replace(/[- ]+$/, '')));
 }
 
 function cellText(symbols: readonly string[]): string {

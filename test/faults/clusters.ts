@@ -287,8 +287,6 @@ export function promotionCells(masters: () => RedisCluster): readonly Cell[] {
   return [
     {
       name: 'master of the cluster killed, replica promoted',
-      nextHolderMs: afterElectionMs + ttlMs,
-      membershipMs: afterElectionMs + ttlMs,
       scenario: (run) =>
         rounds(run, 2, async () => {
           const cluster = masters();
