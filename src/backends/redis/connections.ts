@@ -131,6 +131,8 @@ export class Connections {
       // Nobody notices a half-open connection; one on which a command went unanswered may be one.
       if (isUnanswered(cause) && link.server === server) this.#remake(client);
       if (isMoved(cause) && link.server === server) this.#moved();
+      if (isMoved(cause) && !this.access.isCluster)
+        throw new NotSupported('redis', 'one node of a cluster by itself: name the cluster, as in redis-cluster:');
       const failure = failureOf(cause, operation, this.access.address);
       // It is tried again, and again in vain if the reason is not a passing one: somebody should know.
       if (isRefusal(cause)) this.context.fault(failure);

@@ -1,12 +1,14 @@
+import { Cluster, type Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Backend, RosterKey } from '../../../src/backends/backend.js';
 import type { CoordinationError } from '../../../src/backends/errors.js';
+import { redis } from '../../../src/backends/redis/index.js';
 import { layoutOf } from '../../../src/backends/redis/layout.js';
 import { shardsOf } from '../../../src/backends/redis/options.js';
 import { shardOf } from '../../../src/backends/sharded-backend.js';
 import { connect } from '../../../src/connect.js';
 import { until } from '../../support/probes.js';
-import { askRedis, type RedisCluster, startRedisCluster } from '../../support/redis.js';
+import { askRedis, type RedisCluster, startRedis, startRedisCluster } from '../../support/redis.js';
 import type { TestServer } from '../../support/server.js';
 import { firstWithin } from '../../support/until.js';
 import { enter, entriesOnce, waiting } from './support.js';
@@ -70,6 +72,53 @@ test('locks on different masters are held side by side, and only what is used ha
   const leases = await Promise.all(cluster.nodes.map(({ url }) => askRedis(url, 'KEYS', '*:s')));
   expect(leases.map((reply) => reply.split('\r\n')[0])).toEqual(['*1', '*1', '*1']);
   for (const stay of stays) stay.leave();
+});
+
+test('a cluster is reached by way of any node that answers, and what is none, or only a part, is said to be so', async () => {
+  const [node, another] = cluster.nodes as [TestServer, TestServer];
+  const seeds = [
+    { host: node.host, port: 1 },
+    { host: node.host, port: node.port },
+  ];
+  await using mine = redis({ cluster: seeds, ttlMs: TTL_MS });
+  const roster = await lockAt(cluster, another);
+  const stay = enter(mine, roster);
+  await stay.admitted();
+  stay.leave();
+  await using single = await startRedis();
+  await using mistaken = connect(`redis-cluster://${single.host}:${single.port}`);
+  expect(await enter(mistaken).lost()).toMatchObject({ _tag: 'NotSupported' });
+  const elsewhere = layoutOf('conclave', 0, 1).slot;
+  const notThere = (await cluster.ownerOf(elsewhere)) === node ? another : node;
+  await using part = connect(notThere.url);
+  expect(await enter(part).lost()).toMatchObject({ _tag: 'NotSupported' });
+  const make = (): Redis => new Cluster(seeds, { lazyConnect: true }) as unknown as Redis;
+  await using hidden = redis({ client: make });
+  expect(await enter(hidden).lost()).toMatchObject({ _tag: 'InvalidOptions' });
+});
+
+test('a client that was given is only a model, with its credentials', async () => {
+  const { nodes } = cluster;
+  const seeds = nodes.map(({ host, port }) => ({ host, port }));
+  const setPassword = (login: string, password: string) =>
+    Promise.all(
+      nodes.map(({ host, port }) =>
+        askRedis(`redis://${login}${host}:${port}`, 'CONFIG', 'SET', 'requirepass', password),
+      ),
+    );
+  await setPassword('', 'secret');
+  try {
+    const model = new Cluster(seeds, { lazyConnect: true, redisOptions: { password: 'secret' } });
+    await using mine = redis({ client: model, ttlMs: TTL_MS });
+    const stay = enter(mine);
+    await stay.admitted();
+    stay.leave();
+    expect(model.status).toBe('wait');
+    await using stranger = connect(cluster.url.replace('://', '://:wrong@'));
+    expect(await enter(stranger).lost()).toMatchObject({ _tag: 'AuthenticationFailed' });
+  } finally {
+    await setPassword(':secret@', '');
+  }
 });
 
 test('a slot is moved while a lock in it is held and contended: nothing is lost, and nobody else holds', async () => {
