@@ -13,6 +13,7 @@ const valid = fc.constantFrom(
   'memory:name?ttlMs=500',
   'redis://127.0.0.1:6379/3?namespace=shop',
   'rediss://user:pass@redis.example.com',
+  'redis-cluster://user:pass@a:7000,b:7001',
   'etcd://root:pass@10.0.0.1:2379,10.0.0.2:2379?ttlMs=5000',
   'etcds://[::1]:2379',
   'zookeeper://user:pass@a:2181,b:2181/apps/shop?tickTimeMs=500&keepParents=true',

@@ -5,7 +5,7 @@ import { createGroup } from '../../src/observables/create-group.js';
 import { groups } from '../../src/observables/groups.js';
 import { ManualTime } from '../support/virtual-time.js';
 
-const schemes = ['memory', 'redis', 'rediss', 'etcd', 'etcds', 'zookeeper'];
+const schemes = ['memory', 'redis', 'rediss', 'redis-cluster', 'rediss-cluster', 'etcd', 'etcds', 'zookeeper'];
 const refusal = (url: string, options: ConnectOptions = {}): unknown => {
   try {
     connect(url, options);
