@@ -60,6 +60,16 @@ describe('standing in line', () => {
     expect(about(log, 'behind', 'admitted')).toEqual(['0 place admitted', '0 place behind 1', '0 place admitted']);
   });
 
+  it('is valid no longer when another of its session is told the loss first', () => {
+    const { store, enter } = setUp();
+    const [first, second] = [enter(), enter()];
+    const seen: unknown[] = [];
+    first.places[0]?.signal.addEventListener('abort', () => seen.push(second.places[0]?.isValid()));
+    expect(second.places[0]?.isValid()).toBe(true);
+    store.latest.link.error(new SessionLost('s1', 'expired', true));
+    expect(seen).toEqual([false]);
+  });
+
   it('goes to the next session where the first is over before it is asked for', () => {
     const { time, store, enter, log, backend } = setUp();
     backend.session$.subscribe();

@@ -213,8 +213,8 @@ describe('renewal', () => {
     ]);
   });
 
-  it('that fails with something unforeseen suspends the session, and nothing escapes', () => {
-    const { time, store, backend } = setUp();
+  it('that fails with something unforeseen suspends the session, is reported, and nothing escapes', () => {
+    const { time, store, backend, faults } = setUp();
     const seen: Session[] = [];
     backend.session$.subscribe((session) => seen.push(session));
     store.on('renew', (call) => call.fail(new RangeError('unforeseen')));
@@ -223,6 +223,16 @@ describe('renewal', () => {
       state: 'suspended',
       cause: { _tag: 'Unavailable', cause: RangeError('unforeseen') },
     });
+    expect(faults).toMatchObject([{ _tag: 'Unavailable', cause: RangeError('unforeseen') }]);
+  });
+
+  it('LateTimersDoNotReviveASession: none is sent when the deadline has passed', () => {
+    const { time, store, log, watchSession } = setUp();
+    watchSession();
+    time.block(100);
+    time.pass(20);
+    expect(store.times('renew')).toEqual([]);
+    expect(log).toContain('120 lost');
   });
 
   it('stops with the session', () => {
@@ -397,6 +407,17 @@ describe('a session the store has ended', () => {
     store.last('open').fail(unavailable());
     tellDueLosses();
     expect(states(log)).toEqual(['0 live', '0 lost', '0 connecting']);
+  });
+
+  it('is lost once though its link fails while the goodbye is under way', () => {
+    const { time, store, log, watchSession } = setUp();
+    store.hold('renew', 'end');
+    watchSession();
+    time.pass(94);
+    store.all('open')[0]?.fail(unavailable());
+    time.pass(4);
+    expect(states(log)).toEqual(['0 live', '50 suspended', '94 lost', '94 connecting']);
+    expect(store.all('end')).toHaveLength(1);
   });
 
   it('is lost at once when it says so while it is being opened', () => {

@@ -1,3 +1,4 @@
+import { parts } from './parts.js';
 import type { FileResult } from './results.js';
 import type { Explanation } from './survivors.js';
 
@@ -12,7 +13,8 @@ What is changed are the observables, the operators, and the session kernel in \`
 \`test/kernel\`, \`test/observables\` and \`test/operators\`: virtual time, no servers. What only the other tests would notice, on real
 stores, counts as survived here.
 
-\`npm run mutation -- operators\` or \`-- src/observables/lock.ts\` runs a part, and keeps what is known of the rest. The command writes
+\`npm run mutation -- operators\` (or \`observables\`, \`sessions\`, \`kernel\`, or \`src/observables/lock.ts\`) runs a part, and keeps
+what is known of the rest in \`reports/mutation\`; \`-- --reuse\` tries only what a changed source or an added test may have changed. The command writes
 this page, and fails where a survivor has no explanation in [survivors.ts](../test/mutation/survivors.ts), or an explanation has no
 survivor any more.
 
@@ -20,7 +22,7 @@ survivor any more.
 
 Last run on ${new Date().toISOString().slice(0, 10)}, with ${versions}. Killed: a test failed, or nothing came to an end any more (in brackets: how many of them).
 
-${table(results)}
+${table(results)}${notRun(results)}
 
 ## What survives, and why
 
@@ -38,6 +40,12 @@ function table(results: readonly FileResult[]): string {
     ];
   });
   return ['| | killed | of | survived | score |', '|---|---|---|---|---|', row('**all**', results), ...rows].join('\n');
+}
+
+function notRun(results: readonly FileResult[]): string {
+  const files = Object.values(parts).flat();
+  const missing = files.filter((file) => results.every((result) => result.file !== file));
+  return missing.length === 0 ? '' : `\n\n**Not run yet:** ${missing.join(', ')}.`;
 }
 
 function row(name: string, results: readonly FileResult[]): string {

@@ -1,13 +1,20 @@
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
+const filesOf = (folder: string): string[] =>
+  readdirSync(fromRoot(folder))
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => `${folder}/${name}`);
+
 const sessions = ['create-backend', 'session', 'lease', 'participation'].map((name) => `src/backends/${name}.ts`);
+const typesOnly = ['src/backends/backend.ts', 'src/backends/store.ts'];
 
 /** What is mutated, in the portions in which it is run: what a portion has found is kept when the next is cut off. */
 export const parts: Readonly<Record<string, readonly string[]>> = {
-  operators: ['src/operators/*.ts'],
-  observables: ['src/observables/*.ts'],
+  operators: filesOf('src/operators'),
+  observables: filesOf('src/observables'),
   sessions,
-  kernel: ['src/backends/*.ts', ...sessions.map((file) => `!${file}`)],
+  kernel: filesOf('src/backends').filter((file) => ![...sessions, ...typesOnly].includes(file)),
 };

@@ -1,9 +1,11 @@
 /*
  * Changes the sources in many small ways, and tells which changes no test notices: npm run mutation [-- <part or file> ...]
- * Writes docs/mutation.md when every part has been run. Fails where survivors and explanations differ.
+ * Writes docs/mutation.md of all results there are, and fails where survivors and explanations differ.
+ * --reuse: tries only what a changed source or an added test may have changed; --no-run: nothing, and writes the page.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { page } from './page.js';
 import { fromRoot, parts } from './parts.js';
 import { type FileResult, readResults } from './results.js';
@@ -11,11 +13,11 @@ import { type Explanation, explanations } from './survivors.js';
 
 const CONFIG = 'test/mutation/stryker.config.json';
 
-function mutate(patterns: readonly string[]): void {
+function mutate(patterns: readonly string[], isReusing: boolean): void {
   const { status, signal } = spawnSync(
     fromRoot('node_modules/.bin/stryker'),
-    // Forced: kept results do not see that another file or a test's body has changed.
-    ['run', CONFIG, '--force', '--mutate', patterns.join(',')],
+    // Forced: what is reused does not see that another file or a test's body has changed.
+    ['run', CONFIG, '--mutate', patterns.join(','), ...(isReusing ? [] : ['--force'])],
     { cwd: fromRoot('.'), stdio: 'inherit' },
   );
   if (status !== 0) throw new Error(`stryker has ended with ${signal ?? status}`);
@@ -41,22 +43,19 @@ function lacking(these: readonly string[], those: readonly string[]): string[] {
   });
 }
 
-const asked = process.argv.slice(2);
-const shouldRun = !asked.includes('--no-run');
-const chosen = asked.filter((one) => one !== '--no-run');
-if (shouldRun) for (const one of chosen.length === 0 ? Object.keys(parts) : chosen) mutate(parts[one] ?? [one]);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { reuse: { type: 'boolean', default: false }, 'no-run': { type: 'boolean', default: false } },
+});
+const chosen = positionals.length === 0 ? Object.keys(parts) : positionals;
+if (!values['no-run']) for (const one of chosen) mutate(parts[one] ?? [one], values.reuse);
 
 const results = readResults();
 const wrong = differences(results, explanations);
 for (const one of wrong) console.error(one);
-const covered = ['src/operators/', 'src/observables/', 'src/backends/lease', 'src/backends/keys'];
-if (covered.every((beginning) => results.some(({ file }) => file.startsWith(beginning)))) {
-  const { version } = JSON.parse(readFileSync(fromRoot('node_modules/@stryker-mutator/core/package.json'), 'utf8')) as {
-    version: string;
-  };
-  writeFileSync(
-    fromRoot('docs/mutation.md'),
-    page(results, explanations, `Stryker ${version} on Node ${process.versions.node}`),
-  );
-}
+const stryker: { version: string } = JSON.parse(
+  readFileSync(fromRoot('node_modules/@stryker-mutator/core/package.json'), 'utf8'),
+);
+const versions = `Stryker ${stryker.version} on Node ${process.versions.node}`;
+writeFileSync(fromRoot('docs/mutation.md'), page(results, explanations, versions));
 process.exitCode = wrong.length === 0 ? 0 : 1;

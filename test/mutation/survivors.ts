@@ -5,4 +5,57 @@ export interface Explanation {
   readonly mutants: Readonly<Record<string, readonly string[]>>;
 }
 
-export const explanations: readonly Explanation[] = [];
+export const explanations: readonly Explanation[] = [
+  {
+    why: 'For the compiler only: where the question is not asked, the next one has the same answer, or throws where the first was to lead to an error of the same kind.',
+    mutants: {
+      'src/observables/contender.ts': [
+        'if ([-b === undefined-]{+false+} || a.id !== b.id || a.token !== b.token || a.mode !== b.mode) return false;',
+      ],
+      'src/observables/member-map.ts': [
+        "[-typeof value === 'object' && value !== null && 'id' in value-]{+true+} &&",
+        "[-typeof value === 'object' && value !== null && 'id' in value-]{+typeof value === 'object' && value !== null || 'id' in value+} &&",
+        "[-typeof value === 'object' && value !== null-]{+true+} &&",
+        "[-typeof value === 'object' && value !== null-]{+typeof value === 'object' || value !== null+} &&",
+        "[-typeof value === 'object'-]{+true+} &&",
+        '[-value !== null-]{+true+} &&',
+      ],
+      'src/observables/members.ts': [
+        'const stayed = ids.filter((id) => !before.has(id) || [-before.get(id)?.token-]{+before.get(id).token+} === now.get(id)?.token);',
+        'const stayed = ids.filter((id) => !before.has(id) || before.get(id)?.token === [-now.get(id)?.token-]{+now.get(id).token+});',
+      ],
+      'src/observables/settling.ts': [
+        "return [-typeof input === 'object' && input !== null && 'then' in input-]{+true+} && typeof input.then === 'function';",
+        "return typeof input === 'object' && [-input !== null-]{+true+} && 'then' in input && typeof input.then === 'function';",
+        "return typeof input === 'object' && [-input !== null-]{+true+} && Symbol.asyncIterator in input;",
+      ],
+    },
+  },
+  {
+    why: 'What is set here is set again before it is read.',
+    mutants: {
+      'src/observables/reentering.ts': ['let isLost = [-false-]{+true+};'],
+      'src/observables/settling.ts': ['let isUnderWay = [-false-]{+true+};'],
+      'src/operators/while-locked.ts': [
+        'let isOpen = [-(): boolean => false-]{+() => undefined+};',
+        'let isOpen = (): boolean => [-false-]{+true+};',
+        'let isLost = [-false-]{+true+};',
+      ],
+    },
+  },
+  {
+    why: 'The two cannot differ: data that is there is never `undefined`; members are compared under their id; one’s own entry has one’s own owner, and no other has its token.',
+    mutants: {
+      'src/observables/contender.ts': [
+        "return a.data._tag === 'Some' ? [-b.data._tag === 'Some'-]{+true+} && a.data.value === b.data.value : b.data._tag === 'None';",
+        "data: [-value._tag === 'Some'-]{+true+} && value.value !== undefined ? value : none,",
+      ],
+      'src/observables/join.ts': [
+        '({ entry, record }) => record.id === id && record.owner !== owner && [-entry.token < mine.token-]{+entry.token <= mine.token+},',
+      ],
+      'src/observables/member-map.ts': [
+        '(a, b) => [-a.id === b.id-]{+true+} && a.token === b.token && a.capabilities === b.capabilities,',
+      ],
+    },
+  },
+];
