@@ -176,7 +176,7 @@ export async function explore<S>(
     };
     const outcome = fc.check(fc.property(drafts, holds), { seed: scrambled(seed), numRuns: 1, unbiased: true });
     if (outcome.failed) {
-      const ending = play(seed, outcome.counterexample?.[0] ?? [], setting, scenario, invariant);
+      const ending = play(seed, outcome.counterexample?.[0] ?? [], setting, scenario, invariant, true);
       throw broken(seed, ending, first?.faults.length ?? 0, setting);
     }
     faults += first?.faults.length ?? 0;
@@ -193,8 +193,12 @@ function play<S>(
   { steps, stepMs, ttlMs, latencyMs, calmMs }: Setting,
   scenario: (cluster: Cluster) => S,
   invariant: (state: S, moment: Moment) => string | boolean | undefined,
+  wantsTraces = false,
 ): Ending {
   const cluster = new Simulation({ seed, ttlMs, latencyMs });
+  const { stackTraceLimit } = Error;
+  // Most errors of a run are those of broken connections, and nobody looks where they were made.
+  if (!wantsTraces) Error.stackTraceLimit = 0;
   const faults: TimedFault[] = [];
   const end = (reason: string | undefined, cause?: unknown): Ending => ({
     reason,
@@ -224,6 +228,8 @@ function play<S>(
     return end(undefined);
   } catch (error) {
     return error instanceof Broken ? end(error.message) : end(String(error), error);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 

@@ -1,0 +1,80 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { explore, InvariantBroken } from 'conclave/testing';
+import { describe, expect, it } from 'vitest';
+import type { Cluster } from '../../src/testing/simulate.js';
+import { notReadAgainAfterWaiting, releasedBeforeTeardown } from './broken-recipes.js';
+import { allRecipes, type Doings, exclusion, whatIsWrong } from './recipes.js';
+
+const timeout = 120_000;
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+async function brokenBy(scenario: (cluster: Cluster) => Doings): Promise<InvariantBroken> {
+  const outcome = await explore({ seeds: 1_000, steps: 100 }, scenario, (doings, { cluster }) =>
+    exclusion(doings, cluster),
+  ).catch((error) => error);
+  expect(outcome).toBeInstanceOf(InvariantBroken);
+  return outcome;
+}
+
+describe('explore', () => {
+  it("finds nothing wrong with conclave's own recipes: exclusion, tokens, ghosts, liveness", { timeout }, async () => {
+    const { seeds, faults } = await explore({ seeds: 100, steps: 60 }, allRecipes, whatIsWrong);
+    expect(seeds).toBe(100);
+    expect(faults).toBeGreaterThan(100);
+  });
+
+  it('catches a lock that is released before the work under it has stopped', { timeout }, async () => {
+    const { faults, reason } = await brokenBy(releasedBeforeTeardown);
+    expect(reason).toMatch(/works under the lock/);
+    expect(faults.length).toBeLessThanOrEqual(10);
+  });
+
+  it('catches a lock whose own entry is not read again after waiting', { timeout }, async () => {
+    const { faults, reason, message } = await brokenBy(notReadAgainAfterWaiting);
+    expect(reason).toMatch(/works under the lock/);
+    expect(faults.length).toBeGreaterThan(0);
+    expect(faults.length).toBeLessThanOrEqual(10);
+    for (const { fault } of faults) expect(message).toContain(` = ${fault.kind}(`);
+  });
+
+  it('catches a deadline that counts from the reply', { timeout }, async () => {
+    // In a process of its own: the library is weakened as it is loaded.
+    const explored = await promisify(execFile)(
+      process.execPath,
+      ['--import', './test/faults/weakened/register.mjs', '--import', 'tsx', 'test/testing/explore-process.ts'],
+      { cwd: root, timeout, env: { ...process.env, CONCLAVE_WEAKENED: 'deadline-from-reply' } },
+    );
+    const { seed, reason, faults } = JSON.parse(explored.stdout);
+    expect(seed).toBeLessThanOrEqual(1_000);
+    expect(reason).toMatch(/leads|works under the lock/);
+    expect(faults.length).toBeGreaterThan(0);
+    expect(faults.length).toBeLessThanOrEqual(10);
+  });
+
+  it('draws the faults as marbles, and plays the same again from the seed', { timeout }, async () => {
+    const broken = await brokenBy(notReadAgainAfterWaiting);
+    expect(broken.message).toMatch(/^ {2}faults {2}.*\n {2}broken {2}.*#$/m);
+    const again = await explore(
+      { seeds: 1, seed: broken.seed, steps: 100 },
+      notReadAgainAfterWaiting,
+      (doings, moment) => exclusion(doings, moment.cluster),
+    ).catch((error) => error);
+    expect(again.message).toBe(broken.message);
+    expect(again.history).toEqual(broken.history);
+  });
+
+  it('says what an invariant threw', async () => {
+    const outcome = explore({ seeds: 1, steps: 1 }, allRecipes, () => {
+      throw new TypeError('no such thing');
+    });
+    await expect(outcome).rejects.toMatchObject({ reason: 'TypeError: no such thing', faults: [], seed: 1 });
+    await expect(outcome).rejects.toHaveProperty('cause.message', 'no such thing');
+  });
+
+  it('names each option that cannot be', async () => {
+    const bad = { seeds: 0, steps: 1.5, faults: ['earthquake'] as never };
+    await expect(explore(bad, allRecipes, () => true)).rejects.toThrow(/seeds.*steps.*faults/s);
+  });
+});
