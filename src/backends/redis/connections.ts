@@ -121,7 +121,7 @@ export class Connections {
       ]);
       if (Array.isArray(reply) && String(reply[0]) === request) {
         // What was not done need not last.
-        if (String(reply[1]) === 'ok') await this.#untilReplicated(operation, replicated?.replicas);
+        if (String(reply[2]) === 'ok') await this.#untilReplicated(operation, replicated?.replicas);
         return reply.slice(1);
       }
       // A reply to another request: on this connection none can be relied upon any more.
