@@ -6,12 +6,12 @@ import { writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Backend, connect, lock } from 'conclave';
 import { firstValueFrom, type Subscription } from 'rxjs';
+import { startEtcd } from '../src/testing/servers/etcd.js';
+import { startRedis } from '../src/testing/servers/redis.js';
+import type { TestServer } from '../src/testing/servers/server.js';
+import { startZooKeeper } from '../src/testing/servers/zookeeper.js';
 import { type Counts, difference, etcdCounts, redisCounts, zooKeeperCounts } from '../test/support/counters.js';
-import { startEtcd } from '../test/support/etcd.js';
 import { ensureServers } from '../test/support/install.js';
-import { startRedis } from '../test/support/redis.js';
-import type { TestServer } from '../test/support/server.js';
-import { startZooKeeper } from '../test/support/zookeeper.js';
 
 interface Subject {
   readonly name: string;

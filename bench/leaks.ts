@@ -9,13 +9,13 @@ import { parseArgs } from 'node:util';
 import { type Backend, connect, createGroup, join, lock, members } from 'conclave';
 import { MemoryStore } from 'conclave/memory';
 import { filter, firstValueFrom, lastValueFrom, merge, retry, take, timeout } from 'rxjs';
-import { askHttp } from '../test/support/ask.js';
-import { startEtcd } from '../test/support/etcd.js';
+import { askHttp } from '../src/testing/servers/ask.js';
+import { startEtcd } from '../src/testing/servers/etcd.js';
+import { askRedis, startRedis } from '../src/testing/servers/redis.js';
+import type { TestServer } from '../src/testing/servers/server.js';
+import { startProxy, type TcpProxy } from '../src/testing/servers/tcp-proxy.js';
+import { askZooKeeper, startZooKeeper } from '../src/testing/servers/zookeeper.js';
 import { ensureServers } from '../test/support/install.js';
-import { askRedis, startRedis } from '../test/support/redis.js';
-import type { TestServer } from '../test/support/server.js';
-import { startProxy, type TcpProxy } from '../test/support/tcp-proxy.js';
-import { askZooKeeper, startZooKeeper } from '../test/support/zookeeper.js';
 
 interface Subject {
   readonly name: string;

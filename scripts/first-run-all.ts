@@ -6,11 +6,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { startEtcd } from '../test/support/etcd.js';
+import { startEtcd } from '../src/testing/servers/etcd.js';
+import { startRedis } from '../src/testing/servers/redis.js';
+import type { TestServer } from '../src/testing/servers/server.js';
+import { startZooKeeper } from '../src/testing/servers/zookeeper.js';
 import { ensureServers, products } from '../test/support/install.js';
-import { startRedis } from '../test/support/redis.js';
-import type { TestServer } from '../test/support/server.js';
-import { startZooKeeper } from '../test/support/zookeeper.js';
 
 const limitMs = 20_000;
 const root = fileURLToPath(new URL('..', import.meta.url));

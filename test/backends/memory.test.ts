@@ -1,7 +1,7 @@
 import { memory } from '../../src/backends/memory/index.js';
 import { MemoryStore } from '../../src/backends/memory/memory-store.js';
-import { backendConformance } from '../conformance/conformance.js';
-import { withinProcess } from '../conformance/within-process.js';
+import { backendConformance } from '../../src/testing/conformance/conformance.js';
+import { withinProcess } from '../../src/testing/conformance/within-process.js';
 
 const store = new MemoryStore();
 

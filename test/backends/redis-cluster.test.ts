@@ -4,11 +4,11 @@ import { Cluster } from 'ioredis';
 import { afterAll } from 'vitest';
 import { redis } from '../../src/backends/redis/index.js';
 import { connect } from '../../src/connect.js';
-import { backendConformance } from '../conformance/conformance.js';
-import type { Link, OwnServer } from '../conformance/quirks.js';
-import { linkOver, spawnPeer } from '../conformance/remote.js';
-import { startRedisCluster } from '../support/redis.js';
-import { startProxy } from '../support/tcp-proxy.js';
+import { backendConformance } from '../../src/testing/conformance/conformance.js';
+import type { Link, OwnServer } from '../../src/testing/conformance/quirks.js';
+import { linkOver, spawnPeer } from '../../src/testing/conformance/remote.js';
+import { startRedisCluster } from '../../src/testing/servers/redis.js';
+import { startProxy } from '../../src/testing/servers/tcp-proxy.js';
 
 const cluster = await startRedisCluster();
 afterAll(() => cluster[Symbol.asyncDispose]());

@@ -1,8 +1,8 @@
 import { inject } from 'vitest';
 import { connect } from '../../src/connect.js';
-import { backendConformance } from '../conformance/conformance.js';
-import { remote } from '../conformance/remote.js';
-import { startRedis } from '../support/redis.js';
+import { backendConformance } from '../../src/testing/conformance/conformance.js';
+import { remote } from '../../src/testing/conformance/remote.js';
+import { startRedis } from '../../src/testing/servers/redis.js';
 
 const url = inject('redisUrl');
 

@@ -1,8 +1,8 @@
 import { inject } from 'vitest';
 import { connect } from '../../src/connect.js';
-import { backendConformance } from '../conformance/conformance.js';
-import { remote } from '../conformance/remote.js';
-import { startZooKeeper } from '../support/zookeeper.js';
+import { backendConformance } from '../../src/testing/conformance/conformance.js';
+import { remote } from '../../src/testing/conformance/remote.js';
+import { startZooKeeper } from '../../src/testing/servers/zookeeper.js';
 
 const url = inject('zookeeperUrl');
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, inject, it } from 'vitest';
-import { loopback, ReservedPorts } from '../support/ports.js';
+import { loopback, ReservedPorts } from '../../src/testing/servers/ports.js';
 import { root } from './code-blocks.js';
 
 interface Ran {

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { TestCluster } from '../support/cluster.js';
-import type { TestServer } from '../support/server.js';
+import type { TestCluster } from '../../src/testing/servers/cluster.js';
+import type { TestServer } from '../../src/testing/servers/server.js';
 import { check, type Verdict, type Violation } from './checker.js';
 import type { Fault } from './faults.js';
 import { encodeEvent, type HistoryEvent } from './history.js';

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { askHttp } from '../support/ask.js';
-import type { TestCluster } from '../support/cluster.js';
-import { until } from '../support/probes.js';
-import type { RedisCluster } from '../support/redis.js';
-import type { TestServer } from '../support/server.js';
+import { until } from '../../src/testing/processes/probes.js';
+import { askHttp } from '../../src/testing/servers/ask.js';
+import type { TestCluster } from '../../src/testing/servers/cluster.js';
+import type { RedisCluster } from '../../src/testing/servers/redis.js';
+import type { TestServer } from '../../src/testing/servers/server.js';
 import type { Cell } from './cell.js';
 import { cutOff, etcdDiskStalled, type Fault, zooKeeperDiskStalled } from './faults.js';
 import { longLock, type Run } from './laboratory.js';

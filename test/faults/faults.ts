@@ -2,13 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { askHttp } from '../support/ask.js';
-import type { TestCluster } from '../support/cluster.js';
-import { until } from '../support/probes.js';
-import type { TestServer } from '../support/server.js';
+import { until } from '../../src/testing/processes/probes.js';
+import { watchdog } from '../../src/testing/processes/watchdog.js';
+import { askHttp } from '../../src/testing/servers/ask.js';
+import type { TestCluster } from '../../src/testing/servers/cluster.js';
+import type { TestServer } from '../../src/testing/servers/server.js';
+import type { Direction } from '../../src/testing/servers/tcp-proxy.js';
 import type { ShiftedClock } from '../support/shifted-clock.js';
-import type { Direction } from '../support/tcp-proxy.js';
-import { watchdog } from '../support/watchdog.js';
 import type { Actor } from './laboratory.js';
 
 /** Something that is broken for a while. */

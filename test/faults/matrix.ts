@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { TestServer } from '../support/server.js';
+import type { TestServer } from '../../src/testing/servers/server.js';
 import type { Cell } from './cell.js';
 import { churn } from './churn.js';
 import { clockLeaps, cut, delayed, refused, serverDown, serverStopped, throttled } from './faults.js';

@@ -1,4 +1,4 @@
-import type { RedisCluster } from '../support/redis.js';
+import type { RedisCluster } from '../../src/testing/servers/redis.js';
 import { reshardingCells } from './clusters.js';
 import { describeCells } from './describe-cells.js';
 import { startMasters } from './stores.js';

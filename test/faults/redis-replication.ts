@@ -1,6 +1,6 @@
-import { until } from '../support/probes.js';
-import { askRedis, startRedis } from '../support/redis.js';
-import { disposeAll, onFreePorts, startServer, type TestServer } from '../support/server.js';
+import { until } from '../../src/testing/processes/probes.js';
+import { askRedis, startRedis } from '../../src/testing/servers/redis.js';
+import { disposeAll, onFreePorts, startServer, type TestServer } from '../../src/testing/servers/server.js';
 
 /** A master, a replica, and three sentinels that make the replica the master when the master is gone. */
 export interface RedisReplication extends AsyncDisposable {

@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { answer } from '../support/client-side.js';
+import { answer } from '../../src/testing/processes/client-side.js';
 import { Recorder } from './recorder.js';
 
 export type ResourceCalls = typeof calls;

@@ -1,10 +1,10 @@
 import type { ConnectOptions } from '../../src/index.js';
-import type { TestCluster } from '../support/cluster.js';
-import { startEtcd, startEtcdCluster } from '../support/etcd.js';
-import { type RedisCluster, startRedis, startRedisCluster } from '../support/redis.js';
-import type { TestServer } from '../support/server.js';
+import type { TestCluster } from '../../src/testing/servers/cluster.js';
+import { startEtcd, startEtcdCluster } from '../../src/testing/servers/etcd.js';
+import { type RedisCluster, startRedis, startRedisCluster } from '../../src/testing/servers/redis.js';
+import type { TestServer } from '../../src/testing/servers/server.js';
+import { startZooKeeper, startZooKeeperEnsemble } from '../../src/testing/servers/zookeeper.js';
 import { ShiftedClock } from '../support/shifted-clock.js';
-import { startZooKeeper, startZooKeeperEnsemble } from '../support/zookeeper.js';
 import { type RedisReplication, startRedisReplication } from './redis-replication.js';
 
 export type StoreName = 'redis' | 'etcd' | 'zookeeper';
@@ -37,7 +37,7 @@ const optionsOf: Record<StoreName, (namespace: string) => ConnectOptions> = {
 
 export async function startSingle(name: StoreName): Promise<StoreUnderTest> {
   const clock = name === 'etcd' ? undefined : new ShiftedClock();
-  const shifted = clock && { clock };
+  const shifted = clock && { env: clock.environment };
   const start = {
     redis: () => startRedis({ appendonly: true, ...shifted }),
     etcd: startEtcd,

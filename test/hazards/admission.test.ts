@@ -5,7 +5,7 @@ import { entriesAhead } from '../../src/backends/zookeeper/order.js';
 import type { Grant } from '../../src/observables/grant.js';
 import { leadership } from '../../src/observables/leadership.js';
 import { lock } from '../../src/observables/lock.js';
-import type { Stage } from '../conformance/stage.js';
+import type { Stage } from '../../src/testing/conformance/stage.js';
 import { QUICK, virtually } from '../support/virtual-time.js';
 import { OwnClock } from './own-clock.js';
 import { childrenOf, RawZooKeeper } from './raw-zookeeper.js';

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { monotonicScheduler } from '../../src/backends/clock.js';
 import { leadership } from '../../src/observables/leadership.js';
 import { lock } from '../../src/observables/lock.js';
-import { askRedis } from '../support/redis.js';
+import { askRedis } from '../../src/testing/servers/redis.js';
 import { virtually } from '../support/virtual-time.js';
 import { OwnClock } from './own-clock.js';
 import { realStores, redisStore, stageOn } from './stores.js';

@@ -8,7 +8,7 @@ import { memberMap } from '../../src/observables/member-map.js';
 import { members } from '../../src/observables/members.js';
 import { type MembershipChange, membershipChanges } from '../../src/operators/membership-changes.js';
 import { settled } from '../../src/operators/settled.js';
-import { consistsOf } from '../conformance/stage.js';
+import { consistsOf } from '../../src/testing/conformance/stage.js';
 import { type VirtualTime, virtually } from '../support/virtual-time.js';
 import { silentlyExpire } from './silently-expire.js';
 import { etcdStore, named, realStores, redisStore, stageOn } from './stores.js';

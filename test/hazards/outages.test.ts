@@ -6,7 +6,7 @@ import { leader } from '../../src/observables/leader.js';
 import { leadership } from '../../src/observables/leadership.js';
 import { lock } from '../../src/observables/lock.js';
 import { members } from '../../src/observables/members.js';
-import { bytes, consistsOf } from '../conformance/stage.js';
+import { bytes, consistsOf } from '../../src/testing/conformance/stage.js';
 import { virtually } from '../support/virtual-time.js';
 import { networkTo, realStores, stageOn, vanish } from './stores.js';
 

@@ -1,7 +1,7 @@
 import type { Backend } from '../../src/backends/backend.js';
+import type { Stage } from '../../src/testing/conformance/stage.js';
+import { askRedis } from '../../src/testing/servers/redis.js';
 import { etcdctl } from '../backends/etcd/support.js';
-import type { Stage } from '../conformance/stage.js';
-import { askRedis } from '../support/redis.js';
 import { sessionIdOf } from '../support/virtual-time.js';
 import type { RealStore } from './stores.js';
 

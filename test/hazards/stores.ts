@@ -1,13 +1,13 @@
 import { inject } from 'vitest';
 import { connect } from '../../src/connect.js';
-import type { Link } from '../conformance/quirks.js';
-import { remote } from '../conformance/remote.js';
-import { Stage } from '../conformance/stage.js';
-import { startEtcd } from '../support/etcd.js';
-import { startRedis } from '../support/redis.js';
-import type { TestServer } from '../support/server.js';
-import { startProxy, type TcpProxy } from '../support/tcp-proxy.js';
-import { startZooKeeper } from '../support/zookeeper.js';
+import type { Link } from '../../src/testing/conformance/quirks.js';
+import { remote } from '../../src/testing/conformance/remote.js';
+import { Stage } from '../../src/testing/conformance/stage.js';
+import { startEtcd } from '../../src/testing/servers/etcd.js';
+import { startRedis } from '../../src/testing/servers/redis.js';
+import type { TestServer } from '../../src/testing/servers/server.js';
+import { startProxy, type TcpProxy } from '../../src/testing/servers/tcp-proxy.js';
+import { startZooKeeper } from '../../src/testing/servers/zookeeper.js';
 
 /** One of the products, with the server of it that all tests share. */
 export interface RealStore {

@@ -6,7 +6,7 @@ import { connect } from '../../src/connect.js';
 import { breakLock } from '../../src/observables/break-lock.js';
 import { holders } from '../../src/observables/holders.js';
 import { lock } from '../../src/observables/lock.js';
-import { firstWithin } from '../support/until.js';
+import { firstWithin } from '../../src/testing/processes/until.js';
 import { Everything, works } from './standing.js';
 import { anyBytes, closed, nothingEscapes } from './support.js';
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { loopback, ReservedPorts } from '../support/ports.js';
-import type { Direction } from '../support/tcp-proxy.js';
+import { loopback, ReservedPorts } from '../../src/testing/servers/ports.js';
+import type { Direction } from '../../src/testing/servers/tcp-proxy.js';
 
 /** What becomes of a chunk: other bytes, after which the connection may be cut. */
 export interface Mangled {

@@ -13,7 +13,7 @@ import { lock } from '../../src/observables/lock.js';
 import { memberMap } from '../../src/observables/member-map.js';
 import { tryLock } from '../../src/observables/try-lock.js';
 import { withLock } from '../../src/observables/with-lock.js';
-import { firstWithin } from '../support/until.js';
+import { firstWithin } from '../../src/testing/processes/until.js';
 import { closed, nothingEscapes, outcomeOf, rubbish, typed } from './support.js';
 
 nothingEscapes();

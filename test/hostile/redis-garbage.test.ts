@@ -4,10 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect } from '../../src/connect.js';
 import { groups } from '../../src/observables/groups.js';
 import { holders } from '../../src/observables/holders.js';
+import { firstWithin } from '../../src/testing/processes/until.js';
+import { askRedis } from '../../src/testing/servers/redis.js';
+import type { TestServer } from '../../src/testing/servers/server.js';
 import { startUsedRedis } from '../backends/redis/support.js';
-import { askRedis } from '../support/redis.js';
-import type { TestServer } from '../support/server.js';
-import { firstWithin } from '../support/until.js';
 import { Everything, works } from './standing.js';
 import { closed, nothingEscapes, typed } from './support.js';
 

@@ -1,5 +1,5 @@
 import { describe } from 'vitest';
-import { startEtcd } from '../support/etcd.js';
+import { startEtcd } from '../../src/testing/servers/etcd.js';
 import { rubbishReplies } from './replies.js';
 import { nothingEscapes } from './support.js';
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect } from '../../src/connect.js';
-import { until } from '../support/probes.js';
-import type { TestServer } from '../support/server.js';
-import type { Direction } from '../support/tcp-proxy.js';
+import { until } from '../../src/testing/processes/probes.js';
+import type { TestServer } from '../../src/testing/servers/server.js';
+import type { Direction } from '../../src/testing/servers/tcp-proxy.js';
 import { type Mangle, type Mangled, ManglingProxy } from './mangling-proxy.js';
 import { Everything, works } from './standing.js';
 import { closed } from './support.js';

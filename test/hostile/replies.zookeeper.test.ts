@@ -1,5 +1,5 @@
 import { describe } from 'vitest';
-import { startZooKeeper } from '../support/zookeeper.js';
+import { startZooKeeper } from '../../src/testing/servers/zookeeper.js';
 import { rubbishReplies } from './replies.js';
 import { nothingEscapes } from './support.js';
 

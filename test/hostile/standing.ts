@@ -9,8 +9,8 @@ import { join } from '../../src/observables/join.js';
 import { lock } from '../../src/observables/lock.js';
 import { memberMap } from '../../src/observables/member-map.js';
 import { status } from '../../src/observables/status.js';
-import { until } from '../support/probes.js';
-import { firstWithin } from '../support/until.js';
+import { until } from '../../src/testing/processes/probes.js';
+import { firstWithin } from '../../src/testing/processes/until.js';
 import { outcomeOf, typed } from './support.js';
 
 /** One of everything that a backend keeps in its store, each watched, with all that was told of it. */

@@ -3,7 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { closeOnSignals } from '../../src/observables/close-on-signals.js';
 import { lock } from '../../src/observables/lock.js';
-import { spawnClient } from '../support/client-process.js';
+import { spawnClient } from '../../src/testing/processes/client-process.js';
 
 let listening: Subscription | undefined;
 

@@ -1,7 +1,7 @@
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { closeOnSignals } from '../../src/observables/close-on-signals.js';
 import { lock } from '../../src/observables/lock.js';
-import { answer, tell } from '../support/client-side.js';
+import { answer, tell } from '../../src/testing/processes/client-side.js';
 
 /** Holds a lock until it is told to end, and says when the next one has it. */
 const store = new MemoryStore();

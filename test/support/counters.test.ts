@@ -1,11 +1,11 @@
 import { createClient } from 'node-zookeeper-client';
 import { expect, test } from 'vitest';
-import { askHttp } from './ask.js';
+import { askHttp } from '../../src/testing/servers/ask.js';
+import { startEtcd } from '../../src/testing/servers/etcd.js';
+import { loopback } from '../../src/testing/servers/ports.js';
+import { askRedis, startRedis } from '../../src/testing/servers/redis.js';
+import { startZooKeeper } from '../../src/testing/servers/zookeeper.js';
 import { difference, etcdCounts, redisCounts, zooKeeperCounts } from './counters.js';
-import { startEtcd } from './etcd.js';
-import { loopback } from './ports.js';
-import { askRedis, startRedis } from './redis.js';
-import { startZooKeeper } from './zookeeper.js';
 
 test('the difference has only what changed', () => {
   expect(difference({ same: 1, more: 1, gone: 2 }, { same: 1, more: 4, fresh: 5 })).toEqual({

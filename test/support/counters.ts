@@ -1,6 +1,6 @@
-import { askHttp } from './ask.js';
-import { askRedis } from './redis.js';
-import { askZooKeeper } from './zookeeper.js';
+import { askHttp } from '../../src/testing/servers/ask.js';
+import { askRedis } from '../../src/testing/servers/redis.js';
+import { askZooKeeper } from '../../src/testing/servers/zookeeper.js';
 
 /** Numbers that a server keeps, by name. What reading them adds is taken off, if only this process reads them. */
 export type Counts = Readonly<Record<string, number>>;

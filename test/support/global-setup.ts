@@ -1,10 +1,10 @@
 import type { ProvidedContext } from 'vitest';
 import type { TestProject } from 'vitest/node';
-import { startEtcd } from './etcd.js';
+import { startEtcd } from '../../src/testing/servers/etcd.js';
+import { startRedis } from '../../src/testing/servers/redis.js';
+import { disposeAll, type TestServer } from '../../src/testing/servers/server.js';
+import { startZooKeeper } from '../../src/testing/servers/zookeeper.js';
 import { ensureServers, products } from './install.js';
-import { startRedis } from './redis.js';
-import { disposeAll, type TestServer } from './server.js';
-import { startZooKeeper } from './zookeeper.js';
 
 declare module 'vitest' {
   interface ProvidedContext {

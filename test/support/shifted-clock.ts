@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { watchdog } from './watchdog.js';
+import { watchdog } from '../../src/testing/processes/watchdog.js';
 
 const source = fileURLToPath(new URL('clock-shim.c', import.meta.url));
 let library: string | undefined;

@@ -12,9 +12,9 @@ import {
 import { etcd } from '../../../src/backends/etcd/index.js';
 import { etcdFromUrl } from '../../../src/backends/etcd/options.js';
 import { parseUrl, type StoreUrl } from '../../../src/backends/url.js';
-import { startEtcd } from '../../support/etcd.js';
-import { ReservedPorts } from '../../support/ports.js';
-import type { TestServer } from '../../support/server.js';
+import { startEtcd } from '../../../src/testing/servers/etcd.js';
+import { ReservedPorts } from '../../../src/testing/servers/ports.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
 import { Backends, etcdctl, live, lock, Stay } from './support.js';
 
 describe('with users', () => {

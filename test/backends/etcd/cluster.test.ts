@@ -1,7 +1,7 @@
 import { filter, firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type EtcdCluster, startEtcdCluster } from '../../support/etcd.js';
-import { firstWithin } from '../../support/until.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import { type EtcdCluster, startEtcdCluster } from '../../../src/testing/servers/etcd.js';
 import { Backends, live, lock, Stay } from './support.js';
 
 let cluster: EtcdCluster;

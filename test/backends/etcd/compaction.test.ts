@@ -4,10 +4,10 @@ import { LockLost } from '../../../src/backends/errors.js';
 import { etcd } from '../../../src/backends/etcd/index.js';
 import { breakLock } from '../../../src/observables/break-lock.js';
 import { lock } from '../../../src/observables/lock.js';
+import { until } from '../../../src/testing/processes/probes.js';
+import { startEtcd } from '../../../src/testing/servers/etcd.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
 import { difference, etcdCounts } from '../../support/counters.js';
-import { startEtcd } from '../../support/etcd.js';
-import { until } from '../../support/probes.js';
-import type { TestServer } from '../../support/server.js';
 import { etcdctl } from './support.js';
 
 let server: TestServer;

@@ -1,9 +1,9 @@
 import { firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import { startEtcd } from '../../../src/testing/servers/etcd.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
 import { difference, etcdCounts } from '../../support/counters.js';
-import { startEtcd } from '../../support/etcd.js';
-import type { TestServer } from '../../support/server.js';
-import { firstWithin } from '../../support/until.js';
 import { Backends, EtcdctlLock, etcdctl, exclusive, live, lock, Stay } from './support.js';
 
 let server: TestServer;

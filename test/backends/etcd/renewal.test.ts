@@ -2,10 +2,10 @@ import { firstValueFrom } from 'rxjs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Place } from '../../../src/backends/backend.js';
 import { PlaceLost } from '../../../src/backends/errors.js';
-import { startEtcd } from '../../support/etcd.js';
-import type { TestServer } from '../../support/server.js';
-import { startProxy } from '../../support/tcp-proxy.js';
-import { firstWithin } from '../../support/until.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import { startEtcd } from '../../../src/testing/servers/etcd.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { Backends, etcdctl, live, lock, Stay } from './support.js';
 
 let server: TestServer;

@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { Observable, ReplaySubject, type Subscription } from 'rxjs';
 import type { Backend, EntryRequest, Place, RosterKey } from '../../../src/backends/backend.js';
 import { type EtcdOptions, etcd } from '../../../src/backends/etcd/index.js';
-import { firstWithin } from '../../support/until.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
 
 export const exclusive: EntryRequest = { mode: 'exclusive', permits: 1, payload: new Uint8Array() };
 

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { redis } from '../../../src/backends/redis/index.js';
 import { redisFromUrl } from '../../../src/backends/redis/options.js';
 import { parseUrl } from '../../../src/backends/url.js';
-import { startRedis } from '../../support/redis.js';
+import { startRedis } from '../../../src/testing/servers/redis.js';
 import { ask, client, enter, LOCK, startUsedRedis, waiting } from './support.js';
 
 function optionsOf(text: string): ReturnType<typeof redisFromUrl> {

@@ -3,10 +3,10 @@ import { firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Backend, Place } from '../../../src/backends/backend.js';
 import { monotonicScheduler } from '../../../src/backends/clock.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { OwnClock } from '../../hazards/own-clock.js';
-import type { TestServer } from '../../support/server.js';
 import { ShiftedClock } from '../../support/shifted-clock.js';
-import { startProxy } from '../../support/tcp-proxy.js';
 import { ask, client, enter, LOCK, startUsedRedis, waiting } from './support.js';
 
 const ttlMs = 1_500;
@@ -16,7 +16,7 @@ let clock: ShiftedClock;
 let server: TestServer;
 beforeAll(async () => {
   clock = new ShiftedClock();
-  server = await startUsedRedis({ clock }, ttlMs);
+  server = await startUsedRedis({ env: clock.environment }, ttlMs);
 });
 afterAll(async () => {
   await server[Symbol.asyncDispose]();

@@ -7,10 +7,10 @@ import { layoutOf } from '../../../src/backends/redis/layout.js';
 import { shardsOf } from '../../../src/backends/redis/options.js';
 import { shardOf } from '../../../src/backends/sharded-backend.js';
 import { connect } from '../../../src/connect.js';
-import { until } from '../../support/probes.js';
-import { askRedis, type RedisCluster, startRedis, startRedisCluster } from '../../support/redis.js';
-import type { TestServer } from '../../support/server.js';
-import { firstWithin } from '../../support/until.js';
+import { until } from '../../../src/testing/processes/probes.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import { askRedis, type RedisCluster, startRedis, startRedisCluster } from '../../../src/testing/servers/redis.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
 import { enter, entriesOnce, waiting } from './support.js';
 
 const TTL_MS = 2_000;

@@ -1,7 +1,7 @@
 import { firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { TestServer } from '../../../src/testing/servers/server.js';
 import { difference, redisCounts } from '../../support/counters.js';
-import type { TestServer } from '../../support/server.js';
 import { client, enter, keysOf, LOCK, request, startUsedRedis, waiting } from './support.js';
 
 let server: TestServer;

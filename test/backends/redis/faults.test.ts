@@ -1,9 +1,9 @@
 import { firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PlaceLost } from '../../../src/backends/errors.js';
-import type { TestServer } from '../../support/server.js';
-import { startProxy } from '../../support/tcp-proxy.js';
-import { firstWithin } from '../../support/until.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { ask, client, enter, entriesOnce, LOCK, request, startUsedRedis, TTL_MS, waiting } from './support.js';
 
 let server: TestServer;

@@ -1,11 +1,11 @@
 import { firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { until } from '../../../src/testing/processes/probes.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import { startRedis } from '../../../src/testing/servers/redis.js';
+import { disposeAll, type TestServer } from '../../../src/testing/servers/server.js';
+import { startProxy, type TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { difference, redisCounts } from '../../support/counters.js';
-import { until } from '../../support/probes.js';
-import { startRedis } from '../../support/redis.js';
-import { disposeAll, type TestServer } from '../../support/server.js';
-import { startProxy, type TcpProxy } from '../../support/tcp-proxy.js';
-import { firstWithin } from '../../support/until.js';
 import { ask, client, enter, entriesOnce, LOCK, request, startUsedRedis, TTL_MS, waiting } from './support.js';
 
 interface Pair extends AsyncDisposable {

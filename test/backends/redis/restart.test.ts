@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { startRedis } from '../../support/redis.js';
-import { firstWithin } from '../../support/until.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import { startRedis } from '../../../src/testing/servers/redis.js';
 import { ask, client, enter, entriesOnce, LOCK, startUsedRedis, TTL_MS, waiting } from './support.js';
 
 const longer = { ttlMs: 3_000, initialBackoffMs: 20, maxBackoffMs: 100 };

@@ -7,7 +7,7 @@ import { monotonicScheduler } from '../../../src/backends/clock.js';
 import { timingOf } from '../../../src/backends/options.js';
 import { redisStores } from '../../../src/backends/redis/redis-store.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../../../src/backends/store.js';
-import type { TestServer } from '../../support/server.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
 import { ask, keysOf, LOCK, startUsedRedis } from './support.js';
 
 let server: TestServer;

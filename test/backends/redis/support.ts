@@ -2,9 +2,9 @@ import { firstValueFrom, type Observable, ReplaySubject } from 'rxjs';
 import type { Backend, Entry, EntryRequest, Place, RosterKey } from '../../../src/backends/backend.js';
 import type { CoordinationError } from '../../../src/backends/errors.js';
 import { type RedisOptions, redis } from '../../../src/backends/redis/index.js';
-import { askRedis, type RedisOptions as ServerOptions, startRedis } from '../../support/redis.js';
-import type { TestServer } from '../../support/server.js';
-import { firstWithin } from '../../support/until.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import { askRedis, type RedisOptions as ServerOptions, startRedis } from '../../../src/testing/servers/redis.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
 
 export const LOCK: RosterKey = { kind: 'lock', name: 'a/{b} c' };
 export const TTL_MS = 1_000;

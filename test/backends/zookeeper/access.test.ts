@@ -8,8 +8,8 @@ import { AuthenticationFailed, PermissionDenied } from '../../../src/backends/er
 import { parseUrl } from '../../../src/backends/url.js';
 import { type ZooKeeperOptions, zookeeper, zookeeperFromUrl } from '../../../src/backends/zookeeper/index.js';
 import { lock } from '../../../src/observables/lock.js';
-import type { TestServer } from '../../support/server.js';
-import { startZooKeeper } from '../../support/zookeeper.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startZooKeeper } from '../../../src/testing/servers/zookeeper.js';
 import { Backends, lockNamed, Stander } from './support.js';
 
 let server: TestServer;

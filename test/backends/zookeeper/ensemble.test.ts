@@ -2,8 +2,8 @@ import { firstValueFrom, lastValueFrom, takeUntil, timer, toArray } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { InvalidOptions } from '../../../src/backends/errors.js';
 import { zookeeper } from '../../../src/backends/zookeeper/index.js';
-import type { TestServer } from '../../support/server.js';
-import { startZooKeeperEnsemble, type ZooKeeperEnsemble } from '../../support/zookeeper.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startZooKeeperEnsemble, type ZooKeeperEnsemble } from '../../../src/testing/servers/zookeeper.js';
 import { Backends, lockNamed, Stander } from './support.js';
 
 let ensemble: ZooKeeperEnsemble;

@@ -1,9 +1,9 @@
 import { firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { TestServer } from '../../support/server.js';
-import { startProxy, type TcpProxy } from '../../support/tcp-proxy.js';
-import { firstWithin } from '../../support/until.js';
-import { startZooKeeper } from '../../support/zookeeper.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startProxy, type TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';
+import { startZooKeeper } from '../../../src/testing/servers/zookeeper.js';
 import { Backends, lockNamed, Stander, untilStanding } from './support.js';
 
 let server: TestServer;

@@ -4,10 +4,10 @@ import { createInterface } from 'node:readline';
 import { CreateMode, createClient } from 'node-zookeeper-client';
 import { firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { until } from '../../../src/testing/processes/probes.js';
+import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startZooKeeper } from '../../../src/testing/servers/zookeeper.js';
 import { difference, zooKeeperCounts } from '../../support/counters.js';
-import { until } from '../../support/probes.js';
-import type { TestServer } from '../../support/server.js';
-import { startZooKeeper } from '../../support/zookeeper.js';
 import { Backends, bytes, lockNamed, Stander, untilStanding } from './support.js';
 
 let server: TestServer;

@@ -1,7 +1,7 @@
 import { type Observable, type Subscription, tap } from 'rxjs';
 import type { Backend, Place, RosterKey } from '../../../src/backends/backend.js';
 import { type ZooKeeperOptions, zookeeper } from '../../../src/backends/zookeeper/index.js';
-import { firstWithin } from '../../support/until.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
 
 export const lockNamed = (name: string): RosterKey => ({ kind: 'lock', name });
 

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { Subscription } from 'rxjs';
 import { type Backend, type ConnectOptions, connect, join, members, status } from '../../../src/index.js';
-import { answer, tell } from '../../support/client-side.js';
+import { answer, tell } from '../../../src/testing/processes/client-side.js';
 import type { Roster } from '../history.js';
 import { msToNs } from '../intervals.js';
 import { randomOf } from '../random.js';

@@ -1,0 +1,159 @@
+import { isSome, some } from 'fp-ts/lib/Option.js';
+import { firstValueFrom, lastValueFrom } from 'rxjs';
+import { expect } from 'vitest';
+import type { Backend } from '../../backends/backend.js';
+import { InvalidName } from '../../backends/errors.js';
+import { breakLock } from '../../observables/break-lock.js';
+import { campaign } from '../../observables/campaign.js';
+import { candidates } from '../../observables/candidates.js';
+import { createGroup } from '../../observables/create-group.js';
+import { deleteGroup } from '../../observables/delete-group.js';
+import { groups } from '../../observables/groups.js';
+import { holders } from '../../observables/holders.js';
+import { join } from '../../observables/join.js';
+import { leader } from '../../observables/leader.js';
+import { leadership } from '../../observables/leadership.js';
+import { lock } from '../../observables/lock.js';
+import { memberMap } from '../../observables/member-map.js';
+import { members } from '../../observables/members.js';
+import { tryLock } from '../../observables/try-lock.js';
+import { withLock } from '../../observables/with-lock.js';
+import { oddNames } from './odd-names.js';
+import { bytes, consistsOf, type Suite, textOf } from './stage.js';
+
+export function nameCases({ hazard }: Suite): void {
+  hazard('locks of odd names neither fail nor collide', async (stage) => {
+    const backend = stage.backend();
+    const held = await Promise.all(oddNames.map((name, i) => stage.hold(backend, name, { data: i })));
+    await Promise.all(
+      oddNames.map(async (name, i) => {
+        const seen = await firstValueFrom(holders(stage.watcher, name));
+        expect({ name, seen: seen.map(({ data }) => data) }).toEqual({ name, seen: [some(i)] });
+      }),
+    );
+    for (const each of held) each.held.unsubscribe();
+    await Promise.all(oddNames.map((name) => stage.inLine(name, 0)));
+  });
+
+  hazard('elections of odd names neither fail nor collide', async (stage) => {
+    const backend = stage.backend();
+    await Promise.all(
+      oddNames.map((name, i) => stage.probe(campaign(backend, name, { data: i })).now(isSome, `to lead ${name}`)),
+    );
+    await Promise.all(
+      oddNames.map(async (name, i) => {
+        const line = await firstValueFrom(candidates(stage.watcher, name));
+        expect({ name, line: line.map(({ data }) => data) }).toEqual({ name, line: [some(i)] });
+      }),
+    );
+  });
+
+  hazard('groups of odd names neither fail nor collide, and are listed by these names', async (stage) => {
+    const backend = stage.backend();
+    await Promise.all(oddNames.map((name, i) => stage.join(backend, name, { id: `m${i}`, create: true })));
+    await stage.probe(groups(stage.watcher)).now(consistsOf(...oddNames), 'all groups');
+    await Promise.all(
+      oddNames.map(async (name, i) => {
+        expect({ name, ids: await firstValueFrom(members(stage.watcher, name)) }).toEqual({
+          name,
+          ids: new Set([`m${i}`]),
+        });
+      }),
+    );
+  });
+
+  hazard('members of odd ids neither fail nor collide', async (stage) => {
+    const backend = stage.backend();
+    await lastValueFrom(createGroup(backend, 'crew'));
+    await Promise.all(oddNames.map((id, i) => stage.join(backend, 'crew', { id, capabilities: i })));
+    const all = stage.probe(memberMap(stage.watcher, 'crew'));
+    const map = await all.now(({ size }) => size === oddNames.length, 'all members');
+    expect(oddNames.map((id) => map.get(id)?.capabilities)).toEqual(oddNames.map((_, i) => i));
+  });
+
+  hazard('cells of odd names neither fail nor collide', async (stage) => {
+    const backend = stage.backend();
+    await Promise.all(oddNames.map((key, i) => lastValueFrom(backend.swap(key, 'absent', bytes(`${i}`)))));
+    await Promise.all(
+      oddNames.map(async (key, i) => {
+        const cell = await firstValueFrom(stage.watcher.cell(key));
+        expect({ key, value: cell && textOf(cell.value) }).toEqual({ key, value: `${i}` });
+      }),
+    );
+  });
+
+  hazard('a lock, an election, a group and a cell of one name never meet', async (stage) => {
+    const backend = stage.backend();
+    for (const name of ['one', 'lock', 'leader', '..', '{x}/y']) {
+      const election = stage.probe(campaign(backend, name, { data: 'election' }));
+      await election.now(isSome, 'the election');
+      await stage.hold(backend, name, { data: 'lock' });
+      await stage.join(backend, name, { id: 'member', create: true });
+      await lastValueFrom(backend.swap(name, 'absent', bytes('cell')));
+      const held = await firstValueFrom(holders(stage.watcher, name));
+      const line = await firstValueFrom(candidates(stage.watcher, name));
+      expect([held.map(({ data }) => data), line.map(({ data }) => data)]).toEqual([
+        [some('lock')],
+        [some('election')],
+      ]);
+      expect(await firstValueFrom(members(stage.watcher, name))).toEqual(new Set(['member']));
+      expect(textOf((await firstValueFrom(stage.watcher.cell(name)))?.value ?? bytes('?'))).toBe('cell');
+    }
+    expect((await firstValueFrom(groups(stage.watcher))).size).toBe(5);
+    expect(await firstValueFrom(stage.watcher.registered('lock'))).toEqual(new Set());
+    expect(await firstValueFrom(stage.watcher.registered('election'))).toEqual(new Set());
+  });
+
+  hazard('fleets of different namespaces never meet', async (stage) => {
+    const spaces = ['', '/a', 'a', 'a/b', '{a}', 'a:b'].map((suffix) => `${stage.options.namespace}${suffix}`);
+    for (const namespace of spaces) {
+      const backend = stage.backend({ namespace });
+      await stage.hold(backend, 'b', { data: namespace, waitMs: stage.soonMs });
+      await stage.join(backend, 'crew', { id: namespace, create: true });
+      await lastValueFrom(backend.swap('config', 'absent', bytes(namespace)));
+      expect(await firstValueFrom(groups(backend))).toEqual(new Set(['crew']));
+      expect(await firstValueFrom(members(backend, 'crew'))).toEqual(new Set([namespace]));
+      expect(textOf((await firstValueFrom(backend.cell('config')))?.value ?? bytes('?'))).toBe(namespace);
+    }
+  });
+
+  hazard('what is not a name is refused at the call, before anything is subscribed to', async (stage) => {
+    const backend = stage.backend();
+    const invalid: readonly unknown[] = [
+      ...['', '\ud800', 'a\udc00', 'x\ud83d', 'n'.repeat(513), 'é'.repeat(257), `${'🙂'.repeat(128)}!`],
+      ...[undefined, null, 0, 7n, true, {}, [], ['a'], Symbol('name'), () => 'name', new Date(0)],
+    ];
+    for (const name of invalid as readonly string[]) {
+      for (const call of callsWith(backend, name)) {
+        let thrown: unknown;
+        try {
+          call();
+        } catch (error) {
+          thrown = error;
+        }
+        expect(thrown, `${String(call)} with ${String(name)}`).toBeInstanceOf(InvalidName);
+        expect(Object.is((thrown as InvalidName).invalidName, name)).toBe(true);
+      }
+    }
+  });
+}
+
+function callsWith(backend: Backend, name: string): readonly (() => unknown)[] {
+  return [
+    () => lock(backend, name),
+    () => tryLock(backend, name),
+    () => withLock(backend, name, () => Promise.resolve()),
+    () => breakLock(backend, name),
+    () => holders(backend, name),
+    () => leadership(backend, name),
+    () => campaign(backend, name),
+    () => candidates(backend, name),
+    () => leader(backend, name),
+    () => join(backend, name),
+    ...(name === undefined ? [] : [() => join(backend, 'crew', { id: name })]),
+    () => members(backend, name),
+    () => memberMap(backend, name),
+    () => createGroup(backend, name),
+    () => deleteGroup(backend, name),
+  ];
+}

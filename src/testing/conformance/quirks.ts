@@ -1,0 +1,61 @@
+import type { Backend, Characteristics } from '../../backends/backend.js';
+import type { BackendOptions } from '../../backends/options.js';
+import type { PeerCalls } from './peer-calls.js';
+
+/** Makes a backend on the store that all cases share; each case gives a namespace of its own. */
+export type MakeBackend = (options: BackendOptions) => Backend;
+
+/** In what a backend differs from the others: all that the suite knows of it. */
+export interface Quirks {
+  /** Names the backend in the report. */
+  readonly name: string;
+  /** Where another process finds the store. */
+  readonly url: string;
+  /** Lifetime of the sessions: as short as the store and a noisy machine allow. Every limit derives from it. */
+  readonly ttlMs: number;
+  /** What the backend must declare of itself, word for word. */
+  readonly declares: Omit<Characteristics, 'caveats'>;
+  /** A way to the shared store that can be broken. */
+  startLink(): Promise<Link>;
+  /** A store of one's own that can be stopped. */
+  startServer(): Promise<OwnServer>;
+  /** Another client of the shared store that can crash: a process, or for a store within this one a backend. */
+  startPeer(options: BackendOptions): Promise<Peer>;
+}
+
+/** A way to the store. */
+export interface Link extends AsyncDisposable {
+  /** A backend that reaches the store through this link only. */
+  connect(options: BackendOptions): Backend;
+  /** Nothing passes any more, and nobody is told. */
+  cut(): void;
+  /** Requests pass, replies do not, and nobody is told. */
+  mute(): void;
+  /** Requests do not pass; what the store says does, and nobody is told. */
+  silence(): void;
+  /** Mutes the link when a request passes that carries `marker` in a payload, a value or a name; resolves then. */
+  muteAfter(marker: string): Promise<void>;
+  /** Lets everything pass again. What was held back arrives late where the transport would have it so. */
+  heal(): Promise<void>;
+  /** Breaks the connections, which loses what was held back, and lets everything pass again. */
+  reset(): Promise<void>;
+  /** How many connections lead through it. */
+  connections(): number;
+}
+
+/** A store that only one case uses. */
+export interface OwnServer extends AsyncDisposable {
+  connect(options: BackendOptions): Backend;
+  /** Ends it without a warning to its clients. */
+  stop(): Promise<void>;
+  start(options?: { readonly keepData: boolean }): Promise<void>;
+}
+
+export interface Peer extends AsyncDisposable {
+  request<K extends keyof PeerCalls & string>(
+    call: K,
+    ...args: Parameters<PeerCalls[K]>
+  ): Promise<Awaited<ReturnType<PeerCalls[K]>>>;
+  /** Ends it so that it cannot say goodbye. */
+  kill(): Promise<void>;
+}

@@ -1,0 +1,145 @@
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname } from 'node:path';
+import { createClient } from 'node-zookeeper-client';
+import { expect, test } from 'vitest';
+import { askHttp } from '../../src/testing/servers/ask.js';
+import { startEtcd } from '../../src/testing/servers/etcd.js';
+import { loopback } from '../../src/testing/servers/ports.js';
+import { askRedis, startRedis } from '../../src/testing/servers/redis.js';
+import { onFreePorts, startServer, type TestServer } from '../../src/testing/servers/server.js';
+import { askZooKeeper, startZooKeeper } from '../../src/testing/servers/zookeeper.js';
+import { accepts } from '../support/accepts.js';
+
+interface Case {
+  readonly start: () => Promise<TestServer>;
+  /** Rejects when the server does not answer in time. */
+  readonly ask: (server: TestServer) => Promise<unknown>;
+  readonly write: (server: TestServer) => Promise<void>;
+  readonly holdsWhatWasWritten: (server: TestServer) => Promise<boolean>;
+}
+
+const key = Buffer.from('key').toString('base64');
+const value = Buffer.from('value').toString('base64');
+
+const cases: Record<string, Case> = {
+  redis: {
+    start: () => startRedis({ appendonly: true, appendfsync: 'always' }),
+    ask: ({ url }) => askRedis(url, 'PING'),
+    write: async ({ url }) => {
+      await askRedis(url, 'SET', 'key', 'value');
+    },
+    holdsWhatWasWritten: async ({ url }) => (await askRedis(url, 'GET', 'key')).includes('value'),
+  },
+  etcd: {
+    start: () => startEtcd(),
+    ask: ({ port }) => askHttp(`http://${loopback}:${port}/health`),
+    write: async ({ port }) => {
+      await askHttp(`http://${loopback}:${port}/v3/kv/put`, { key, value });
+    },
+    holdsWhatWasWritten: async ({ port }) =>
+      (await askHttp(`http://${loopback}:${port}/v3/kv/range`, { key })).includes(value),
+  },
+  zookeeper: {
+    start: () => startZooKeeper(),
+    ask: (server) => askZooKeeper(server, 'srvr'),
+    write: (server) => withZooKeeper(server, (client, done) => client.create('/key', (error) => done(error))),
+    holdsWhatWasWritten: async (server) => /Node count: 6/.test(await askZooKeeper(server, 'srvr')),
+  },
+};
+
+test.each(Object.entries(cases))('%s stops answering while it is paused', async (_, { start, ask }) => {
+  await using server = await start();
+  await ask(server);
+  await server.pause();
+  await expect(ask(server)).rejects.toThrow();
+  server.resume();
+  await ask(server);
+});
+
+test.each(Object.entries(cases))('%s keeps its port and, unless told otherwise, its data', async (_, each) => {
+  await using server = await each.start();
+  const { port, pid } = server;
+  await each.write(server);
+  await server.restart();
+  expect(server.port).toBe(port);
+  expect(server.pid).not.toBe(pid);
+  expect(await each.holdsWhatWasWritten(server)).toBe(true);
+  await server.kill();
+  expect(await accepts(port)).toBe(false);
+  await server.start();
+  expect(await each.holdsWhatWasWritten(server)).toBe(true);
+  await server.restart({ keepData: false });
+  expect(await each.holdsWhatWasWritten(server)).toBe(false);
+});
+
+test.each(Object.entries(cases))(
+  '%s is gone with its data when it is disposed of, even paused',
+  async (_, { start }) => {
+    const server = await start();
+    const { pid, port, dataDir } = server;
+    expect(existsSync(dataDir)).toBe(true);
+    await server.pause();
+    await server[Symbol.asyncDispose]();
+    expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+    expect(await accepts(port)).toBe(false);
+    expect(existsSync(dirname(dataDir))).toBe(false);
+  },
+);
+
+test('a paused server can be stopped', async () => {
+  await using server = await startRedis();
+  await server.pause();
+  await server.stop();
+  expect(() => server.pid).toThrow(/does not run: call start\(\) first/);
+});
+
+test('a server that cannot start says why', async () => {
+  await expect(startRedis({ args: ['--no-such-setting', '1'] })).rejects.toThrow(
+    /redis at 127\.0\.0\.1:\d+ ended with code 1 before it answered; its log ends with:[\s\S]*no-such-setting/,
+  );
+});
+
+test('a program that is missing is named', async () => {
+  const spec = { product: 'nothing', url: '', port: 1, answers: async () => true } as const;
+  await expect(startServer({ ...spec, command: () => ['no-such-server'] })).rejects.toThrow(/no-such-server ENOENT/);
+});
+
+test('a port that something else took is replaced by another', async () => {
+  await using _stranger = createServer();
+  const tried: number[] = [];
+  await using server = await onFreePorts(async (ports) => {
+    const port = await ports.take();
+    tried.push(port);
+    if (tried.length === 1) await new Promise<void>((done) => _stranger.listen(port, loopback, done));
+    const answers = async (): Promise<boolean> => tried.length > 1 && accepts(port);
+    const command = (dataDir: string) => ['redis-server', '--port', `${port}`, '--dir', dataDir] as const;
+    return startServer({ product: 'redis', url: '', port, ports, answers, command });
+  });
+  expect(tried).toHaveLength(2);
+  expect(server.port).toBe(tried[1]);
+});
+
+test('Redis with a login', async () => {
+  await using server = await startRedis({ username: 'bob', password: 'pass/word' });
+  expect(server.url).toMatch(/^redis:\/\/bob:pass%2Fword@127\.0\.0\.1:\d+$/);
+  expect(await askRedis(server.url, 'ACL', 'WHOAMI')).toContain('bob');
+  await expect(askRedis(server.url.replace('word', ''), 'PING')).rejects.toThrow(/refused the login/);
+});
+
+function withZooKeeper(
+  { host, port }: TestServer,
+  work: (client: ReturnType<typeof createClient>, done: (error: unknown) => void) => void,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const client = createClient(`${host}:${port}`);
+    client.once('connected', () => {
+      work(client, (error) => {
+        client.close();
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+    client.connect();
+  });
+}
