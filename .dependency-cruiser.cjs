@@ -89,7 +89,7 @@ const places = [
   place(
     'testing-servers-know-only-the-port',
     '^src/testing/servers/',
-    ['^src/testing/(servers|processes)/', port, errors, rxjs],
+    ['^src/testing/(servers|processes)/', port, errors, pure, rxjs],
     ['core'],
   ),
   place(
@@ -147,9 +147,9 @@ module.exports = {
     },
     {
       name: 'test-runners-stay-out',
-      comment: 'Only the matchers know vitest, and fast-check is loaded when something is explored.',
+      comment: 'Only the matchers and the conformance suite know vitest, and fast-check is loaded when something is explored.',
       severity: 'error',
-      from: { path: '^src/testing/', pathNot: '^src/testing/vitest[.]ts$' },
+      from: { path: '^src/testing/', pathNot: '^src/testing/(vitest[.]ts$|conformance/)' },
       to: {
         path: '^node_modules/(fast-check|vitest|@vitest/[^/]+)/',
         dynamic: false,

@@ -12,6 +12,8 @@ export default defineConfig({
       { find: /^conclave\/testing$/, replacement: fromRoot('./src/testing/index.ts') },
       { find: /^conclave\/testing\/vitest$/, replacement: fromRoot('./src/testing/vitest.ts') },
       { find: /^conclave\/(memory|redis|etcd|zookeeper)$/, replacement: fromRoot('./src/backends/$1/index.ts') },
+      { find: /^conclave\/backend$/, replacement: fromRoot('./src/backends/index.ts') },
+      { find: /^conclave\/testing\/(servers|conformance)$/, replacement: fromRoot('./src/testing/$1/index.ts') },
     ],
   },
   test: {

@@ -1,9 +1,9 @@
 import type { ConnectOptions } from '../../src/index.js';
 import type { TestCluster } from '../../src/testing/servers/cluster.js';
-import { startEtcd, startEtcdCluster } from '../../src/testing/servers/etcd.js';
+import { startEtcd } from '../../src/testing/servers/etcd.js';
 import { type RedisCluster, startRedis, startRedisCluster } from '../../src/testing/servers/redis.js';
 import type { TestServer } from '../../src/testing/servers/server.js';
-import { startZooKeeper, startZooKeeperEnsemble } from '../../src/testing/servers/zookeeper.js';
+import { startZooKeeper } from '../../src/testing/servers/zookeeper.js';
 import { ShiftedClock } from '../support/shifted-clock.js';
 import { type RedisReplication, startRedisReplication } from './redis-replication.js';
 
@@ -75,9 +75,9 @@ export async function startSentinel(): Promise<StoreUnderTest & { replication: R
 
 export async function startThree(name: 'etcd' | 'zookeeper'): Promise<StoreUnderTest & { cluster: TestCluster }> {
   const start = {
-    etcd: startEtcdCluster,
+    etcd: () => startEtcd({ nodes: 3 }),
     // As in production, so that there is a disk to wait for.
-    zookeeper: () => startZooKeeperEnsemble({ config: ['forceSync=yes'] }),
+    zookeeper: () => startZooKeeper({ nodes: 3, config: ['forceSync=yes'] }),
   };
   const cluster = await start[name]();
   return {

@@ -137,7 +137,7 @@ describe('etcd #19597: a candidate whose own session died while it waited is no 
     await stage.inLine('chief', 2, 'election');
     const next = stage.probe(leadership(third, 'chief'));
     await stage.inLine('chief', 3, 'election');
-    await silentlyExpire(store, stage, second);
+    await silentlyExpire(store, second);
     resigning.unsubscribe();
     await next.now(leads, 'the leadership of the one behind', 5_000);
     expect(waiting.values).toEqual([false]);
@@ -176,7 +176,7 @@ describe('etcd #11456 (Jepsen): the lease is checked again after waiting for the
     const waiter = stage.backend();
     const waiting = stage.probe(lock(waiter, 'ledger'));
     const before = await stage.inLine('ledger', 2);
-    await silentlyExpire(store, stage, waiter);
+    await silentlyExpire(store, waiter);
     held.unsubscribe();
     const grant: Grant = await waiting.first('the lock');
     expect(grant.token).toBeGreaterThan(before.at(-1)?.token ?? 0n);

@@ -45,7 +45,7 @@ describe('tooz (etcd, Redis): a member whose lease has expired is put back, and 
     const { joined, membership } = await stage.join(backend, 'crew', { id: 'a', create: true });
     const sets = stage.probe(members(stage.watcher, 'crew'));
     await sets.now(consistsOf('a'), 'the member');
-    await silentlyExpire(store, stage, backend);
+    await silentlyExpire(store, backend);
     const again = await joined.now(({ token }) => token > membership.token, 'the membership again');
     await sets.now(() => sets.values.length > 1 && sets.last?.has('a') === true, 'the member again');
     expect([membership.isValid(), again.isValid()]).toEqual([false, true]);

@@ -1,7 +1,10 @@
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { etcdServer } from '../../src/testing/servers/etcd.js';
+import { isInstalled, isOnPath } from '../../src/testing/servers/program.js';
+import { redisServer } from '../../src/testing/servers/redis.js';
+import { zooKeeperServer } from '../../src/testing/servers/zookeeper.js';
 
 interface Product {
   readonly package: string;
@@ -12,19 +15,19 @@ interface Product {
 
 export const products = {
   redis: {
-    package: 'redis-server',
+    package: redisServer.debianPackage,
     variable: 'CONCLAVE_TEST_REDIS_URL',
-    isInstalled: () => isOnPath('redis-server'),
+    isInstalled: () => isInstalled(redisServer),
   },
   etcd: {
-    package: 'etcd-server',
+    package: etcdServer.debianPackage,
     variable: 'CONCLAVE_TEST_ETCD_URL',
-    isInstalled: () => isOnPath('etcd'),
+    isInstalled: () => isInstalled(etcdServer),
   },
   zookeeper: {
     package: 'zookeeper',
     variable: 'CONCLAVE_TEST_ZOOKEEPER_URL',
-    isInstalled: () => isOnPath('java') && existsSync('/usr/share/java/zookeeper.jar'),
+    isInstalled: () => zooKeeperServer.every(isInstalled),
   },
 } as const satisfies Record<string, Product>;
 
@@ -92,15 +95,4 @@ function advice(missing: readonly Product[], problem: string): string {
     `programs that the tests need ${problem}: ${packages}. Run \`apt-get install ${packages}\` as root on Debian 12 or ` +
     `Ubuntu${orSet}`
   );
-}
-
-function isOnPath(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 }

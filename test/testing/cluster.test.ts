@@ -2,9 +2,9 @@ import { expect, test } from 'vitest';
 import { until } from '../../src/testing/processes/probes.js';
 import { askHttp } from '../../src/testing/servers/ask.js';
 import type { TestCluster } from '../../src/testing/servers/cluster.js';
-import { startEtcdCluster } from '../../src/testing/servers/etcd.js';
+import { startEtcd } from '../../src/testing/servers/etcd.js';
 import type { TestServer } from '../../src/testing/servers/server.js';
-import { askZooKeeper, startZooKeeperEnsemble } from '../../src/testing/servers/zookeeper.js';
+import { askZooKeeper, startZooKeeper } from '../../src/testing/servers/zookeeper.js';
 
 const key = Buffer.from('key').toString('base64');
 
@@ -20,12 +20,12 @@ const serves = {
 };
 
 const cases: [string, () => Promise<TestCluster>, (node: TestServer) => Promise<boolean>][] = [
-  ['etcd', startEtcdCluster, serves.etcd],
-  ['zookeeper', startZooKeeperEnsemble, serves.zookeeper],
+  ['etcd', () => startEtcd({ nodes: 3 }), serves.etcd],
+  ['zookeeper', () => startZooKeeper({ nodes: 3 }), serves.zookeeper],
 ];
 
 test('etcd elects another leader when its leader is cut off', async () => {
-  await using cluster = await startEtcdCluster();
+  await using cluster = await startEtcd({ nodes: 3 });
   expect(cluster.url.split(',')).toHaveLength(3);
   const leader = await cluster.leader();
   cluster.cutOff(leader);

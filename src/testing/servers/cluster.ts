@@ -1,11 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { check, integer } from '../../backends/expectations.js';
 import type { TestServer } from './server.js';
+import type { TestStore } from './test-store.js';
 
-/** Several servers that form one store. Disposing of it disposes of each. */
-export interface TestCluster extends AsyncDisposable {
-  /** Names every node. */
-  readonly url: string;
-  readonly nodes: readonly TestServer[];
+/** A store whose nodes elect a leader among them; where there is one node, it leads. */
+export interface TestCluster extends TestStore {
   /** Resolves as soon as a majority agrees on one; after a fault it takes a while until it is another one. */
   leader(otherThan?: TestServer): Promise<TestServer>;
   /** Whether a majority agrees on one now. */
@@ -14,6 +13,17 @@ export interface TestCluster extends AsyncDisposable {
   cutOff(node: TestServer): void;
   /** Joins again what was cut off. */
   rejoin(): Promise<void>;
+}
+
+/** Throws `InvalidOptions` unless so many servers can form a store here. */
+export function checkNodes(nodes: unknown): void {
+  check({ nodes }, { nodes: integer(1, 7) });
+}
+
+export function atLeastOne(servers: readonly TestServer[]): TestStore['nodes'] {
+  const [first, ...others] = servers;
+  if (first === undefined) throw new Error('a store has at least one node');
+  return [first, ...others];
 }
 
 const leaderLimitMs = 30_000;

@@ -1,20 +1,24 @@
 import { askHttp } from './ask.js';
-import { type TestCluster, untilLed } from './cluster.js';
+import { atLeastOne, checkNodes, type TestCluster, untilLed } from './cluster.js';
 import { loopback, type ReservedPorts } from './ports.js';
+import type { Program } from './program.js';
 import { disposeAll, onFreePorts, type ServerSpec, startServer, type TestServer } from './server.js';
 import { startProxy, type TcpProxy } from './tcp-proxy.js';
+import { ServerGroup } from './test-store.js';
 
+export const etcdServer: Program = { name: 'etcd', debianPackage: 'etcd-server' };
+
+/** Options of `startEtcd`. */
 export interface EtcdOptions {
+  /** How many servers form the store, from 1 to 7. Default 1. */
+  readonly nodes?: number;
   /** Further arguments of etcd, for each node. */
   readonly args?: readonly string[];
 }
 
-export interface EtcdClusterOptions extends EtcdOptions {
-  readonly nodes?: 3 | 5;
-}
-
+/** What `startEtcd` starts. */
 export interface EtcdCluster extends TestCluster {
-  /** Between the others and the node of the same index. */
+  /** Between the others and the node of the same index; none for one node. */
   readonly peerProxies: readonly TcpProxy[];
 }
 
@@ -33,48 +37,69 @@ interface Status {
   readonly raftTerm: string;
 }
 
-/** A cluster of one node. */
-export function startEtcd({ args = [] }: EtcdOptions = {}): Promise<TestServer> {
-  return onFreePorts(async (ports) => {
-    const peerPort = await ports.take();
-    const member = { name: 'n0', clientPort: await ports.take(), peerPort, advertisedPort: peerPort };
-    return startServer({ ...spec(member, [member], args), ports });
-  });
-}
-
 /**
- * Three nodes or five, which reach each other through proxies. A node answers, and `start` resolves, only while the
- * cluster has a quorum. A node that has lost its data does not come back by itself: etcd wants it removed and added.
+ * Starts an etcd cluster of `nodes` servers on free ports of 127.0.0.1.
+ *
+ * The nodes reach each other through proxies, so that one can be cut off. A node answers, and `start` resolves, only
+ * while the cluster has a quorum. A node that has lost its data does not come back by itself: etcd wants it removed and
+ * added. Servers and data end with this process, whatever that dies of.
+ *
+ * **Rejects** `MissingProgram` without `etcd`; another error, with the end of its log, when it does not start.
+ *
+ * @example
+ * await using etcd = await startEtcd({ nodes: 3 });
+ * const backend = connect(etcd.url, { ttlMs: 2_000 });
+ * const leader = await etcd.leader();
+ * await leader.kill();
  */
-export function startEtcdCluster({ nodes = 3, args = [] }: EtcdClusterOptions = {}): Promise<EtcdCluster> {
+export function startEtcd({ nodes = 1, args = [] }: EtcdOptions = {}): Promise<EtcdCluster> {
+  checkNodes(nodes);
   return onFreePorts(async (ports) => {
     const members: Member[] = [];
-    const parts: (TestServer | TcpProxy)[] = [];
+    const peerProxies: TcpProxy[] = [];
+    const servers: TestServer[] = [];
     try {
-      const peerProxies: TcpProxy[] = [];
       for (let index = 0; index < nodes; index += 1) {
         const peerPort = await ports.take();
-        const proxy = await startProxy({ port: peerPort });
-        parts.push(proxy);
-        peerProxies.push(proxy);
-        members.push({ name: `n${index}`, clientPort: await ports.take(), peerPort, advertisedPort: proxy.port });
+        if (nodes > 1) peerProxies.push(await startProxy({ port: peerPort }));
+        const advertisedPort = peerProxies[index]?.port ?? peerPort;
+        members.push({ name: `n${index}`, clientPort: await ports.take(), peerPort, advertisedPort });
       }
       const starting = members.map(async (member) => {
         const server = await startServer(spec(member, members, args));
-        parts.push(server);
+        servers.push(server);
         return server;
       });
       await Promise.allSettled(starting);
-      return await formCluster(await Promise.all(starting), peerProxies, ports);
+      return await formCluster(atLeastOne(await Promise.all(starting)), peerProxies, ports);
     } catch (error) {
-      await disposeAll(parts);
+      await disposeAll([...servers, ...peerProxies]);
       throw error;
     }
   });
 }
 
+/**
+ * Revokes the leases of a session: the one that names it, and the one that its keys have moved to. `false` if there is
+ * none.
+ */
+export async function endEtcdSession({ url }: Pick<TestServer, 'url'>, id: string): Promise<boolean> {
+  const ask = async <T>(path: string, question: object): Promise<T> =>
+    JSON.parse(await askHttp(`${url.replace('etcd:', 'http:')}/v3/lease/${path}`, question)) as T;
+  const { leases = [] } = await ask<{ leases?: readonly { ID: string }[] }>('leases', {});
+  let ended = false;
+  for (const { ID } of leases) {
+    const { keys = [] } = await ask<{ keys?: readonly string[] }>('timetolive', { ID, keys: true });
+    const isNamed = BigInt(ID).toString(16) === id;
+    if (!isNamed && !keys.some((key) => Buffer.from(key, 'base64').includes(`/${id}-`))) continue;
+    await ask('revoke', { ID });
+    ended = true;
+  }
+  return ended;
+}
+
 async function formCluster(
-  nodes: readonly TestServer[],
+  nodes: EtcdCluster['nodes'],
   peerProxies: readonly TcpProxy[],
   ports: ReservedPorts,
 ): Promise<EtcdCluster> {
@@ -90,13 +115,12 @@ async function formCluster(
     }
   };
 
-  return {
-    url: `etcd://${nodes.map(({ host, port }) => `${host}:${port}`).join(',')}`,
-    nodes,
+  const url = `etcd://${nodes.map(({ host, port }) => `${host}:${port}`).join(',')}`;
+  return Object.assign(new ServerGroup(url, nodes, endEtcdSession, [...peerProxies, ports]), {
     peerProxies,
-    leader: (otherThan) => untilLed('etcd', () => agreedLeader(nodes), otherThan),
+    leader: (otherThan?: TestServer) => untilLed('etcd', () => agreedLeader(nodes), otherThan),
     isLed: async () => (await agreedLeader(nodes)) !== undefined,
-    cutOff(node) {
+    cutOff(node: TestServer) {
       cutOff.add(node);
       cut();
     },
@@ -104,11 +128,7 @@ async function formCluster(
       cutOff.clear();
       await Promise.all(peerProxies.map((proxy) => proxy.heal()));
     },
-    async [Symbol.asyncDispose]() {
-      await disposeAll([...nodes, ...peerProxies]);
-      ports[Symbol.dispose]();
-    },
-  };
+  });
 }
 
 /** Every request between nodes that raft depends on names its sender. */
@@ -136,6 +156,7 @@ function spec(member: Member, all: readonly Member[], args: readonly string[]): 
   const { name, clientPort, peerPort, advertisedPort } = member;
   return {
     product: 'etcd',
+    needs: [etcdServer],
     url: `etcd://${loopback}:${clientPort}`,
     port: clientPort,
     // etcd 3.4 refuses to run on arm64 without being asked twice.

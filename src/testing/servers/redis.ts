@@ -1,7 +1,13 @@
 import { until } from '../processes/probes.js';
 import { askTcp } from './ask.js';
 import { loopback } from './ports.js';
+import type { Program } from './program.js';
 import { disposeAll, onFreePorts, startServer, type TestServer } from './server.js';
+import { ServerGroup, type TestStore } from './test-store.js';
+
+export const redisServer: Program = { name: 'redis-server', debianPackage: 'redis-server' };
+
+/** Options of `startRedis`. */
 
 export interface RedisOptions {
   /** Without it all data is gone when the process ends, also after `stop`. */
@@ -16,21 +22,42 @@ export interface RedisOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Listens on 127.0.0.1, and on ::1 where there is one. */
-export function startRedis(options: RedisOptions = {}): Promise<TestServer> {
+/**
+ * Starts a Redis server on a free port of 127.0.0.1, and of ::1 where there is one.
+ *
+ * It ends with this process, whatever that dies of, and so does its data.
+ *
+ * **Rejects** `MissingProgram` without `redis-server`; another error, with the end of its log, when it does not start.
+ *
+ * @example
+ * await using redis = await startRedis();
+ * const backend = connect(redis.url, { ttlMs: 2_000 });
+ * await redis.pause();
+ */
+export function startRedis(options: RedisOptions = {}): Promise<TestStore> {
   return onFreePorts(async (ports) => {
     const port = await ports.take();
     const url = redisUrl(port, options);
-    return startServer({
+    const server = await startServer({
       product: 'redis',
       url,
       port,
-      ports,
+      needs: [redisServer],
       command: (dataDir) => ['redis-server', ...settings(port, dataDir, options), ...(options.args ?? [])],
       answers: async () => (await askRedis(url, 'PING')).startsWith('+PONG'),
       ...(options.env && { env: options.env }),
     });
+    return new ServerGroup(url, [server], endRedisSession, [ports]);
   });
+}
+
+/** Lets the lease of a session have run out, in whichever namespace it is. `false` if there is none. */
+export async function endRedisSession({ url }: Pick<TestServer, 'url'>, id: string): Promise<boolean> {
+  const allLeases = (await askRedis(url, 'KEYS', '{*}:s')).match(/^\{.*\}:s(?=\r$)/gm) ?? [];
+  let ended = false;
+  for (const leases of allLeases)
+    if ((await askRedis(url, 'ZADD', leases, 'XX', 'CH', '0', id)).startsWith(':1')) ended = true;
+  return ended;
 }
 
 /** The raw replies to one command, on a connection of its own. */

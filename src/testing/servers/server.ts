@@ -6,6 +6,7 @@ import { LogFile } from '../processes/log-file.js';
 import { suspend } from '../processes/suspend.js';
 import { watchdog } from '../processes/watchdog.js';
 import { loopback, ReservedPorts } from './ports.js';
+import { isInstalled, MissingProgram, type Program } from './program.js';
 
 /** A real server as a child process. Its port and its data folder stay the same until it is disposed of. */
 export interface TestServer extends AsyncDisposable {
@@ -32,7 +33,9 @@ export interface TestServer extends AsyncDisposable {
   log(): string;
 }
 
-interface StartOptions {
+/** How a server is started again. */
+export interface StartOptions {
+  /** `false`: with an empty data folder. Default `true`. */
   readonly keepData?: boolean;
 }
 
@@ -44,6 +47,8 @@ export interface ServerSpec {
   readonly port: number;
   /** Given back when the server is disposed of. */
   readonly ports?: ReservedPorts;
+  /** Looked for before it is run. */
+  readonly needs?: readonly Program[];
   command(dataDir: string): readonly [string, ...string[]];
   readonly env?: Readonly<Record<string, string>>;
   /** Written into the data folder before each start, by name. */
@@ -73,6 +78,8 @@ class ServerDidNotStart extends Error {
 
 /** The server runs and answers when this resolves. */
 export async function startServer(spec: ServerSpec): Promise<TestServer> {
+  const missing = spec.needs?.find((program) => !isInstalled(program));
+  if (missing !== undefined) throw new MissingProgram(spec.product, missing);
   const server = new ChildServer(spec);
   try {
     await server.start();
@@ -221,12 +228,7 @@ class ChildServer implements TestServer {
         resolve(how);
       };
       child.once('exit', (code, signal) => end(signal === null ? `ended with code ${code}` : `was ended by ${signal}`));
-      child.once('error', (error) =>
-        end(
-          `could not be run (${error.message}): install ${program}. Tests that break a server start their own; the ` +
-            'CONCLAVE_TEST_…_URL variables stand in for those that tests share',
-        ),
-      );
+      child.once('error', (error) => end(`could not be run (${error.message})`));
     });
   }
 

@@ -1,23 +1,33 @@
 import { askTcp } from './ask.js';
-import { type TestCluster, untilLed } from './cluster.js';
+import { atLeastOne, checkNodes, type TestCluster, untilLed } from './cluster.js';
 import { loopback, type ReservedPorts } from './ports.js';
+import type { Program } from './program.js';
 import { disposeAll, onFreePorts, type ServerSpec, startServer, type TestServer } from './server.js';
 import { startProxy, type TcpProxy } from './tcp-proxy.js';
+import { ServerGroup } from './test-store.js';
+import { closeZooKeeperSession } from './zookeeper-session.js';
 
+const jars = ['zookeeper', 'slf4j-simple'].map((name) => `/usr/share/java/${name}.jar`);
+
+export const zooKeeperServer: readonly Program[] = ['java', ...jars].map((name) => ({
+  name,
+  debianPackage: name.includes('slf4j') ? 'libslf4j-java' : 'zookeeper',
+}));
+
+/** Options of `startZooKeeper`. */
 export interface ZooKeeperOptions {
+  /** How many servers form the store, from 1 to 7. Default 1. */
+  readonly nodes?: number;
   readonly tickTimeMs?: number;
+  /** How many ticks a follower may lag behind before the leader drops it. Default 5. */
+  readonly syncLimit?: number;
   /** Further lines of zoo.cfg, for each node; the last line for a key wins. */
   readonly config?: readonly string[];
   /** Added to the environment of the server. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-export interface ZooKeeperEnsembleOptions extends ZooKeeperOptions {
-  readonly nodes?: 3 | 5;
-  /** How many ticks a follower may lag behind before the leader drops it. */
-  readonly syncLimit?: number;
-}
-
+/** What `startZooKeeper` starts. */
 export interface ZooKeeperEnsemble extends TestCluster {
   /** What a follower `from` says to the leader `to`, and hears from it, goes through this one. */
   link(from: TestServer, to: TestServer): TcpProxy;
@@ -39,49 +49,52 @@ interface Link {
 /** A leader is elected a moment before it listens; a follower that is reset in between waits for seconds. */
 const electedBeforeListeningMs = 2_000;
 
-const jars = ['zookeeper', 'slf4j-simple'].map((name) => `/usr/share/java/${name}.jar`);
-
-/** A standalone server. */
-export function startZooKeeper(options: ZooKeeperOptions = {}): Promise<TestServer> {
-  return onFreePorts(async (ports) => {
-    const clientPort = await ports.take();
-    return startServer({ ...spec(clientPort, [], options), ports });
-  });
-}
-
 /**
- * Three nodes or five. Followers reach leaders through proxies, one for each pair and direction of asking. Elections
- * are held directly: a leader that is cut off may be elected again, so cut off a follower, and pause or kill a leader.
- * A node answers, and `start` resolves, only while the ensemble has a quorum.
+ * Starts a ZooKeeper ensemble of `nodes` servers on free ports of 127.0.0.1; one alone is standalone.
+ *
+ * Followers reach leaders through proxies, one for each pair and direction of asking. Elections are held directly: a
+ * leader that is cut off may be elected again, so cut off a follower, and pause or kill a leader. A node answers, and
+ * `start` resolves, only while the ensemble has a quorum. Servers and data end with this process, whatever that dies of.
+ *
+ * **Rejects** `MissingProgram` without `java` or ZooKeeper's jars where Debian has them; another error, with the end of
+ * its log, when it does not start.
+ *
+ * @example
+ * await using zookeeper = await startZooKeeper();
+ * const backend = connect(zookeeper.url, { ttlMs: 2_000 });
+ * await zookeeper.expireSession(backend);
  */
-export function startZooKeeperEnsemble(options: ZooKeeperEnsembleOptions = {}): Promise<ZooKeeperEnsemble> {
-  const { nodes = 3, syncLimit = 5 } = options;
+export function startZooKeeper(options: ZooKeeperOptions = {}): Promise<ZooKeeperEnsemble> {
+  const { nodes = 1, syncLimit = 5 } = options;
+  checkNodes(nodes);
   return onFreePorts(async (ports) => {
-    const parts: (TestServer | TcpProxy)[] = [];
+    const links: Link[] = [];
+    const servers: TestServer[] = [];
     try {
       const peers: Peer[] = [];
       for (let id = 1; id <= nodes; id += 1) {
         const [clientPort, quorumPort, electionPort] = [await ports.take(), await ports.take(), await ports.take()];
         peers.push({ id, clientPort, quorumPort, electionPort });
       }
-      const links: Link[] = [];
       for (const to of peers) {
         for (const from of peers.filter((peer) => peer !== to)) {
           const proxy = await startProxy({ port: to.quorumPort, patienceMs: electedBeforeListeningMs });
-          parts.push(proxy);
           links.push({ from: from.id, to: to.id, proxy });
         }
       }
       const starting = peers.map(async (self) => {
         const lines = [`syncLimit=${syncLimit}`, 'initLimit=10', ...peers.map((peer) => serverLine(self, peer, links))];
-        const server = await startServer({ ...spec(self.clientPort, lines, options, self.id) });
-        parts.push(server);
+        const alone = nodes === 1;
+        const server = await startServer(
+          spec(self.clientPort, alone ? [] : lines, options, alone ? undefined : self.id),
+        );
+        servers.push(server);
         return server;
       });
       await Promise.allSettled(starting);
-      return formEnsemble(await Promise.all(starting), links, ports);
+      return formEnsemble(atLeastOne(await Promise.all(starting)), links, ports);
     } catch (error) {
-      await disposeAll(parts);
+      await disposeAll([...servers, ...links.map(({ proxy }) => proxy)]);
       throw error;
     }
   });
@@ -92,35 +105,37 @@ export function askZooKeeper({ host, port }: { host: string; port: number }, wor
   return askTcp(host, port, word);
 }
 
-function formEnsemble(nodes: readonly TestServer[], links: readonly Link[], ports: ReservedPorts): ZooKeeperEnsemble {
+function formEnsemble(
+  nodes: ZooKeeperEnsemble['nodes'],
+  links: readonly Link[],
+  ports: ReservedPorts,
+): ZooKeeperEnsemble {
   const idOf = (node: TestServer): number => nodes.indexOf(node) + 1;
-  return {
-    url: `zookeeper://${nodes.map(({ host, port }) => `${host}:${port}`).join(',')}`,
-    nodes,
-    link(from, to) {
+  const url = `zookeeper://${nodes.map(({ host, port }) => `${host}:${port}`).join(',')}`;
+  const endSession = ({ host, port }: TestServer, id: string): Promise<boolean> =>
+    closeZooKeeperSession(host, port, id);
+  return Object.assign(new ServerGroup(url, nodes, endSession, [...links.map(({ proxy }) => proxy), ports]), {
+    link(from: TestServer, to: TestServer) {
       const link = links.find((each) => each.from === idOf(from) && each.to === idOf(to));
       if (link === undefined)
         throw new Error(`there is no link from ${from} to ${to}: give two nodes of this ensemble`);
       return link.proxy;
     },
-    leader: (otherThan) => untilLed('ZooKeeper', () => agreedLeader(nodes), otherThan),
+    leader: (otherThan?: TestServer) => untilLed('ZooKeeper', () => agreedLeader(nodes), otherThan),
     isLed: async () => (await agreedLeader(nodes)) !== undefined,
-    cutOff(node) {
+    cutOff(node: TestServer) {
       const id = idOf(node);
       for (const { from, to, proxy } of links) if (from === id || to === id) proxy.blackhole();
     },
     async rejoin() {
       await Promise.all(links.map(({ proxy }) => proxy.heal()));
     },
-    async [Symbol.asyncDispose]() {
-      await disposeAll([...nodes, ...links.map(({ proxy }) => proxy)]);
-      ports[Symbol.dispose]();
-    },
-  };
+  });
 }
 
 /** A leader that a majority follows, of the latest epoch. */
 async function agreedLeader(nodes: readonly TestServer[]): Promise<TestServer | undefined> {
+  if (nodes.length === 1) return nodes[0];
   const [details, epochs] = await Promise.all([
     Promise.all(nodes.map((node) => askTcp(node.host, node.port, 'mntr', { limitMs: 500 }).catch(() => ''))),
     Promise.all(nodes.map(epochOf)),
@@ -148,6 +163,7 @@ function spec(clientPort: number, lines: readonly string[], options: ZooKeeperOp
   const { tickTimeMs = 500, config = [], env } = options;
   return {
     product: 'zookeeper',
+    needs: zooKeeperServer,
     url: `zookeeper://${loopback}:${clientPort}`,
     port: clientPort,
     ...(env && { env }),

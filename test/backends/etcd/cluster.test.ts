@@ -1,13 +1,13 @@
 import { filter, firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { firstWithin } from '../../../src/testing/processes/until.js';
-import { type EtcdCluster, startEtcdCluster } from '../../../src/testing/servers/etcd.js';
+import { type EtcdCluster, startEtcd } from '../../../src/testing/servers/etcd.js';
 import { Backends, live, lock, Stay } from './support.js';
 
 let cluster: EtcdCluster;
 
 beforeAll(async () => {
-  cluster = await startEtcdCluster();
+  cluster = await startEtcd({ nodes: 3 });
 });
 afterAll(() => cluster[Symbol.asyncDispose]());
 

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { InvalidOptions } from '../../../src/backends/errors.js';
 import { zookeeper } from '../../../src/backends/zookeeper/index.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
-import { startZooKeeperEnsemble, type ZooKeeperEnsemble } from '../../../src/testing/servers/zookeeper.js';
+import { startZooKeeper, type ZooKeeperEnsemble } from '../../../src/testing/servers/zookeeper.js';
 import { Backends, lockNamed, Stander } from './support.js';
 
 let ensemble: ZooKeeperEnsemble;
@@ -11,7 +11,7 @@ let backends: Backends;
 const times = { ttlMs: 3_000, tickTimeMs: 500 };
 
 beforeAll(async () => {
-  ensemble = await startZooKeeperEnsemble();
+  ensemble = await startZooKeeper({ nodes: 3 });
 });
 afterAll(() => ensemble[Symbol.asyncDispose]());
 beforeEach(() => {

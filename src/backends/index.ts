@@ -1,0 +1,30 @@
+export { conflictsAhead } from './admission.js';
+export type {
+  Backend,
+  Characteristics,
+  Entry,
+  Expected,
+  Mode,
+  RosterKey,
+  RosterKind,
+  SwapResult,
+  Versioned,
+} from './backend.js';
+export { type ClockLike, monotonicScheduler } from './clock.js';
+export { createBackend } from './create-backend.js';
+export {
+  check,
+  type Expectation,
+  either,
+  FLAG,
+  FUNCTION,
+  integer,
+  listOf,
+  number,
+  objectWith,
+  TEXT,
+} from './expectations.js';
+export { decodeSegment, encodeSegment } from './keys.js';
+export { loadClient } from './load-client.js';
+export type { BackendOptions, Timing } from './options.js';
+export type { Standing, StandRequest, Store, StoreContext, StoreSession } from './store.js';

@@ -1,0 +1,98 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+
+const limitMs = 2_000;
+const closeSession = -11;
+/** What a server mixes into the id of a session when it makes its password. */
+const superSecret = 0xb3415c00n;
+
+/**
+ * Closes a session by its id: joins it by a connection of its own, which needs the password, and says its goodbye.
+ * `false` if the server knows no such session.
+ */
+export async function closeZooKeeperSession(host: string, port: number, hexId: string): Promise<boolean> {
+  const id = BigInt(`0x${hexId}`);
+  const socket = connect({ host, port });
+  socket.setTimeout(limitMs, () => socket.destroy(new Error(`${host}:${port} did not answer within ${limitMs} ms`)));
+  try {
+    await once(socket, 'connect');
+    const frames = new Frames(socket);
+    socket.write(framed(joining(id)));
+    const granted = await frames.next();
+    // The version comes first, then the timeout of the session: 0 for one that is not there.
+    if (granted.readInt32BE(4) === 0) return false;
+    const goodbye = Buffer.alloc(8);
+    goodbye.writeInt32BE(1, 0);
+    goodbye.writeInt32BE(closeSession, 4);
+    socket.write(framed(goodbye));
+    const error = (await frames.next()).readInt32BE(12);
+    if (error !== 0) throw new Error(`${host}:${port} did not close the session ${hexId}: error ${error}`);
+    return true;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Version, last transaction seen, timeout, session, password. */
+function joining(id: bigint): Buffer {
+  const request = Buffer.alloc(28);
+  request.writeInt32BE(30_000, 12);
+  request.writeBigUInt64BE(id, 16);
+  return Buffer.concat([request.subarray(0, 24), Buffer.from([0, 0, 0, 16]), passwordOf(id), Buffer.from([0])]);
+}
+
+/** The first 16 bytes of Java's `Random` for the seed that the server takes. */
+function passwordOf(id: bigint): Buffer {
+  const [factor, addend, mask] = [0x5deece66dn, 0xbn, (1n << 48n) - 1n];
+  let state = (id ^ superSecret ^ factor) & mask;
+  const password = Buffer.alloc(16);
+  for (let at = 0; at < 16; at += 4) {
+    state = (state * factor + addend) & mask;
+    password.writeUInt32LE(Number(state >> 16n), at);
+  }
+  return password;
+}
+
+function framed(content: Buffer): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(content.length);
+  return Buffer.concat([length, content]);
+}
+
+/** What the server says, message by message. */
+class Frames {
+  #received: Buffer = Buffer.alloc(0);
+  #isOver = false;
+  #failure: unknown;
+  #changed: () => void = () => undefined;
+
+  constructor(socket: Socket) {
+    socket.on('data', (chunk: Buffer) => {
+      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#changed();
+    });
+    socket.on('error', (error) => {
+      this.#failure = error;
+    });
+    socket.on('close', () => {
+      this.#isOver = true;
+      this.#changed();
+    });
+  }
+
+  async next(): Promise<Buffer> {
+    for (;;) {
+      const length = this.#received.length < 4 ? Number.POSITIVE_INFINITY : this.#received.readInt32BE(0);
+      if (this.#received.length >= 4 + length) {
+        const frame = this.#received.subarray(4, 4 + length);
+        this.#received = this.#received.subarray(4 + length);
+        return frame;
+      }
+      if (this.#isOver)
+        throw new Error('the server closed the connection instead of answering', { cause: this.#failure });
+      await new Promise<void>((changed) => {
+        this.#changed = changed;
+      });
+    }
+  }
+}
