@@ -12,6 +12,7 @@ backendConformance(
     url: 'memory:conformance',
     ttlMs: 1_000,
     store,
+    newStore: () => new MemoryStore(),
     declares: {
       distributed: false,
       fair: true,

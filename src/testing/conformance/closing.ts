@@ -138,7 +138,7 @@ export function closingCases({ hazard, quirks }: Suite): void {
   });
 
   hazard('after close nothing keeps the process alive: no socket, no timer', async (stage) => {
-    await using peer = await spawnPeer(quirks.url, stage.options);
+    await using peer = await spawnPeer(quirks, stage.options);
     await peer.request('hold', 'ledger');
     await peer.request('joinGroup', 'crew', 'a');
     await peer.request('lead', 'chief');

@@ -1,5 +1,4 @@
 import { expect } from 'vitest';
-import { connect } from '../../connect.js';
 import { leadership } from '../../observables/leadership.js';
 import { lock } from '../../observables/lock.js';
 import { members } from '../../observables/members.js';
@@ -54,8 +53,8 @@ export function crashCases({ hazard, quirks }: Suite): void {
   hazard(
     'two processes never hold at once; a store within one process does not claim to see another',
     async (stage) => {
-      const [one, two] = [await spawnPeer(quirks.url, stage.options), await spawnPeer(quirks.url, stage.options)];
-      await using here = connect(quirks.url, stage.options);
+      const [one, two] = [await spawnPeer(quirks, stage.options), await spawnPeer(quirks, stage.options)];
+      const here = stage.backend();
       await using _peers = { [Symbol.asyncDispose]: () => Promise.all([one.kill(), two.kill()]).then(() => undefined) };
       expect(here.characteristics.distributed).toBe(quirks.declares.distributed);
       if (!quirks.declares.distributed) {

@@ -94,7 +94,7 @@ export function lockCases({ hazard }: Suite): void {
     const [here, there] = [stage.backend(), stage.backend()];
     await stage.hold(here, 'warm');
     for (let round = 0; round < 20; round++) {
-      const hasty = lock(here, 'ledger').subscribe();
+      const hasty = stage.probe(lock(here, 'ledger'));
       if (round % 2 === 1) await new Promise((passed) => setTimeout(passed, round / 4));
       hasty.unsubscribe();
     }

@@ -2,6 +2,9 @@ import type { Backend, Characteristics } from '../../backends/backend.js';
 import type { BackendOptions } from '../../backends/options.js';
 import type { PeerCalls } from './peer-calls.js';
 
+/** Makes a backend of a URL. */
+export type Connect = (url: string, options: BackendOptions) => Backend;
+
 /** Makes a backend on the store that all cases share; each case gives a namespace of its own. */
 export type MakeBackend = (options: BackendOptions) => Backend;
 
@@ -11,6 +14,11 @@ export interface Quirks {
   readonly name: string;
   /** Where another process finds the store. */
   readonly url: string;
+  /**
+   * The module that other processes import for its export `connect(url, options)`, which makes a backend. Default:
+   * conclave's own `connect`.
+   */
+  readonly module?: URL;
   /** Lifetime of the sessions: as short as the store and a noisy machine allow. Every limit derives from it. */
   readonly ttlMs: number;
   /** What the backend must declare of itself, word for word. */

@@ -1,16 +1,29 @@
 import { extname } from 'node:path';
-import type { Backend } from '../../backends/backend.js';
 import type { BackendOptions } from '../../backends/options.js';
 import { type ClientProcess, spawnClient } from '../processes/client-process.js';
-import { disposeAll, type TestServer } from '../servers/server.js';
+import { disposeAll } from '../servers/server.js';
 import { startProxy, type TcpProxy } from '../servers/tcp-proxy.js';
 import type { PeerCalls } from './peer-calls.js';
-import type { Link, OwnServer, Quirks } from './quirks.js';
+import type { Connect, Link, OwnServer, Quirks } from './quirks.js';
 
-interface Remote extends Pick<Quirks, 'name' | 'url' | 'ttlMs' | 'declares'> {
-  connect(url: string, options: BackendOptions): Backend;
-  /** A server that keeps what it has acknowledged. */
-  start(): Promise<TestServer>;
+// The same modules, in TypeScript here and in JavaScript in the package.
+const extension = extname(import.meta.url);
+const peerProcess = new URL(`./peer-process${extension}`, import.meta.url);
+const conclave = new URL(`../../connect${extension}`, import.meta.url);
+
+/** What `remote` needs to know. */
+export interface Remote extends Pick<Quirks, 'name' | 'url' | 'module' | 'ttlMs' | 'declares'> {
+  /** What `module` exports. */
+  readonly connect: Connect;
+  /** Starts a server that keeps what it has acknowledged, also when it is killed. */
+  start(): Promise<RemoteServer>;
+}
+
+/** A server as the suite needs it: what `conclave/testing/servers` starts is one. */
+export interface RemoteServer extends AsyncDisposable {
+  readonly url: string;
+  kill(): Promise<void>;
+  start(options?: { readonly keepData: boolean }): Promise<void>;
 }
 
 /** The quirks of a store that is reached over TCP. */
@@ -27,19 +40,19 @@ export function remote({ connect, start, ...quirks }: Remote): Quirks {
         [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
       };
     },
-    startPeer: (options) => spawnPeer(quirks.url, options),
+    startPeer: (options) => spawnPeer(quirks, options),
   };
 }
 
 /** A client in a process of its own. */
-export function spawnPeer(url: string, options: BackendOptions): Promise<ClientProcess<PeerCalls, never>> {
-  return spawnClient<PeerCalls>(new URL(`./peer-process${extname(import.meta.url)}`, import.meta.url), [
-    url,
-    JSON.stringify(options),
-  ]);
+export function spawnPeer(
+  { url, module = conclave }: Pick<Quirks, 'url' | 'module'>,
+  options: BackendOptions,
+): Promise<ClientProcess<PeerCalls, never>> {
+  return spawnClient<PeerCalls>(peerProcess, [module.href, url, JSON.stringify(options)]);
 }
 
-async function startTcpLink(url: string, connect: Remote['connect']): Promise<Link> {
+async function startTcpLink(url: string, connect: Connect): Promise<Link> {
   const { protocol, hostname, port } = new URL(url);
   const proxy = await startProxy({ host: hostname, port: Number(port) });
   return linkOver([proxy], (options) => connect(proxy.url(protocol.slice(0, -1)), options));

@@ -1,37 +1,44 @@
-import { defer, filter, finalize, map, type Observable, of, tap, throwError } from 'rxjs';
+import { BehaviorSubject, defer, filter, finalize, map, type Observable, of, switchMap, tap, throwError } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { createBackend } from '../../backends/create-backend.js';
 import { Unavailable } from '../../backends/errors.js';
-import { memoryCharacteristics } from '../../backends/memory/characteristics.js';
-import { MemoryStore } from '../../backends/memory/memory-store.js';
 import type { BackendOptions } from '../../backends/options.js';
-import type { StoreContext, StoreSession } from '../../backends/store.js';
+import type { Store, StoreContext, StoreSession } from '../../backends/store.js';
 import { type PeerCalls, peerCalls } from './peer-calls.js';
 import type { Link, OwnServer, Peer, Quirks } from './quirks.js';
 
-interface WithinProcess extends Pick<Quirks, 'name' | 'url' | 'ttlMs' | 'declares'> {
-  readonly store: MemoryStore;
+/** A store in this process, to which any number of backends connect. */
+export interface LocalStore {
+  adapter(namespace?: string): Store;
+}
+
+/** What `withinProcess` needs to know. */
+export interface WithinProcess extends Pick<Quirks, 'name' | 'url' | 'module' | 'ttlMs' | 'declares'> {
+  /** The one that the cases share. */
+  readonly store: LocalStore;
+  /** Makes an empty one. */
+  newStore(): LocalStore;
 }
 
 /** The quirks of a store in this process: what is a process or a wire elsewhere is a backend behind a link here. */
-export function withinProcess({ store, ...quirks }: WithinProcess): Quirks {
+export function withinProcess({ store, newStore, ...quirks }: WithinProcess): Quirks {
   return {
     ...quirks,
-    startLink: async () => new MemoryLink(store),
+    startLink: async () => new LocalLink(store),
     startServer: async (): Promise<OwnServer> => {
-      const link = new MemoryLink(new MemoryStore());
+      const link = new LocalLink(newStore());
       return {
         connect: (options) => link.connect(options),
         stop: async () => link.cut(),
         start: async ({ keepData } = { keepData: true }) => {
-          if (!keepData) link.store = new MemoryStore();
+          if (!keepData) link.store = newStore();
           await link.heal();
         },
         [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
       };
     },
     startPeer: async (options): Promise<Peer> => {
-      const link = new MemoryLink(store);
+      const link = new LocalLink(store);
       const backend = link.connect(options);
       const calls = peerCalls(backend);
       return {
@@ -52,36 +59,35 @@ async function performed<K extends keyof PeerCalls>(
   return await perform(...args);
 }
 
-/** Between a memory store and its backends: what a wire does to requests and replies is done to calls and results. */
-class MemoryLink implements Link {
+/** Between a store and its backends: what a wire does to requests and replies is done to calls and results. */
+class LocalLink implements Link {
   #passes: 'everything' | 'requests' | 'news' | 'nothing' = 'everything';
+  readonly #isWhole = new BehaviorSubject(true);
   #connections = 0;
-  readonly #sessions = new Set<string>();
   #trap: { readonly marker: string; sprung(): void } | undefined;
 
-  constructor(public store: MemoryStore) {}
+  constructor(public store: LocalStore) {}
 
   connect(options: BackendOptions): Backend {
-    const store = {
-      ...this.store.adapter(options.namespace),
-      open: (context: StoreContext) => {
-        const opened = defer(() => this.store.adapter(options.namespace).open(context)).pipe(
-          tap(({ id }) => {
-            this.#sessions.add(id);
-            this.#connections++;
-          }),
-          map((session) => this.#through(session)),
-          finalize(() => this.#connections--),
-        );
-        return defer(() => (this.#passes === 'everything' ? opened : this.#unanswered('open')));
-      },
-    };
-    return createBackend(store.name, memoryCharacteristics, of(store), options);
+    const { name, address, characteristics } = this.store.adapter(options.namespace);
+    const open = (context: StoreContext): Observable<StoreSession> =>
+      defer(() => {
+        if (this.#passes !== 'everything') return this.#unanswered('open');
+        return this.store
+          .adapter(options.namespace)
+          .open(context)
+          .pipe(
+            tap(() => this.#connections++),
+            map((session) => this.#through(session)),
+            finalize(() => this.#connections--),
+          );
+      });
+    return createBackend(name, characteristics, of({ name, address, characteristics, open }), options);
   }
 
   cut(): void {
     this.#passes = 'nothing';
-    for (const id of this.#sessions) this.store.partition(id);
+    this.#isWhole.next(false);
   }
 
   mute(): void {
@@ -100,7 +106,7 @@ class MemoryLink implements Link {
 
   async heal(): Promise<void> {
     this.#passes = 'everything';
-    for (const id of this.#sessions) this.store.heal(id);
+    this.#isWhole.next(true);
   }
 
   async reset(): Promise<void> {
@@ -120,27 +126,30 @@ class MemoryLink implements Link {
     const call = <T>(operation: string, carries: string, run: () => Observable<T>): Observable<T> =>
       defer(() => {
         this.#notice(carries);
-        if (this.#passes === 'news') return this.#unanswered(operation);
-        if (this.#passes !== 'requests') return run();
-        run().subscribe({ error: () => undefined });
+        if (this.#passes === 'everything') return run();
+        if (this.#passes === 'requests') run().subscribe({ error: () => undefined });
         return this.#unanswered(operation);
       });
-    const follow = <T>(run: () => Observable<T>): Observable<T> =>
-      defer(run).pipe(filter(() => this.#passes === 'everything' || this.#passes === 'news'));
+    const follow = <T>(operation: string, run: () => Observable<T>): Observable<T> =>
+      this.#isWhole.pipe(
+        switchMap((whole) => (whole ? run() : this.#unanswered(operation))),
+        filter(() => this.#passes === 'everything' || this.#passes === 'news'),
+      );
     return {
       ...session,
+      link$: this.#isWhole.pipe(switchMap((whole) => (whole ? session.link$ : of(false)))),
       renew: () => call('renew', '', () => session.renew()),
       enter: (roster, request) => call('enter', text(request.payload), () => session.enter(roster, request)),
-      place: (roster, request, standing) => follow(() => session.place(roster, request, standing)),
+      place: (roster, request, standing) => follow('follow a place', () => session.place(roster, request, standing)),
       update: (roster, request, payload) =>
         call('update', text(payload), () => session.update(roster, request, payload)),
       leave: (roster, request, inDoubt) => call('leave', '', () => session.leave(roster, request, inDoubt)),
-      entries: (roster) => follow(() => session.entries(roster)),
+      entries: (roster) => follow('follow entries', () => session.entries(roster)),
       evict: (roster, entryId) => call('evict', entryId, () => session.evict(roster, entryId)),
       register: (roster, writeId) => call('create', roster.name, () => session.register(roster, writeId)),
       unregister: (roster) => call('delete', roster.name, () => session.unregister(roster)),
-      registered: (kind) => follow(() => session.registered(kind)),
-      cell: (key) => follow(() => session.cell(key)),
+      registered: (kind) => follow('follow registrations', () => session.registered(kind)),
+      cell: (key) => follow('follow a cell', () => session.cell(key)),
       swap: (key, expected, value, writeId) =>
         call('write a cell', text(value ?? new Uint8Array()), () => session.swap(key, expected, value, writeId)),
       end: (isLost) => call('end', '', () => session.end(isLost)),
@@ -155,7 +164,7 @@ class MemoryLink implements Link {
   }
 
   #unanswered(operation: string): Observable<never> {
-    return throwError(() => new Unavailable('memory', operation, new Error('the link is broken')));
+    return throwError(() => new Unavailable(this.store.adapter().name, operation, new Error('the link is broken')));
   }
 }
 
