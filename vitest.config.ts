@@ -17,7 +17,7 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
     globalSetup: existsSync(globalSetup) ? [globalSetup] : [],
     setupFiles: [fromRoot('./test/support/fixed-seed.ts')],
     pool: 'forks',

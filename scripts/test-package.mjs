@@ -3,7 +3,7 @@
  * imported by bare Node and compiled against by a TypeScript program. Then publint and attw look at the tarball.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,9 +33,11 @@ import assert from 'node:assert/strict';
 import { connect, lock, MissingPackage } from 'conclave';
 import * as memory from 'conclave/memory';
 import * as redis from 'conclave/redis';
+import * as authoring from 'conclave/backend';
+import { MissingProgram, startRedis } from 'conclave/testing/servers';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 
-for (const [name, module] of Object.entries({ memory, redis })) {
+for (const [name, module] of Object.entries({ memory, redis, backend: authoring })) {
   assert.notEqual(Object.keys(module).length, 0, \`conclave/\${name} exports nothing\`);
 }
 
@@ -70,18 +72,36 @@ const grant = await firstValueFrom(lock(backend, 'invoice-42'));
 assert.equal(typeof grant.token, 'bigint');
 console.log(\`lock on memory: token \${grant.token}\`);
 await backend.close();
+
+// A real server, started and ended by what the package brings.
+const server = await startRedis();
+const onRedis = connect(server.url, { ttlMs: 1_000 });
+assert.equal(typeof (await firstValueFrom(lock(onRedis, 'invoice-42'))).token, 'bigint');
+console.log(\`lock on \${server.url}\`);
+await onRedis.close();
+await server[Symbol.asyncDispose]();
+assert.throws(() => process.kill(server.pid, 0));
+process.env.PATH = '';
+await assert.rejects(startRedis(), (error) => error instanceof MissingProgram && error.program === 'redis-server');
 `;
 
 const typedProgram = `
 import { connect, type Backend, type CoordinationError, lock } from 'conclave';
 import * as memory from 'conclave/memory';
 import * as redis from 'conclave/redis';
-import { map, type Observable } from 'rxjs';
+import { createBackend, type Store } from 'conclave/backend';
+import { backendConformance, type Quirks, remote, withinProcess } from 'conclave/testing/conformance';
+import { startEtcd, startZooKeeper, type TestCluster } from 'conclave/testing/servers';
+import { map, type Observable, of } from 'rxjs';
 
 const backend: Backend = connect('memory:');
 export const token$: Observable<bigint> = lock(backend, 'invoice-42').pipe(map((grant) => grant.token));
 export const faults$: Observable<CoordinationError> = backend.faults$;
 export const adapters = [memory, redis];
+export const made = (store: Store): Backend => createBackend(store.name, store.characteristics, of(store), {});
+export const clusters: readonly (() => Promise<TestCluster>)[] = [() => startEtcd({ nodes: 3 }), startZooKeeper];
+export const tried = (quirks: Quirks): void => backendConformance((options) => connect('memory:tried', options), quirks);
+export const quirksMade = [remote, withinProcess];
 `;
 
 const typedProject = {
@@ -124,6 +144,13 @@ try {
   writeFileSync(join(consumer, 'consumer.ts'), typedProgram);
   writeFileSync(join(consumer, 'tsconfig.json'), JSON.stringify(typedProject));
   run(consumer, bin('tsc'), ['-p', 'tsconfig.json']);
+
+  // A backend outside of the package passes the suite of the package: with processes of its own, over nothing but exports.
+  for (const name of ['vitest', 'tsx']) {
+    symlinkSync(join(root, 'node_modules', name), join(consumer, 'node_modules', name), 'junction');
+  }
+  cpSync(join(root, 'examples', 'map-backend'), join(consumer, 'map-backend'), { recursive: true });
+  run(consumer, bin('vitest'), ['run', 'map-backend']);
 
   run(root, bin('publint'), ['run', tarball, '--strict']);
   run(root, bin('attw'), [tarball, '--profile', 'esm-only']);

@@ -28,7 +28,11 @@ import { Participation, type ParticipationContext } from './participation.js';
 import { Sessions } from './session.js';
 import type { Store, StoreContext, StoreSession } from './store.js';
 
-/** Makes the port of an adapter: sessions, participation, and streams that ride out what breaks below. */
+/**
+ * Makes the port of an adapter: sessions, participation, and streams that ride out what breaks below.
+ *
+ * `store$` is subscribed to when a session is opened. **Throws** `InvalidOptions` at the call.
+ */
 export function createBackend(
   name: string,
   characteristics: Characteristics,

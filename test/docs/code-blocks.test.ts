@@ -3,9 +3,12 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import * as conclave from 'conclave';
+import * as backend from 'conclave/backend';
 import * as etcd from 'conclave/etcd';
 import * as memory from 'conclave/memory';
 import * as redis from 'conclave/redis';
+import * as conformance from 'conclave/testing/conformance';
+import * as servers from 'conclave/testing/servers';
 import * as zookeeper from 'conclave/zookeeper';
 import * as E from 'fp-ts/lib/Either.js';
 import * as O from 'fp-ts/lib/Option.js';
@@ -22,6 +25,9 @@ const packages: readonly (readonly [name: string, module: object])[] = [
   ['conclave/redis', redis],
   ['conclave/etcd', etcd],
   ['conclave/zookeeper', zookeeper],
+  ['conclave/backend', backend],
+  ['conclave/testing/servers', servers],
+  ['conclave/testing/conformance', conformance],
   ['rxjs', rxjs],
   ['fp-ts/lib/Option.js', { isSome: O.isSome, isNone: O.isNone }],
   ['fp-ts/lib/Either.js', { isRight: E.isRight, isLeft: E.isLeft }],
@@ -57,7 +63,7 @@ function withImports(code: string): string {
 }
 
 function declaredIn(code: string): ReadonlySet<string> {
-  const made = [...code.matchAll(/\b(?:const|let|function|class) +([\w$]+)/g)].map(([, name = '']) => name);
+  const made = [...code.matchAll(/\b(?:const|let|using|function|class) +([\w$]+)/g)].map(([, name = '']) => name);
   const imported = [...code.matchAll(/\bimport \{(.*?)\}/gs)].flatMap(([, names = '']) => names.match(/[\w$]+/g) ?? []);
   return new Set([...made, ...imported]);
 }

@@ -19,8 +19,35 @@ import { tokenCases } from './tokens.js';
 const caseLimitMs = 60_000;
 
 /**
- * What every backend must do, on a real store. A characteristic that a store does not have is asserted as declared;
- * nothing is skipped, so each backend runs the same number of cases.
+ * Registers, in vitest, what every backend must do: over a hundred cases, each named after a hazard.
+ *
+ * `makeBackend` connects to the store that all cases share, `quirks` says in what it differs from other stores: made by
+ * `remote` for a store that is reached over TCP, by `withinProcess` for one in this process. A characteristic that a
+ * store does not have is asserted as declared; nothing is skipped, so each backend runs the same number of cases.
+ *
+ * It blocks the event loop in some cases and measures time in others: give it a processor of its own.
+ *
+ * @example
+ * const redis = await startRedis({ appendonly: true, appendfsync: 'always' });
+ *
+ * backendConformance(
+ *   (options) => connect(redis.url, options),
+ *   remote({
+ *     name: 'redis',
+ *     url: redis.url,
+ *     ttlMs: 2_000,
+ *     connect,
+ *     start: () => startRedis({ appendonly: true, appendfsync: 'always' }),
+ *     declares: {
+ *       distributed: true,
+ *       fair: true,
+ *       tokensSurviveRestart: true,
+ *       tokensSurviveDataLoss: true,
+ *       consistentFailover: false,
+ *       cells: true,
+ *     },
+ *   }),
+ * );
  */
 export function backendConformance(makeBackend: MakeBackend, quirks: Quirks): void {
   let cases = 0;
