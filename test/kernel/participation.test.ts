@@ -91,6 +91,16 @@ describe('standing in line', () => {
       expect(store.times('place')).toEqual([]);
     }
   });
+
+  it('is enough for one who takes the first place only: nothing more is asked while its work comes to an end', () => {
+    const { time, store, backend } = setUp();
+    store.on('open', (call) => call.later(1, () => call.tell(store.session())));
+    const wish = { mode: 'exclusive', permits: 1, payload: bytes(), beforeLeave: () => NEVER } as const;
+    backend.enter(roster, wish).pipe(take(1)).subscribe();
+    time.pass(5);
+    expect(store.times('enter')).toEqual([1]);
+    expect(store.times('place')).toEqual([]);
+  });
 });
 
 describe('an enter that is answered', () => {

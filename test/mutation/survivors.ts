@@ -9,6 +9,13 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'For the compiler only: where the question is not asked, the next one has the same answer, or throws where the first was to lead to an error of the same kind.',
     mutants: {
+      'src/backends/lease.ts': [
+        '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
+        '[-this.#deadlineTimer?.unsubscribe-]{+this.#deadlineTimer.unsubscribe+}();',
+      ],
+      'src/backends/participation.ts': [
+        'else if ([-this.#standing !== undefined-]{+true+}) this.#stand(this.#standing);',
+      ],
       'src/observables/contender.ts': [
         'if ([-b === undefined-]{+false+} || a.id !== b.id || a.token !== b.token || a.mode !== b.mode) return false;',
       ],
@@ -34,6 +41,7 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'What is set here is set again before it is read.',
     mutants: {
+      'src/backends/lease.ts': ['readonly #linked = new BehaviorSubject([-false-]{+true+});'],
       'src/observables/reentering.ts': ['let isLost = [-false-]{+true+};'],
       'src/observables/settling.ts': ['let isUnderWay = [-false-]{+true+};'],
       'src/operators/while-locked.ts': [
@@ -55,6 +63,38 @@ export const explanations: readonly Explanation[] = [
       ],
       'src/observables/member-map.ts': [
         '(a, b) => [-a.id === b.id-]{+true+} && a.token === b.token && a.capabilities === b.capabilities,',
+      ],
+    },
+  },
+  {
+    why: 'Asked for in two places, each of which is enough: who is told the loss is over before anything else says `SessionLost`, and who is over does not fail, leave or stand any more.',
+    mutants: {
+      'src/backends/participation.ts': [
+        'if ([-this.#isOver-]{+false+}) return;',
+        'if ([-!this.#isLeaving && !(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
+        'if ([-!this.#isLeaving && !(error instanceof SessionLost)-]{+!this.#isLeaving || !(error instanceof SessionLost)+}) this.#fail(error);',
+        'this.#isLeaving = [-true-]{+false+};',
+        'else if ([-!(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
+        'if ([-!(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
+        'if ([-this.#isOver-]{+false+}) return;',
+      ],
+    },
+  },
+  {
+    why: 'The same the other way round: it is only compared with what it was the last time.',
+    mutants: {
+      'src/backends/participation.ts': [
+        'const admitted = [-ahead < this.wish.permits-]{+ahead >= this.wish.permits+};',
+      ],
+    },
+  },
+  {
+    why: 'Nothing comes of it: a lease that is over has ended its link and its renewals, and has no time left; the error of an enter that is being taken back is told to nobody.',
+    mutants: {
+      'src/backends/lease.ts': [
+        'if ([-this.#over-]{+false+}) return false;',
+        'if ([-this.#over-]{+false+}) return;',
+        'return unavailable(error) ? timer(backoffMs(this.context, count - 1), clock) : throwError([-() => error-]{+() => undefined+});',
       ],
     },
   },
