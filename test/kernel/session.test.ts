@@ -459,6 +459,18 @@ describe('what happens at a loss', () => {
     expect(log.slice(-2)).toEqual(['99 open', '99 live']);
   });
 
+  it('tells the store to prolong nothing when it says goodbye after a loss, and not when it is closed', () => {
+    const lost = setUp();
+    lost.store.hold('renew');
+    lost.watchSession();
+    lost.time.pass(94);
+    expect(lost.store.last('end').args).toEqual([true]);
+    const closed = setUp();
+    closed.watchSession();
+    void closed.backend.close();
+    expect(closed.store.last('end').args).toEqual([false]);
+  });
+
   it('cuts the link when the goodbye has gone through, or failed, or got no answer', () => {
     const { time, store, log, watchSession, faults } = setUp();
     const expire = (): void => {
