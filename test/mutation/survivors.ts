@@ -13,6 +13,12 @@ export const explanations: readonly Explanation[] = [
         '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
         '[-this.#deadlineTimer?.unsubscribe-]{+this.#deadlineTimer.unsubscribe+}();',
       ],
+      'src/backends/session.ts': [
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: it quotes the source.
+        'this.context.report(new ReleaseFailed(`session ${[-lease?.session-]{+lease.session+}.id}`, cause));',
+        "if (this.#isFirst && [-state.state === 'connecting'-]{+true+})",
+        '[-this.#running?.unsubscribe-]{+this.#running.unsubscribe+}();',
+      ],
       'src/backends/participation.ts': [
         'else if ([-this.#standing !== undefined-]{+true+}) this.#stand(this.#standing);',
       ],
@@ -32,6 +38,9 @@ export const explanations: readonly Explanation[] = [
         'const stayed = ids.filter((id) => !before.has(id) || before.get(id)?.token === [-now.get(id)?.token-]{+now.get(id).token+});',
       ],
       'src/observables/settling.ts': [
+        'const end$ = defer(() => [-iterator?.return?.()-]{+iterator?.return()+} ?? EMPTY);',
+        'const end$ = defer(() => [-iterator?.return-]{+iterator.return+}?.() ?? EMPTY);',
+        'if ([-iterator?.return-]{+iterator.return+} === undefined) {',
         "return [-typeof input === 'object' && input !== null && 'then' in input-]{+true+} && typeof input.then === 'function';",
         "return typeof input === 'object' && [-input !== null-]{+true+} && 'then' in input && typeof input.then === 'function';",
         "return typeof input === 'object' && [-input !== null-]{+true+} && Symbol.asyncIterator in input;",
@@ -67,7 +76,7 @@ export const explanations: readonly Explanation[] = [
     },
   },
   {
-    why: 'Asked for in two places, each of which is enough: who is told the loss is over before anything else says `SessionLost`, and who is over does not fail, leave or stand any more.',
+    why: 'Asked for in two places, each of which is enough: who is told the loss is over before anything else says `SessionLost`, who is over does not fail, leave or stand any more, a lease is lost only once and after it was live, and who asks for a lease passes over one that is over.',
     mutants: {
       'src/backends/participation.ts': [
         'if ([-this.#isOver-]{+false+}) return;',
@@ -77,6 +86,10 @@ export const explanations: readonly Explanation[] = [
         'else if ([-!(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-!(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-this.#isOver-]{+false+}) return;',
+      ],
+      'src/backends/session.ts': [
+        "if ([-state.value.state !== 'connecting'-]{+true+}) state.next({ state: 'lost', id: session.id, cause });",
+        'if ([-!lease.isOver-]{+true+}) current.next(lease);',
       ],
     },
   },
