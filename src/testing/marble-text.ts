@@ -49,13 +49,14 @@ export function drawMarbles(rows: readonly (readonly Marble[])[]): readonly stri
     const cells = rows.map((row) => cellText(row.filter(({ atMs }) => atMs === moment).map(({ symbol }) => symbol)));
     const gapWidth = Math.max(...gaps.map((gap) => gap.length));
     const cellWidth = Math.max(...cells.map((cell) => cell.length));
-    rows.forEach((_, i) => {
+    rows.forEach((row, i) => {
+      if (!row.some(({ atMs }) => atMs >= moment)) return;
       const [gap = '', cell = ''] = [gaps[i], cells[i]];
       lines[i] += gap.padEnd(gapWidth) + cell.padEnd(cellWidth);
       toldMs[i] = Math.max(moment, toldMs[i] ?? 0) + cell.length;
     });
   }
-  return lines.map((line) => (line === '' ? '-' : line.replace(/[- ]+$/, '')));
+  return lines.map((line) => (line === '' ? '-' : line.trimEnd()));
 }
 
 function cellText(symbols: readonly string[]): string {

@@ -67,6 +67,8 @@ export function marbles(
   const scheduler = new TestScheduler(() => undefined);
   const cluster = new Simulation({ ...options, scheduler });
   const expectations = new Expectations(scheduler, endsAtMs);
+  // Sessions renew for ever otherwise. Whatever is expected up to the end has been unsubscribed from by then.
+  cluster.at(endsAtMs + 1, () => void cluster.close());
   withPlainTimers(cluster.world, () =>
     scheduler.run(({ cold, hot, time, animate }) => {
       const flush = (): void => {
@@ -86,8 +88,6 @@ export function marbles(
       });
       if (typeof returned === 'object' && returned !== null && 'then' in returned)
         throw new TypeError('A marble test must not be async: nothing settles while virtual time goes by.');
-      // After everything that was expected up to the end has been unsubscribed from.
-      cluster.at(endsAtMs, () => void cluster.close());
       flush();
     }),
   );

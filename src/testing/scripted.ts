@@ -41,6 +41,7 @@ export interface GrantScriptOptions extends ScriptOptions {
  */
 export function leadershipOf(script: string, options: ScriptOptions = {}): Observable<boolean> {
   const values: Readonly<Record<string, boolean>> = { f: false, t: true };
+  checkScript(script, values);
   return scripted(script, (symbol) => giveOf(script, values, symbol), options);
 }
 
@@ -59,6 +60,7 @@ export function membersOf(
   sets: Readonly<Record<string, Iterable<string>>>,
   options: ScriptOptions = {},
 ): Observable<ReadonlySet<string>> {
+  checkScript(script, sets);
   return scripted(script, (symbol) => new Set(giveOf(script, sets, symbol)), options);
 }
 
@@ -75,12 +77,12 @@ export function membersOf(
  */
 export function grantOf(script: string, options: GrantScriptOptions = {}): Observable<Grant> {
   const { name = 'lock', token: first = 1n } = options;
+  checkScript(script, { g: true });
   return new Observable<Grant>((subscriber) => {
     let token = first - 1n;
     let held = new AbortController();
     const end = (): void => held.abort();
-    const give = (symbol: string): Grant => {
-      giveOf(script, { g: true }, symbol);
+    const give = (): Grant => {
       end();
       const mine = new AbortController();
       held = mine;
@@ -102,6 +104,10 @@ function giveOf<T>(script: string, values: Readonly<Record<string, T>>, symbol: 
   throw new Error(`The script '${script}' has '${symbol}'; it may have ${Object.keys(values).join(', ')}, | and #.`);
 }
 
+function checkScript(script: string, values: Readonly<Record<string, unknown>>): void {
+  for (const { symbol } of parseMarbles(script)) if (symbol !== '|' && symbol !== '#') giveOf(script, values, symbol);
+}
+
 function scripted<T>(
   script: string,
   give: (symbol: string) => T,
@@ -109,7 +115,6 @@ function scripted<T>(
   errorOf: () => unknown = () => error,
 ): Observable<T> {
   const marbles = parseMarbles(script);
-  for (const { symbol } of marbles) if (symbol !== '|' && symbol !== '#') give(symbol);
   return new Observable<T>((subscriber) => {
     for (const { atMs, symbol } of marbles) {
       const act = (): void => {
