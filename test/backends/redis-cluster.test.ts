@@ -56,5 +56,5 @@ backendConformance((options) => connect(cluster.url, options), {
   },
   startLink,
   startServer: startOwnCluster,
-  startPeer: (options) => spawnPeer(cluster.url, options),
+  startPeer: (options) => spawnPeer({ url: cluster.url }, options),
 });
