@@ -7,6 +7,7 @@ import * as backend from 'conclave/backend';
 import * as etcd from 'conclave/etcd';
 import * as memory from 'conclave/memory';
 import * as redis from 'conclave/redis';
+import * as testing from 'conclave/testing';
 import * as conformance from 'conclave/testing/conformance';
 import * as servers from 'conclave/testing/servers';
 import * as zookeeper from 'conclave/zookeeper';
@@ -26,6 +27,7 @@ const packages: readonly (readonly [name: string, module: object])[] = [
   ['conclave/etcd', etcd],
   ['conclave/zookeeper', zookeeper],
   ['conclave/backend', backend],
+  ['conclave/testing', testing],
   ['conclave/testing/servers', servers],
   ['conclave/testing/conformance', conformance],
   ['rxjs', rxjs],
