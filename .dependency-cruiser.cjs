@@ -147,7 +147,8 @@ module.exports = {
     },
     {
       name: 'test-runners-stay-out',
-      comment: 'Only the matchers and the conformance suite know vitest, and fast-check is loaded when something is explored.',
+      comment:
+        'Only the matchers and the conformance suite know vitest, and fast-check is loaded when something is explored.',
       severity: 'error',
       from: { path: '^src/testing/', pathNot: '^src/testing/(vitest[.]ts$|conformance/)' },
       to: {

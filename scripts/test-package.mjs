@@ -30,11 +30,12 @@ const peer = (name) => `${name}@${manifest.peerDependencies[name]}`;
 
 const program = `
 import assert from 'node:assert/strict';
-import { connect, lock, MissingPackage } from 'conclave';
+import { connect, leadership, lock, MissingPackage } from 'conclave';
 import * as memory from 'conclave/memory';
 import * as redis from 'conclave/redis';
 import * as authoring from 'conclave/backend';
 import { MissingProgram, startRedis } from 'conclave/testing/servers';
+import { explore, marbles, partition } from 'conclave/testing';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 
 for (const [name, module] of Object.entries({ memory, redis, backend: authoring })) {
@@ -67,6 +68,14 @@ for (const [adapter, client] of Object.entries(missing)) {
   await backend.close();
 }
 
+// The test kit needs no test runner, and fast-check only to explore.
+marbles(({ cluster, expectObservable }) => {
+  cluster.faults('3s p', { p: partition('a') });
+  expectObservable(leadership(cluster.backend('a'), 'e')).toBe('(ft) 11396ms f', { f: false, t: true });
+});
+await assert.rejects(explore({ seeds: 1, steps: 1 }, () => undefined, () => true), /npm install .*fast-check/);
+console.log('conclave/testing: marbles run');
+
 const backend = connect('memory:');
 const grant = await firstValueFrom(lock(backend, 'invoice-42'));
 assert.equal(typeof grant.token, 'bigint');
@@ -93,6 +102,7 @@ import * as redis from 'conclave/redis';
 import { createBackend, type Store } from 'conclave/backend';
 import { backendConformance, type Quirks, remote, withinProcess } from 'conclave/testing/conformance';
 import { startEtcd, startZooKeeper, type TestCluster } from 'conclave/testing/servers';
+import * as testing from 'conclave/testing';
 import { map, type Observable, of } from 'rxjs';
 
 const backend: Backend = connect('memory:');
@@ -103,6 +113,7 @@ export const made = (store: Store): Backend => createBackend(store.name, store.c
 export const clusters: readonly (() => Promise<TestCluster>)[] = [() => startEtcd({ nodes: 3 }), startZooKeeper];
 export const tried = (quirks: Quirks): void => backendConformance((options) => connect('memory:tried', options), quirks);
 export const quirksMade = [remote, withinProcess];
+export const cluster: testing.Cluster = testing.simulate();
 `;
 
 const typedProject = {
