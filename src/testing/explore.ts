@@ -177,7 +177,7 @@ export async function explore<S>(
     const outcome = fc.check(fc.property(drafts, holds), { seed: scrambled(seed), numRuns: 1, unbiased: true });
     if (outcome.failed) {
       const ending = play(seed, outcome.counterexample?.[0] ?? [], setting, scenario, invariant, true);
-      throw broken(seed, ending, first?.faults.length ?? 0, setting);
+      throw broken(seed, ending, first?.faults.length ?? 0);
     }
     faults += first?.faults.length ?? 0;
     simulatedMs += first?.atMs ?? 0;
@@ -264,8 +264,7 @@ function faultOf({ kind, process, size, variant }: Draft, cluster: Simulation, t
   }
 }
 
-function broken(seed: number, { reason = '', atMs, faults, history, cause }: Ending, before: number, setting: Setting) {
-  const { steps, stepMs, ttlMs, latencyMs } = setting;
+function broken(seed: number, { reason = '', atMs, faults, history, cause }: Ending, before: number) {
   const symbols = symbolsOf(faults);
   const marbles = faults.map(({ atMs, fault }): Marble => ({ atMs, symbol: symbols.get(callOf(fault)) ?? '?' }));
   const [script = '-', broken = ''] = drawMarbles([marbles, [{ atMs, symbol: '#' }]]);
@@ -277,8 +276,7 @@ function broken(seed: number, { reason = '', atMs, faults, history, cause }: End
   const message =
     `Seed ${seed} breaks it after ${atMs} ms, with ${faults.length} faults (${before} before shrinking): ${reason}\n\n` +
     `${lines.map((line) => `  ${line}`).join('\n')}\n\n` +
-    `Again: explore({ seeds: 1, seed: ${seed}, steps: ${steps}, stepMs: ${stepMs}, ttlMs: ${ttlMs}, ` +
-    `latencyMs: ${JSON.stringify(latencyMs)} }, …)\n`;
+    `Again, with the same options otherwise: explore({ …, seeds: 1, seed: ${seed} }, …)\n`;
   return new InvariantBroken(seed, reason, atMs, faults, history, message, cause);
 }
 
