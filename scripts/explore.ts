@@ -13,7 +13,7 @@ const [first = 1, seeds = 10_000, isPart = 0] = process.argv.slice(2).map(Number
 
 if (isPart) {
   try {
-    const { faults, simulatedMs } = await explore({ seed: first, seeds, steps: 60 }, allRecipes, whatIsWrong);
+    const { faults, simulatedMs } = await explore({ seed: first, seeds, steps: 50 }, allRecipes, whatIsWrong);
     console.log(
       `seeds ${first} to ${first + seeds - 1} hold: ${faults} faults, ${Math.round(simulatedMs / 1_000)} s simulated`,
     );

@@ -63,7 +63,9 @@ export class SimulatedProcess {
   /** Runs code as this process's own. What it asks of due losses is asked of this process's sessions only. */
   run<T>(act: () => T): T {
     const outer = this.world.current;
+    if (outer === this) return act();
     this.world.current = this;
+    // One of its own for each: with no latency, another process's run may lie in between.
     const forget = onDueCheck(() => {
       for (const check of [...this.#checks]) check();
     });

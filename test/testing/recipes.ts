@@ -94,11 +94,13 @@ export function whatIsWrong(doings: Doings, { cluster, isCalm }: Moment): string
 
 /** Whoever runs holds it alone, and rightly so. */
 export function exclusion(doings: Doings, cluster: Cluster): string | undefined {
-  for (const [what, holders] of Object.entries({ leads: doings.leading, 'works under the lock': doings.working })) {
-    const running = [...holders.keys()].filter((name) => cluster.isRunning(name));
-    if (running.length > 1) return `each of ${running.join(' and ')} ${what}`;
-  }
-  return undefined;
+  return together(doings.leading, 'leads', cluster) ?? together(doings.working, 'works under the lock', cluster);
+}
+
+function together(holders: ReadonlyMap<string, Grant>, what: string, cluster: Cluster): string | undefined {
+  if (holders.size < 2) return undefined;
+  const running = [...holders.keys()].filter((name) => cluster.isRunning(name));
+  return running.length > 1 ? `each of ${running.join(' and ')} ${what}` : undefined;
 }
 
 /** A while after everything is in order again. */
