@@ -207,7 +207,11 @@ export class Connections {
       throw new NotSupported('redis', `a cluster of version ${server.version}: it must be 7.0 or later`);
     if (server.isLoading) throw new Error('LOADING: the server is still reading its data');
     // It may have broken again while the server answered.
-    if (link.client.status === 'ready' && !this.#isClosed) link.server = server;
+    if (link.client.status !== 'ready' || this.#isClosed) return;
+    link.server = server;
+    // During a fail-over it may lead to another master than before: what is done at two is done at neither.
+    for (const each of this.#links)
+      if (each.server !== undefined && each.server.runId !== server.runId) this.#remake(each.client);
   }
 
   async #listen(): Promise<void> {

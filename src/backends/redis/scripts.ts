@@ -13,7 +13,8 @@ export interface Script {
   readonly sharded: Source;
   /**
    * Others are kept out, or the caller goes on, because of what it did: with `waitReplicas` it counts only once replicas
-   * have it. What merely takes away is not such a thing: if a fail-over brings it back, its owner takes it away again.
+   * have it, or that of others which it tells of: a master that was deposed may have buried somebody who lives on at
+   * its replica. What merely takes away is not such a thing: if a fail-over brings it back, its owner takes it away again.
    */
   readonly isReliedOn: boolean;
 }
@@ -110,7 +111,7 @@ return { 'ok' }
 `);
 
 /** ARGV: pairs of roster and entry. Returns quarantine, earliest lease, more to reap, then for each: ahead, or -1. */
-export const LOOK: Script = script(`
+export const LOOK: Script = reliedOn(`
 if not alive(sid) then return lost() end
 save(redis.pcall)
 local more = reap(200)

@@ -15,18 +15,37 @@ interface Pair extends AsyncDisposable {
   readonly replication: TcpProxy;
 }
 
-async function startPair(): Promise<Pair> {
-  const master = await startUsedRedis({ args: ['--repl-diskless-sync-delay', '0'] });
-  const replication = await startProxy({ port: master.port });
-  const replica = await startRedis({ args: ['--replicaof', replication.host, `${replication.port}`] });
+const promptly = ['--repl-diskless-sync-delay', '0'];
+
+/** A replica that has all data of `master` and follows it, over `link` if that is given. */
+async function startReplicaOf(master: TestServer, link: { host: string; port: number } = master): Promise<TestServer> {
+  const replica = await startRedis({ args: [...promptly, '--replicaof', link.host, `${link.port}`] });
   const isOnline = async (): Promise<boolean> => (await ask(master, 'INFO', 'replication')).includes('state=online');
   await until(isOnline, 20_000, 'a replica of the master');
+  return replica;
+}
+
+async function startPair(): Promise<Pair> {
+  const master = await startUsedRedis({ args: promptly });
+  const replication = await startProxy({ port: master.port });
+  const replica = await startReplicaOf(master, replication);
   return {
     master,
     replica,
     replication,
     [Symbol.asyncDispose]: () => disposeAll([master, replica, replication]),
   };
+}
+
+/** The next renewal that passes. */
+function firstBeat(proxy: TcpProxy): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = proxy.onData((direction, chunk) => {
+      if (direction !== 'toClient' || !chunk.includes('beat:')) return;
+      stop();
+      resolve();
+    });
+  });
 }
 
 let pair: Pair;
@@ -123,6 +142,57 @@ test.each([
   expect(entry.token).toBeGreaterThan(place.entry.token);
   stranger.leave();
   holder.leave();
+});
+
+test('a deposed master admits nobody after a holder that goes on at its promoted replica', async () => {
+  await using own = await startPair();
+  const { master, replica, replication } = own;
+  await using _follower = await startReplicaOf(replica);
+  const route = { port: master.port };
+  await using access = await startProxy(route);
+  const ttlMs = 3_000;
+  await using mine = client(access, { waitReplicas: 1, ttlMs, renewEveryMs: 1_500, initialBackoffMs: 20 });
+  await using theirs = client(master, { waitReplicas: 1, ttlMs, renewEveryMs: 150 });
+  const place = await enter(mine.backend).admitted();
+  const next = enter(theirs.backend);
+  await waiting(next);
+  await firstBeat(access);
+  // Theirs is proved once more after mine, as late as possible before mine is due.
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  replication.blackhole();
+  await ask(replica, 'REPLICAOF', 'NO', 'ONE');
+  route.port = replica.port;
+  access.resetAll();
+  const both: unknown[] = [];
+  next.places$.subscribe({
+    next: ({ admitted, isValid }) => both.push(admitted && isValid() && place.isValid()),
+    error: () => undefined,
+  });
+  expect(await next.lost(2 * ttlMs)).toMatchObject({ _tag: 'PlaceLost', reason: 'session lost' });
+  expect([place.isValid(), both]).toEqual([true, [false]]);
+});
+
+test('connections that lead to different masters are not both used: what is left is left where it stands', async () => {
+  await using own = await startPair();
+  const { master, replica, replication } = own;
+  await using _follower = await startReplicaOf(replica);
+  const route = { port: master.port };
+  await using access = await startProxy(route);
+  await using mine = client(access, { waitReplicas: 1, ttlMs: 5_000, initialBackoffMs: 20, maxBackoffMs: 100 });
+  await using theirs = client(replica, { waitReplicas: 1, ttlMs: 5_000 });
+  const holder = enter(mine.backend);
+  const place = await holder.admitted();
+  replication.blackhole();
+  await ask(replica, 'REPLICAOF', 'NO', 'ONE');
+  route.port = replica.port;
+  const [, waiter] = /^id=(\d+) .* cmd=wait /m.exec(await ask(master, 'CLIENT', 'LIST')) ?? [];
+  const isBack = firstBeat(access);
+  await ask(master, 'CLIENT', 'KILL', 'ID', waiter ?? '');
+  await isBack;
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'live', 3_000, 'the session at the other master');
+  expect(place.isValid()).toBe(true);
+  holder.leave();
+  await firstWithin(theirs.backend.entries(LOCK), (entries) => entries.length === 0, 2_000, 'an empty roster');
 });
 
 test('with it, an acquisition costs one WAIT more; without it, no command and no connection', async () => {
