@@ -1,4 +1,5 @@
 import type { NatMap, Redis } from 'ioredis';
+import { catchError, finalize, map, Observable, share, take, tap, throwError } from 'rxjs';
 import type { Host } from '../url.js';
 import type { StrictOptions } from './strict-options.js';
 
@@ -17,7 +18,7 @@ const DEFAULT_PORT = 6379;
 export class ClusterMap {
   #known: readonly Address[];
   #turn = 0;
-  #looking: Promise<unknown> | undefined;
+  #looking: Observable<unknown> | undefined;
 
   constructor(
     private readonly seeds: readonly Address[],
@@ -28,59 +29,73 @@ export class ClusterMap {
     this.#known = seeds;
   }
 
-  /** Who has the slot, as one of the nodes says now. Rejects if none answers, with why the last one did not. */
-  async ownerOf(slot: number, options: StrictOptions): Promise<Address> {
+  /**
+   * Who has the slot, as one of the nodes says now. Errors if none answers, with why the last one did not. When nobody
+   * is subscribed any more, nothing is asked any more.
+   */
+  ownerOf(slot: number, options: StrictOptions): Observable<Address> {
     // Connections that are made at the same time ask together.
-    this.#looking ??= this.#look(options).finally(() => {
-      this.#looking = undefined;
-    });
-    const ranges = await this.#looking;
-    for (const [first, last, master] of listsIn(ranges))
-      if (Number(first) <= slot && slot <= Number(last)) return this.#translated(addressIn(master));
-    throw new Error(`no master of the cluster has the slot ${slot}`);
+    this.#looking ??= this.#look(options).pipe(
+      finalize(() => {
+        this.#looking = undefined;
+      }),
+      share(),
+    );
+    return this.#looking.pipe(
+      take(1),
+      map((ranges) => {
+        for (const [first, last, master] of listsIn(ranges))
+          if (Number(first) <= slot && slot <= Number(last)) return this.#translated(addressIn(master));
+        throw new Error(`no master of the cluster has the slot ${slot}`);
+      }),
+    );
   }
 
-  async #look(options: StrictOptions): Promise<unknown> {
-    const nodes = this.#known;
-    const turn = this.#turn++;
-    let last: unknown;
-    for (let at = 0; at < nodes.length; at++) {
-      const node = nodes[(turn + at) % nodes.length];
-      if (node === undefined) continue;
-      try {
-        const ranges = await this.#ask(node, options);
-        const found = listsIn(ranges).flatMap((range) =>
-          range.slice(2).map((each) => this.#translated(addressIn(each))),
+  #look(options: StrictOptions): Observable<unknown> {
+    const turn = this.#turn++ % this.#known.length;
+    const [first, ...others] = [...this.#known.slice(turn), ...this.#known.slice(0, turn)];
+    const none = throwError(() => new Error('no node of the cluster is known'));
+    return others
+      .reduce(
+        (answer, node) => answer.pipe(catchError(() => this.#ask(node, options))),
+        first === undefined ? none : this.#ask(first, options),
+      )
+      .pipe(
+        tap((ranges) => {
+          const found = listsIn(ranges).flatMap((range) =>
+            range.slice(2).map((each) => this.#translated(addressIn(each))),
+          );
+          this.#known = unique([...this.seeds, ...found]);
+        }),
+      );
+  }
+
+  #ask(node: Address, options: StrictOptions): Observable<unknown> {
+    return new Observable((observer) => {
+      const client = this.clientOf(node, { ...options, retryStrategy: () => null });
+      let reason: unknown;
+      client.on('error', (error: unknown) => {
+        reason = error;
+      });
+      client
+        .connect()
+        .then(() => client.cluster('SLOTS'))
+        .then(
+          (ranges) => {
+            // Who does not know its own name is where it was asked.
+            observer.next(
+              listsIn(ranges).map(([first, last, ...all]) => [
+                first,
+                last,
+                ...all.map((each) => (Array.isArray(each) ? [each[0] || node.host, each[1]] : each)),
+              ]),
+            );
+            observer.complete();
+          },
+          (error) => observer.error(reason ?? error),
         );
-        this.#known = unique([...this.seeds, ...found]);
-        return ranges;
-      } catch (error) {
-        last = error;
-      }
-    }
-    throw last;
-  }
-
-  async #ask(node: Address, options: StrictOptions): Promise<unknown> {
-    const client = this.clientOf(node, { ...options, retryStrategy: () => null });
-    let reason: unknown;
-    client.on('error', (error: unknown) => {
-      reason = error;
+      return () => client.disconnect();
     });
-    try {
-      await client.connect();
-      const ranges = await client.cluster('SLOTS');
-      // Who does not know its own name is where it was asked.
-      return listsIn(ranges).map(([first, last, ...all]) => [
-        first,
-        last,
-        ...all.map((each) => (Array.isArray(each) ? [each[0] || node.host, each[1]] : each)),
-      ]);
-    } catch (error) {
-      throw reason ?? error;
-    } finally {
-      client.disconnect();
-    }
   }
 
   #translated(address: Address): Address {

@@ -120,6 +120,8 @@ export class Connections {
         ...args(server),
       ]);
       if (Array.isArray(reply) && String(reply[0]) === request) {
+        // Not before: a cluster that is down can be connected to, and then again and again.
+        this.#attempt = 0;
         // What was not done need not last.
         if (String(reply[2]) === 'ok') await this.#untilReplicated(operation, replicated?.replicas);
         return reply.slice(1);
@@ -268,7 +270,6 @@ export class Connections {
 
   #tellUp(): void {
     const up = this.#links.every(({ server }) => server !== undefined) && this.#isListening;
-    if (up) this.#attempt = 0;
     this.#up.next(up);
   }
 

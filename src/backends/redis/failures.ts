@@ -29,10 +29,12 @@ export function isUncached(cause: unknown): boolean {
   return cause instanceof Error && cause.message.startsWith('NOSCRIPT');
 }
 
-/** Whether the server itself said no, other than because it is starting or the slot is somewhere else. */
+/** Whether the server itself said no, other than because it is starting, or the cluster does not serve the slot now or here. */
 export function isRefusal(cause: unknown): boolean {
   return (
-    cause instanceof Error && cause.name === 'ReplyError' && !/^(LOADING|MOVED|ASK|TRYAGAIN)\b/.test(cause.message)
+    cause instanceof Error &&
+    cause.name === 'ReplyError' &&
+    !/^(LOADING|MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b/.test(cause.message)
   );
 }
 

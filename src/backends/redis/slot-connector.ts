@@ -1,6 +1,7 @@
 import { connect, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { AbstractConnector, RedisOptions } from 'ioredis';
+import { firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
 import type { Address } from './cluster-map.js';
 
 type Connector = NonNullable<RedisOptions['Connector']>;
@@ -9,9 +10,10 @@ type Connector = NonNullable<RedisOptions['Connector']>;
 type Given = Pick<RedisOptions, 'tls'> & { readonly disconnectTimeout: number };
 
 /** Leads a client of one server to whoever has a slot of the cluster, asked anew for each connection. */
-export function slotConnector(Base: typeof AbstractConnector, ownerOf: () => Promise<Address>): Connector {
+export function slotConnector(Base: typeof AbstractConnector, ownerOf: () => Observable<Address>): Connector {
   return class extends Base {
     readonly #tls: RedisOptions['tls'];
+    readonly #disconnected = new Subject<void>();
 
     constructor(options: unknown) {
       const { disconnectTimeout, tls } = options as Given;
@@ -23,7 +25,7 @@ export function slotConnector(Base: typeof AbstractConnector, ownerOf: () => Pro
       this.connecting = true;
       delete this.firstError;
       try {
-        const owner = await ownerOf();
+        const owner = await firstValueFrom(ownerOf().pipe(takeUntil(this.#disconnected)));
         if (!this.connecting) throw new Error('the connection was closed');
         const stream = this.#tls === undefined ? connect(owner) : connectTls({ ...owner, ...this.#tls });
         stream.once('error', (error) => {
@@ -36,6 +38,11 @@ export function slotConnector(Base: typeof AbstractConnector, ownerOf: () => Pro
         this.firstError = error instanceof Error ? error : new Error(String(error));
         return new Socket().destroy();
       }
+    }
+
+    override disconnect(): void {
+      super.disconnect();
+      this.#disconnected.next();
     }
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Cluster, type Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Backend, RosterKey } from '../../../src/backends/backend.js';
@@ -11,6 +12,7 @@ import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { askRedis, type RedisCluster, startRedis, startRedisCluster } from '../../../src/testing/servers/redis.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { enter, entriesOnce, waiting } from './support.js';
 
 const TTL_MS = 2_000;
@@ -95,6 +97,52 @@ test('a cluster is reached by way of any node that answers, and what is none, or
   const make = (): Redis => new Cluster(seeds, { lazyConnect: true }) as unknown as Redis;
   await using hidden = redis({ client: make });
   expect(await enter(hidden).lost()).toMatchObject({ _tag: 'InvalidOptions' });
+});
+
+test('a backend that is closed while nodes are asked for the way asks no other', async () => {
+  await using first = await startProxy({ port: cluster.nodes[0]?.port ?? 0 });
+  await using second = await startProxy({ port: cluster.nodes[0]?.port ?? 0 });
+  const accepted = (): number => first.counters.connectionsAccepted + second.counters.connectionsAccepted;
+  for (const proxy of [first, second]) proxy.blackhole();
+  const requestTimeoutMs = 400;
+  const seeds = [first, second].map(({ host, port }) => ({ host, port }));
+  const mine = redis({ cluster: seeds, ttlMs: TTL_MS, requestTimeoutMs });
+  mine.session$.subscribe();
+  await until(() => accepted() > 0, 5_000, 'a node that is asked');
+  const before = accepted();
+  await mine.close();
+  await delay(2 * requestTimeoutMs);
+  expect(accepted()).toBe(before);
+});
+
+test('a cluster that is down is connected to ever less often, is no fault each time, and is used when it is back', async () => {
+  const node = cluster.nodes[1] as TestServer;
+  await using mine = client(cluster);
+  const roster = await lockAt(cluster, node);
+  const used = new Set(await cluster.usedSlots());
+  const isUnused = (slot: number): boolean => !used.has(slot) && slot !== slotOfLock(roster.name);
+  let unused = Math.round(16_384 / 3) + 1;
+  while (!isUnused(unused)) unused += 1;
+  const connections = async (): Promise<number> =>
+    Number(/total_connections_received:(\d+)/.exec(await askRedis(node.url, 'INFO', 'stats'))?.[1]);
+  const stay = enter(mine.backend, roster);
+  await stay.admitted();
+  await askRedis(node.url, 'CONFIG', 'SET', 'cluster-require-full-coverage', 'yes');
+  const before = await connections();
+  try {
+    await askRedis(node.url, 'CLUSTER', 'DELSLOTS', `${unused}`);
+    await firstWithin(mine.backend.session$, ({ state }) => state === 'connecting', 2 * TTL_MS, 'the loss');
+    // After 15 ms at first, every 150 in the end.
+    const attempts = TTL_MS / 100;
+    expect((await connections()) - before).toBeLessThan(3 * attempts);
+    expect(mine.faults.filter(({ _tag }) => _tag !== 'ReleaseFailed')).toEqual([]);
+  } finally {
+    await askRedis(node.url, 'CLUSTER', 'ADDSLOTS', `${unused}`);
+    await askRedis(node.url, 'CONFIG', 'SET', 'cluster-require-full-coverage', 'no');
+  }
+  const again = enter(mine.backend, roster);
+  await again.admitted();
+  again.leave();
 });
 
 test('a client that was given is only a model, with its credentials', async () => {
