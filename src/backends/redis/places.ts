@@ -44,13 +44,14 @@ export class Places {
   #quarantineEndsMs = 0;
   #expiry: Subscription | undefined;
   #expiresMs: number | undefined;
-  #renewsMs = 0;
   #watching = 0;
   #isFlushing = false;
 
   constructor(
     private readonly look: Look,
     private readonly context: StoreContext,
+    /** When the session is renewed next. */
+    private renewsMs: number,
     /** For what concerns the whole session. */
     private readonly failed: (cause: CoordinationError) => void,
   ) {}
@@ -79,14 +80,19 @@ export class Places {
   }
 
   /** The entry stands, with so many before it. Returns how many that is to its owner. */
-  stands(stay: Stay, ahead: number, outlook: Pick<Outlook, 'quarantineMs'>): number {
+  entered(stay: Stay, ahead: number, outlook: Outlook): number {
+    const now = this.#stands(stay, ahead, outlook);
+    this.#heed(outlook);
+    return now;
+  }
+
+  #stands(stay: Stay, ahead: number, outlook: Outlook): number {
     const { permits } = stay.request;
     const isBarred = outlook.quarantineMs > 0 && isExclusionOf(stay);
     if (isBarred) this.#heedQuarantine(outlook.quarantineMs);
     // Nobody ever enters before it, so whoever is admitted stays so.
     const now = Math.min(isBarred ? permits : ahead, permits, stay.ahead ?? Number.POSITIVE_INFINITY);
     this.#set(stay, now);
-    this.#heedExpiry();
     return now;
   }
 
@@ -146,7 +152,7 @@ export class Places {
 
   /** The session was renewed at `sentMs` and the server has said this. */
   renewed(sentMs: number, outlook: Outlook): void {
-    this.#renewsMs = sentMs + this.context.timing.renewEveryMs;
+    this.renewsMs = sentMs + this.context.timing.renewEveryMs;
     this.#heed(outlook);
   }
 
@@ -185,7 +191,7 @@ export class Places {
             const ahead = places[at];
             if (ahead === undefined || this.#stays.get(stay.entryId) !== stay || stay.ahead === undefined) continue;
             if (ahead < 0) this.gone(stay);
-            else this.stands(stay, ahead, outlook);
+            else this.#stands(stay, ahead, outlook);
           }
           this.#heed(outlook);
         },
@@ -220,7 +226,7 @@ export class Places {
 
   #heedExpiry(): void {
     this.#expiry?.unsubscribe();
-    if (this.#expiresMs === undefined || this.#expiresMs >= this.#renewsMs || this.#timers.closed) return;
+    if (this.#expiresMs === undefined || this.#expiresMs >= this.renewsMs || this.#timers.closed) return;
     if (this.#watching === 0 && !this.#isWaiting) return;
     const ms = Math.max(1, this.#expiresMs - this.context.now() + 1);
     this.#expiry = timer(ms, this.context.scheduler).subscribe(() => {

@@ -169,11 +169,13 @@ local function ahead(r, id, at)
   return redis.call('ZRANK', T .. 'o:' .. r, id)
 end
 
--- In how many ms the first lease of another ends; '' if there is none.
+-- In how many ms to ask again for the sake of the first lease of another: when it ends, or before so much has passed
+-- that not all of it would count, which who has a longer ttl than others must not let happen; '' if there is none.
 local function earliest()
   local first = redis.call('ZRANGE', S, 0, 1, 'WITHSCORES')
   local lease = first[1] == sid and first[4] or first[2]
   if not lease or (first[1] == sid and not first[3]) then return '' end
-  return int(math.max(0, math.ceil((tonumber(lease) - v) / 1000)))
+  local rest = math.min(tonumber(lease) - v, (least or ttl) / 4)
+  return int(math.max(0, math.ceil(rest / 1000)))
 end
 `;

@@ -63,6 +63,7 @@ export class RedisSession implements StoreSession {
     this.#places = new Places(
       (stays) => this.#look(stays),
       context,
+      opened.provedMs + context.timing.renewEveryMs,
       (cause) => this.#lost.error(cause),
     );
     this.#running.add(() => this.#places.dispose());
@@ -107,8 +108,8 @@ export class RedisSession implements StoreSession {
           const status = text(reply[0]);
           if (status === 'absent') throw new GroupNotFound(roster.name);
           if (status !== 'ok') throw new PlaceLost(at, 'evicted');
-          const token = this.acquaintance.met(text(reply[2]));
-          const ahead = this.#places.stands(stay, Number(reply[3]), { quarantineMs: Number(text(reply[1])) });
+          const token = this.acquaintance.met(text(reply[4]));
+          const ahead = this.#places.entered(stay, Number(reply[5]), outlookOf(reply));
           return { entry: { id, token, mode: request.mode, payload: request.payload }, ahead };
         }),
         tap({

@@ -73,7 +73,7 @@ local stands = ARGV[9] == run and {} or redis.call('SMEMBERS', T .. 'i:' .. sid)
 return { 'ok', quarantine, earliest(), more and '1' or '', stands }
 `);
 
-/** ARGV: roster, entry, payload, kind if it must be registered, its segment. Returns quarantine, token, ahead. */
+/** ARGV: roster, entry, payload, kind if it must be registered, its segment. Returns quarantine, earliest lease, nothing, token, ahead. */
 export const ENTER: Script = reliedOn(`
 if not alive(sid) then return lost() end
 local r, id, payload, kind = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
@@ -97,7 +97,7 @@ else
   changed[r] = true
   tell()
 end
-return { 'ok', quarantine, at, ahead(r, id, at) }
+return { 'ok', quarantine, earliest(), '', at, ahead(r, id, at) }
 `);
 
 /** ARGV: roster, entry, '1' if its enter may still be on the way. */

@@ -98,6 +98,20 @@ test('a holder that is cut off is followed within ttl + 1 s, after it was told',
   next.leave();
 });
 
+test('a holder that is cut off is followed within its ttl + 1 s also where all others have a longer one', async () => {
+  await using proxy = await startProxy({ port: server.port });
+  await using mine = client(proxy, { namespace: 'ttls' });
+  await using theirs = client(server, { namespace: 'ttls', ttlMs: 30_000 });
+  const holder = enter(mine.backend);
+  await holder.admitted(3 * TTL_MS);
+  const next = enter(theirs.backend);
+  await waiting(next);
+  proxy.blackhole();
+  await next.admitted(TTL_MS + 1_000);
+  await proxy.heal();
+  next.leave();
+});
+
 test('messages that are lost without a sign are noticed at the next renewal', async () => {
   await using proxy = await startProxy({ port: server.port });
   await using mine = client(proxy, { ttlMs: 2_000 });
