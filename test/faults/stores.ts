@@ -49,7 +49,7 @@ export async function startSingle(name: StoreName): Promise<StoreUnderTest> {
     topology: 'one server',
     nodes: [server],
     cluster: undefined,
-    ...shifted,
+    ...(clock && { clock }),
     options: optionsOf[name],
     [Symbol.asyncDispose]: async () => {
       await server[Symbol.asyncDispose]();
