@@ -136,10 +136,16 @@ export class Places {
         observer.error(new PlaceLost(entryId, 'evicted'));
         return;
       }
-      observer.add(stay.changes.subscribe(observer));
+      let told: number | undefined;
+      const tell = (ahead: number): void => {
+        if (ahead === told) return;
+        told = ahead;
+        observer.next(ahead);
+      };
+      observer.add(stay.changes.subscribe({ next: tell, error: (cause) => observer.error(cause) }));
       observer.add(this.#interrupted.subscribe((cause) => observer.error(cause)));
       if (stay.ahead === undefined || stay.isOutdated) this.#lookAt([stay]);
-      else observer.next(stay.ahead);
+      else tell(stay.ahead);
       this.#heedExpiry();
     });
   }
@@ -156,8 +162,8 @@ export class Places {
     this.#heed(outlook);
   }
 
+  /** What was known already, too: whoever has subscribed since then has not been told. */
   #set(stay: Stay, ahead: number): void {
-    if (stay.ahead === ahead) return;
     stay.ahead = ahead;
     stay.changes.next(ahead);
   }

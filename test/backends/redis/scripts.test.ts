@@ -3,26 +3,16 @@ import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { conflictsAhead } from '../../../src/backends/admission.js';
 import type { Mode, RosterKey } from '../../../src/backends/backend.js';
-import { monotonicScheduler } from '../../../src/backends/clock.js';
-import { timingOf } from '../../../src/backends/options.js';
 import { redisStores } from '../../../src/backends/redis/redis-store.js';
-import type { Standing, StandRequest, StoreContext, StoreSession } from '../../../src/backends/store.js';
+import type { Standing, StandRequest, StoreSession } from '../../../src/backends/store.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
-import { ask, keysOf, LOCK, startUsedRedis } from './support.js';
+import { ask, keysOf, LOCK, newId, startUsedRedis, storeContext } from './support.js';
 
 let server: TestServer;
 beforeAll(async () => {
   server = await startUsedRedis();
 });
 afterAll(() => server[Symbol.asyncDispose]());
-
-const newId = (): string => crypto.randomUUID().replaceAll('-', '');
-
-function context(ttlMs = 60_000): StoreContext {
-  const timing = timingOf({ ttlMs, requestTimeoutMs: ttlMs / 2 });
-  if (timing._tag === 'Left') throw timing.left;
-  return { timing: timing.right, scheduler: monotonicScheduler, now: () => performance.now(), fault: () => {}, newId };
-}
 
 /** A session below the kernel: nobody renews it. */
 async function open(namespace: string, ttlMs?: number): Promise<{ session: StoreSession; cut: () => void }> {
@@ -31,7 +21,7 @@ async function open(namespace: string, ttlMs?: number): Promise<{ session: Store
   await ask(server, 'HSET', `{${namespace}:0}:m`, 'run', runId);
   const [store] = redisStores({ host: server.host, port: server.port, namespace });
   return new Promise((resolve, reject) => {
-    const link = store.open(context(ttlMs)).subscribe({
+    const link = store.open(storeContext(ttlMs)).subscribe({
       next: (session) => resolve({ session, cut: () => link.unsubscribe() }),
       error: reject,
     });

@@ -1,7 +1,10 @@
 import { firstValueFrom, type Observable, ReplaySubject } from 'rxjs';
 import type { Backend, Entry, EntryRequest, Place, RosterKey } from '../../../src/backends/backend.js';
+import { monotonicScheduler } from '../../../src/backends/clock.js';
 import type { CoordinationError } from '../../../src/backends/errors.js';
+import { timingOf } from '../../../src/backends/options.js';
 import { type RedisOptions, redis } from '../../../src/backends/redis/index.js';
+import type { StoreContext } from '../../../src/backends/store.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { askRedis, type RedisOptions as ServerOptions, startRedis } from '../../../src/testing/servers/redis.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
@@ -91,4 +94,13 @@ export async function keysOf(server: TestServer): Promise<string[]> {
 /** Evaluates a command in redis-cli's sense. */
 export function ask(server: TestServer, ...command: string[]): Promise<string> {
   return askRedis(server.url, ...command);
+}
+
+export const newId = (): string => crypto.randomUUID().replaceAll('-', '');
+
+/** What the kernel would hand to the adapter. */
+export function storeContext(ttlMs = 60_000): StoreContext {
+  const timing = timingOf({ ttlMs, requestTimeoutMs: ttlMs / 2 });
+  if (timing._tag === 'Left') throw timing.left;
+  return { timing: timing.right, scheduler: monotonicScheduler, now: () => performance.now(), fault: () => {}, newId };
 }

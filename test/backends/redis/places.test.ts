@@ -1,0 +1,58 @@
+import { type Observable, Subject } from 'rxjs';
+import { expect, test } from 'vitest';
+import { Unavailable } from '../../../src/backends/errors.js';
+import { type Look, type Outlook, Places } from '../../../src/backends/redis/places.js';
+import { storeContext } from './support.js';
+
+const outlook: Outlook = { quarantineMs: 0, earliestMs: undefined, more: false };
+const request = { id: '1', mode: 'exclusive', permits: 1, payload: new Uint8Array(), registered: false } as const;
+const cause = new Unavailable('redis', 'keep the connection', undefined);
+
+/** One entry that waits, and the answers to what is asked about it. */
+function waiting() {
+  const answers: Subject<{ outlook: Outlook; places: readonly number[] }>[] = [];
+  const look: Look = () => {
+    const answer = new Subject<{ outlook: Outlook; places: readonly number[] }>();
+    answers.push(answer);
+    return answer;
+  };
+  const places = new Places(look, storeContext(), 0, (failure) => {
+    throw failure;
+  });
+  places.entered(places.expect('e', 'r', request), 1, outlook);
+  return { places, answers };
+}
+
+function heardFrom(place$: Observable<number>): { readonly told: number[]; stop(): void } {
+  const told: number[] = [];
+  const subscription = place$.subscribe({ next: (ahead) => told.push(ahead), error: () => undefined });
+  return { told, stop: () => subscription.unsubscribe() };
+}
+
+const asked = (): Promise<void> => new Promise((settled) => queueMicrotask(settled));
+
+test('an admission that was learnt while nobody listened is told to whoever listens next', async () => {
+  const { places, answers } = waiting();
+  const before = heardFrom(places.of('e'));
+  places.heard('e', 0);
+  await asked();
+  // The connection for messages breaks while the answer is on its way on the other one.
+  before.stop();
+  places.cut(cause);
+  answers[0]?.next({ outlook, places: [0] });
+  const after = heardFrom(places.of('e'));
+  await asked();
+  answers[1]?.next({ outlook, places: [0] });
+  expect([before.told, after.told]).toEqual([[1], [0]]);
+});
+
+test('a place is told once, however often it is asked for', async () => {
+  const { places, answers } = waiting();
+  const place = heardFrom(places.of('e'));
+  for (const at of [0, 1]) {
+    places.heard('e', undefined);
+    await asked();
+    answers[at]?.next({ outlook, places: [1] });
+  }
+  expect(place.told).toEqual([1]);
+});
