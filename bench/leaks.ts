@@ -51,8 +51,8 @@ const subjects: readonly Subject[] = [
  * a moment ago (ZooKeeper) stand in the store; when it is closed, nothing does. Sockets take their time to close.
  */
 const MARGINS: Readonly<Record<'open' | 'closed', Reading>> = {
-  open: { heapMiB: 8, handles: 8, listeners: 2, keys: 8 },
-  closed: { heapMiB: 8, handles: 8, listeners: 2, keys: 0 },
+  open: { heapMiB: 3, handles: 3, listeners: 0, keys: 8 },
+  closed: { heapMiB: 3, handles: 1, listeners: 0, keys: 0 },
 };
 
 /** So many take part at once, each under a name of its own. */
