@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { filter, Subject } from 'rxjs';
+import { filter, lastValueFrom, mergeMap, range, Subject, toArray } from 'rxjs';
 import { type ClientProcess, spawnClient } from '../../src/testing/processes/client-process.js';
 import { firstWithin } from '../../src/testing/processes/until.js';
 import { watchdog } from '../../src/testing/processes/watchdog.js';
@@ -63,6 +63,7 @@ export const election: Roster = 'election chief';
 const group = 'workers';
 
 const nextHolderLimitMs = 30_000;
+const startedAtOnce = 4;
 
 /** Servers, networks and client processes of one store. They live for several runs, since starting them takes long. */
 export class Laboratory implements AsyncDisposable {
@@ -80,7 +81,7 @@ export class Laboratory implements AsyncDisposable {
 
   /** Starts the processes of the first run beforehand. */
   async warmUp(actors: number): Promise<void> {
-    this.#spare.push(...(await Promise.all(Array.from({ length: actors }, () => this.spawn()))));
+    this.#spare.push(...(await this.#spawnAll(actors)));
   }
 
   /** A run of so many actors. Those of earlier runs that still live take part again. */
@@ -97,9 +98,15 @@ export class Laboratory implements AsyncDisposable {
     const run = new Run(this, { name, folder, habits, seed, resourcePort: this.#resourcePort });
     const processes = [...this.#spare.splice(0)];
     while (processes.length > actors) await processes.pop()?.kill();
-    processes.push(...(await Promise.all(Array.from({ length: actors - processes.length }, () => this.spawn()))));
+    processes.push(...(await this.#spawnAll(actors - processes.length)));
     for (const [index, process] of processes.entries()) await run.enlist(process, { nodes: nodesOf?.(index) });
     return run;
+  }
+
+  /** A few at a time: fifty that start at once take longer than each is given. */
+  #spawnAll(count: number): Promise<ActorProcess[]> {
+    const each = range(0, Math.max(0, count)).pipe(mergeMap(() => this.spawn(), startedAtOnce));
+    return lastValueFrom(each.pipe(toArray()));
   }
 
   async spawn(): Promise<ActorProcess> {
