@@ -1,17 +1,29 @@
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { type Observable, of, Subject, take } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend, Entry, Versioned } from '../../src/backends/backend.js';
 import { createBackend } from '../../src/backends/create-backend.js';
 import { PermissionDenied, SessionLost, Unavailable } from '../../src/backends/errors.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
+import { memory } from '../../src/backends/memory/index.js';
 import { campaign } from '../../src/observables/campaign.js';
-import { entryOf, promises } from '../support/virtual-time.js';
+import { entryOf, ManualTime, promises, QUICK } from '../support/virtual-time.js';
 import { type Call, chance, roster, ScriptedStore, setUp } from './scripted-store.js';
 
 const unavailable = (): Unavailable => new Unavailable('scripted', 'it');
 const expired = (id = 's1'): SessionLost => new SessionLost(id, 'expired', true);
 const about = (log: readonly string[], ...words: string[]): string[] =>
   log.filter((line) => words.some((word) => line.includes(word)));
+
+/** In a turn of its own: a WeakRef keeps what it refers to until the turn that made it is over. */
+async function collectGarbage(): Promise<void> {
+  await setImmediate();
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+}
 
 chance(0);
 
@@ -68,6 +80,19 @@ describe('close', () => {
     expect(backend.close()).toBe(first);
     expect(backend[Symbol.asyncDispose]()).toBe(first);
     expect(store.times('end')).toEqual([0]);
+  });
+
+  it('does not hold on to those who have left before', async () => {
+    const backend = memory({ ...QUICK, scheduler: new ManualTime() });
+    const enterAndLeave = (): WeakRef<object> => {
+      const wish = { mode: 'exclusive', permits: 1, payload: new Uint8Array() } as const;
+      backend.enter(roster, wish).subscribe().unsubscribe();
+      return new WeakRef(wish);
+    };
+    const left = enterAndLeave();
+    await collectGarbage();
+    expect(left.deref()).toBeUndefined();
+    await backend.close();
   });
 
   it('is what disposing does', async () => {
@@ -448,12 +473,13 @@ describe('streams', () => {
       [a],
       [a, b],
       [b, a],
+      // Each differs from the one before in nothing but what is named.
       [b, { ...a, id: 'x' }],
-      [b, { ...a, token: 9n }],
-      [b, { ...a, mode: 'shared' }],
-      [b, { ...a, payload: new Uint8Array([1]) }],
-      [b, { ...a, payload: new Uint8Array([2]) }],
-      [b, { ...a, payload: new Uint8Array([2, 3]) }],
+      [b, { ...a, id: 'x', token: 9n }],
+      [b, { ...a, id: 'x', token: 9n, mode: 'shared' }],
+      [b, { ...a, id: 'x', token: 9n, mode: 'shared', payload: new Uint8Array([1]) }],
+      [b, { ...a, id: 'x', token: 9n, mode: 'shared', payload: new Uint8Array([2]) }],
+      [b, { ...a, id: 'x', token: 9n, mode: 'shared', payload: new Uint8Array([2, 3]) }],
       [b],
       [],
     ];

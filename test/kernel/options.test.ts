@@ -114,6 +114,13 @@ describe('timingOf', () => {
     );
   });
 
+  it('names no relation between what is filled in and out of range', () => {
+    expect(violationsOf({ ttlMs: 2, guardMs: 1 })).toEqual([
+      'renewEveryMs must be a number from 1 to 2147483647, but is 0.4',
+      'requestTimeoutMs must be a number from 1 to 2147483647, but is 0.6',
+    ]);
+  });
+
   it('takes undefined for not said', () => {
     expect(timingOf({ ttlMs: undefined, guardMs: undefined, giveUpAt: undefined })).toEqual(timingOf({}));
   });

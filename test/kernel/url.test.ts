@@ -34,6 +34,7 @@ describe('parseUrl', () => {
     expect(parsed('memory:')).toEqual({ scheme: 'memory', ...nothing });
     expect(parsed('memory:name')).toEqual({ scheme: 'memory', ...nothing, path: 'name' });
     expect(parsed('memory:/name')).toEqual({ scheme: 'memory', ...nothing, path: 'name' });
+    expect(parsed('memory:a/b')).toEqual({ scheme: 'memory', ...nothing, path: 'a/b' });
     expect(parsed('memory://')).toEqual({ scheme: 'memory', ...nothing });
     expect(parsed('etcd://host')).toEqual({ scheme: 'etcd', ...nothing, hosts: [{ host: 'host', port: undefined }] });
   });
@@ -66,6 +67,7 @@ describe('parseUrl', () => {
     expect(parsed('redis://:p@h')).toMatchObject({ username: undefined, password: 'p' });
     expect(parsed('redis://u@h')).toMatchObject({ username: 'u', password: undefined });
     expect(parsed('redis://u:@h')).toMatchObject({ username: 'u', password: '' });
+    expect(parsed('redis://u:p@')).toMatchObject({ username: 'u', password: 'p', hosts: [] });
     expect(parsed('zookeeper://h/a%20b/c').path).toBe('a b/c');
   });
 
@@ -95,6 +97,14 @@ describe('parseUrl', () => {
     ['redis://a b', '"a b" is not a host with an optional port from 1 to 65535'],
   ])('refuses %j, saying why', (text, why) => {
     expect(reason(text)).toBe(why);
+  });
+
+  it.each([
+    [undefined, 'undefined'],
+    [7, '7'],
+    [['redis://h'], 'a list'],
+  ])('refuses %j, which is not text', (value, url) => {
+    expect(told(parseUrl(value))).toMatchObject({ _tag: 'InvalidUrl', url, reason: 'it is not a string' });
   });
 
   it('never throws, whatever it is given', () => {

@@ -6,6 +6,8 @@ import type { Explanation } from './survivors.js';
 export function page(results: readonly FileResult[], explanations: readonly Explanation[], versions: string): string {
   return `# Mutation testing
 
+${completeness(results)}
+
 Do the tests notice when the code is wrong? \`npm run mutation\` changes the sources in many small ways – a condition turned round,
 a statement taken out, a \`+\` for a \`-\` – and runs the tests that reach the change. A change that no test notices has survived.
 
@@ -22,7 +24,7 @@ survivor any more.
 
 Last run on ${new Date().toISOString().slice(0, 10)}, with ${versions}. Killed: a test failed, or nothing came to an end any more (in brackets: how many of them).
 
-${table(results)}${notRun(results)}
+${table(results)}
 
 ## What survives, and why
 
@@ -42,10 +44,12 @@ function table(results: readonly FileResult[]): string {
   return ['| | killed | of | survived | score |', '|---|---|---|---|---|', row('**all**', results), ...rows].join('\n');
 }
 
-function notRun(results: readonly FileResult[]): string {
+function completeness(results: readonly FileResult[]): string {
   const files = Object.values(parts).flat();
   const missing = files.filter((file) => results.every((result) => result.file !== file));
-  return missing.length === 0 ? '' : `\n\n**Not run yet:** ${missing.join(', ')}.`;
+  return missing.length === 0
+    ? `Complete: all ${files.length} files that it is about have been run.`
+    : `**Not complete:** of the ${files.length} files that it is about, ${missing.length} have not been run: ${missing.join(', ')}.`;
 }
 
 function row(name: string, results: readonly FileResult[]): string {

@@ -31,11 +31,16 @@ export interface FileResult {
 
 const REPORT = 'reports/mutation/incremental.json';
 
+/** Files that are not any more what they were when they were run. Stryker drops the mutants of what has changed in them. */
+export function changedSinceRun(): string[] {
+  return Object.entries(readReport())
+    .filter(([file, { source }]) => existsSync(fromRoot(file)) && readFileSync(fromRoot(file), 'utf8') !== source)
+    .map(([file]) => file);
+}
+
 /** The results of all runs so far; a later run of a file replaces the earlier. */
 export function readResults(): readonly FileResult[] {
-  if (!existsSync(fromRoot(REPORT))) return [];
-  const { files } = JSON.parse(readFileSync(fromRoot(REPORT), 'utf8')) as Report;
-  return Object.entries(files)
+  return Object.entries(readReport())
     .map(([file, { source, mutants }]) => {
       const counted = mutants.filter(({ status }) => status !== 'Ignored');
       const unknown = counted.find(({ status }) => !['Killed', 'Timeout', 'Survived', 'NoCoverage'].includes(status));
@@ -56,6 +61,10 @@ export function readResults(): readonly FileResult[] {
       };
     })
     .sort((a, b) => (a.file < b.file ? -1 : 1));
+}
+
+function readReport(): Report['files'] {
+  return existsSync(fromRoot(REPORT)) ? (JSON.parse(readFileSync(fromRoot(REPORT), 'utf8')) as Report).files : {};
 }
 
 /** The line with the change in it: what is taken out in [- -], what is put there in {+ +}. It outlives moved lines. */

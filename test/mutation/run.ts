@@ -1,5 +1,6 @@
 /*
  * Changes the sources in many small ways, and tells which changes no test notices: npm run mutation [-- <part or file> ...]
+ * Runs also what has changed since it was run: its results would be those of another source.
  * Writes docs/mutation.md of all results there are, and fails where survivors and explanations differ.
  * --reuse: tries only what a changed source or an added test may have changed; --no-run: nothing, and writes the page.
  */
@@ -8,7 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { page } from './page.js';
 import { fromRoot, parts } from './parts.js';
-import { type FileResult, readResults } from './results.js';
+import { changedSinceRun, type FileResult, readResults } from './results.js';
 import { type Explanation, explanations } from './survivors.js';
 
 const CONFIG = 'test/mutation/stryker.config.json';
@@ -48,7 +49,11 @@ const { values, positionals } = parseArgs({
   options: { reuse: { type: 'boolean', default: false }, 'no-run': { type: 'boolean', default: false } },
 });
 const chosen = positionals.length === 0 ? Object.keys(parts) : positionals;
-if (!values['no-run']) for (const one of chosen) mutate(parts[one] ?? [one], values.reuse);
+if (!values['no-run']) {
+  const files = chosen.map((one) => parts[one] ?? [one]);
+  const changed = changedSinceRun().filter((file) => !files.flat().includes(file));
+  for (const portion of changed.length === 0 ? files : [changed, ...files]) mutate(portion, values.reuse);
+}
 
 const results = readResults();
 const wrong = differences(results, explanations);

@@ -9,6 +9,13 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'For the compiler only: where the question is not asked, the next one has the same answer, or throws where the first was to lead to an error of the same kind.',
     mutants: {
+      'src/backends/create-backend.ts': [
+        '[-b !== undefined-]{+true+} && a.id === b.id && a.token === b.token && a.mode === b.mode && sameBytes(a.payload, b.payload)',
+      ],
+      'src/backends/url.ts': [
+        'if ([-match === null || host === undefined-]{+match === null && host === undefined+}) return undefined;',
+        'if (match === null || [-host === undefined-]{+false+}) return undefined;',
+      ],
       'src/backends/lease.ts': [
         '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
         '[-this.#deadlineTimer?.unsubscribe-]{+this.#deadlineTimer.unsubscribe+}();',
@@ -108,6 +115,19 @@ export const explanations: readonly Explanation[] = [
         'if ([-this.#over-]{+false+}) return false;',
         'if ([-this.#over-]{+false+}) return;',
         'return unavailable(error) ? timer(backoffMs(this.context, count - 1), clock) : throwError([-() => error-]{+() => undefined+});',
+      ],
+    },
+  },
+  {
+    why: 'The same without it: what is not said is `undefined`; an empty user is none; hosts of which nothing is there are one empty part; the first colon is found from wherever before it one looks.',
+    mutants: {
+      'src/backends/create-backend.ts': [
+        'await lastValueFrom(concat(settled, sessions.close(timing.closeTimeoutMs)), [-{ defaultValue: undefined }-]{+{}+});',
+      ],
+      'src/backends/url.ts': [
+        "const [username, password] = [-at < 0-]{+at <= 0+} ? [] : splitOnce(authority.slice(0, at), ':');",
+        "if ([-part === ''-]{+true+} && authority.slice(at + 1) === '') break;",
+        "return text.replace([-/^([^:]*:\\/{0,2}).*@/s-]{+/([^:]*:\\/{0,2}).*@/s+}, '$1***@');",
       ],
     },
   },

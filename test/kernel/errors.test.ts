@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import {
+  CoordinationError,
+  InvalidName,
+  LockLost,
+  ReleaseFailed,
+  SessionLost,
+  Unavailable,
+  UnknownScheme,
+} from '../../src/backends/errors.js';
+
+describe('an error', () => {
+  it('is told from others by class, name and tag', () => {
+    const error = new SessionLost('s1', 'expired', true);
+    expect(error).toBeInstanceOf(CoordinationError);
+    expect(error).toMatchObject({ name: 'SessionLost', _tag: 'SessionLost', sessionId: 's1', byStore: true });
+  });
+
+  it('has a cause where there is one, though it be null, and no such property where there is none', () => {
+    const cause = new Error('refused');
+    expect(new Unavailable('store', 'write', cause).cause).toBe(cause);
+    expect(new Unavailable('store', 'write', null)).toHaveProperty('cause', null);
+    expect('cause' in new Unavailable('store', 'write')).toBe(false);
+  });
+});
+
+describe('the message', () => {
+  const hostile = {
+    toString: () => {
+      throw new Error('not to be called');
+    },
+  };
+
+  it.each([
+    [new Error('refused'), 'refused'],
+    [new TypeError(''), 'TypeError'],
+    ['text', 'text'],
+    [7, '7'],
+    [Symbol('x'), 'Symbol(x)'],
+    [null, 'no reason given'],
+    [undefined, 'no reason given'],
+    [hostile, 'a object'],
+    [hostile.toString, 'a function'],
+  ])('gives the reason, whatever was thrown: %#', (cause, reason) => {
+    expect(new ReleaseFailed('lock "l"', cause).message).toBe(
+      `Leaving lock "l" has not reached the store (${reason}). It ends with the session at the latest.`,
+    );
+  });
+
+  it('says why a lock was lost, and leaves out a cause that is not there', () => {
+    const message = (cause?: unknown): string => new LockLost('l', 3n, 'session lost', cause).message;
+    expect(message()).toBe('Lock "l" (token 3) was lost: session lost. Stop the work under it.');
+    expect(message(new Error('expired'))).toBe(
+      'Lock "l" (token 3) was lost: session lost (expired). Stop the work under it.',
+    );
+  });
+
+  it('shows a name that is text, and nothing of one that is not', () => {
+    expect(new InvalidName('', 'it is empty').message).toBe('Invalid name "": it is empty.');
+    expect(new InvalidName(hostile, 'it is no string').message).toBe('Invalid name: it is no string.');
+  });
+
+  it('lists the schemes that are known', () => {
+    expect(new UnknownScheme('x', ['memory', 'redis']).message).toBe('Unknown scheme "x:". Known are memory:, redis:.');
+  });
+});

@@ -1,0 +1,118 @@
+import { describe, expect, it } from 'vitest';
+import {
+  check,
+  type Expectation,
+  either,
+  FLAG,
+  FUNCTION,
+  integer,
+  listOf,
+  number,
+  objectWith,
+  shown,
+  TEXT,
+  violationsOf,
+} from '../../src/backends/expectations.js';
+
+const nothing = (): undefined => undefined;
+const bare: unknown = Object.create(null);
+
+describe('an expectation', () => {
+  it.each<[string, Expectation, unknown[], unknown[]]>([
+    ['TEXT', TEXT, ['', 'a', '😀'], [1, undefined, null, ['a'], 'a\ud800', '\udc00']],
+    ['FLAG', FLAG, [true, false], [0, 1, 'true', null, undefined]],
+    ['FUNCTION', FUNCTION, [nothing, class {}], [{}, 'x', null, undefined]],
+    ['number', number(1, 5), [1, 2.5, 5], [0.999, 5.001, Number.NaN, '2', 2n, null]],
+    ['integer', integer(1, 5), [1, 5], [0, 6, 2.5, Number.NaN, '2', 2n]],
+    ['objectWith()', objectWith(), [{}, [], bare], [null, undefined, nothing, 'x', 1]],
+    [
+      'objectWith(a, b)',
+      objectWith('a', 'b'),
+      [{ a: nothing, b: nothing, c: 1 }],
+      [{ a: nothing }, { b: nothing }, { a: nothing, b: 1 }, {}, bare, null, Object.assign(nothing, { a: 1 })],
+    ],
+    ['either', either(FLAG, number(1, 2)), [true, 1], ['x', 3, null]],
+    ['listOf', listOf(FLAG), [[], [true], [true, false]], [true, [1], [true, 1], { length: 0 }, 'ab']],
+  ])('%s is met by what fits, and by nothing else', (_, [, fits], those, others) => {
+    for (const value of those) expect([value, fits(value)]).toEqual([value, true]);
+    for (const value of others) expect([value, fits(value)]).toEqual([value, false]);
+  });
+
+  it.each<[Expectation, string]>([
+    [integer(0, 9), 'an integer from 0 to 9'],
+    [objectWith(), 'an object'],
+    [objectWith('a'), 'an object with the methods a'],
+    [objectWith('a', 'b'), 'an object with the methods a and b'],
+    [either(FLAG, FUNCTION), 'true or false, or a function'],
+    [listOf(FUNCTION), 'a list, and each of it a function'],
+  ])('says in words what it asks for: %#', ([words], expected) => {
+    expect(words).toBe(expected);
+  });
+});
+
+describe('violationsOf', () => {
+  const expected = { flag: FLAG, size: number(1, 2) };
+
+  it('has one sentence for each field that does not fit, in the order of what is expected', () => {
+    expect(violationsOf({ size: 3, flag: 'x', other: 1 }, expected)).toEqual([
+      'flag must be true or false, but is "x"',
+      'size must be a number from 1 to 2, but is 3',
+    ]);
+  });
+
+  it('has none where fields fit, are absent or undefined', () => {
+    expect(violationsOf({ flag: true, size: 1 }, expected)).toEqual([]);
+    expect(violationsOf({ flag: undefined }, expected)).toEqual([]);
+    expect(violationsOf({}, expected)).toEqual([]);
+  });
+
+  it('takes null for a value', () => {
+    expect(violationsOf({ flag: null }, expected)).toEqual(['flag must be true or false, but is null']);
+  });
+
+  it.each([
+    [null, 'null'],
+    [undefined, 'undefined'],
+    ['x', '"x"'],
+    [nothing, 'a function'],
+  ])('refuses %o for options', (options, words) => {
+    expect(violationsOf(options, expected)).toEqual([`options must be an object, but are ${words}`]);
+  });
+});
+
+describe('check', () => {
+  it('throws InvalidOptions with every violation, and does nothing where there is none', () => {
+    expect(() => check({ a: 1, b: 2 }, { a: FLAG, b: FLAG })).toThrow(
+      expect.objectContaining({
+        _tag: 'InvalidOptions',
+        violations: ['a must be true or false, but is 1', 'b must be true or false, but is 2'],
+      }),
+    );
+    expect(() => check({ a: true }, { a: FLAG, b: FLAG })).not.toThrow();
+  });
+});
+
+describe('shown', () => {
+  const hostile = {
+    toString: () => {
+      throw new Error('not to be called');
+    },
+  };
+
+  it.each([
+    ['a "b"', '"a \\"b\\""'],
+    [null, 'null'],
+    [undefined, 'undefined'],
+    [1.5, '1.5'],
+    [Number.NaN, 'NaN'],
+    [2n, '2'],
+    [false, 'false'],
+    [[1], 'a list'],
+    [Symbol('x'), 'a symbol'],
+    [nothing, 'a function'],
+    [bare, 'an object'],
+    [hostile, 'an object'],
+  ])('is short and for people, and calls nothing of the value: %#', (value, expected) => {
+    expect(shown(value)).toBe(expected);
+  });
+});
