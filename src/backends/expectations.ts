@@ -36,18 +36,31 @@ export function listOf([words, fits]: Expectation): Expectation {
 
 export const FUNCTION: Expectation = ['a function', (value) => typeof value === 'function'];
 
-/** One sentence for each field that is there and is not what it must be. Calls nothing that the user's objects bring. */
-export function violationsOf(options: unknown, expected: Readonly<Record<string, Expectation>>): string[] {
+/**
+ * One sentence for each field that is not what it must be; where it is not there, only if it is `required`.
+ * Calls nothing that the user's objects bring.
+ */
+export function violationsOf(
+  options: unknown,
+  expected: Readonly<Record<string, Expectation>>,
+  required: readonly string[] = [],
+): string[] {
   if (!isObject(options)) return [`options must be an object, but are ${shown(options)}`];
   return Object.entries(expected).flatMap(([field, [words, fits]]) => {
     const value = options[field];
-    return value === undefined || fits(value) ? [] : [`${field} must be ${words}, but is ${shown(value)}`];
+    return (value === undefined && !required.includes(field)) || fits(value)
+      ? []
+      : [`${field} must be ${words}, but is ${shown(value)}`];
   });
 }
 
 /** Throws `InvalidOptions`, which names each field that is not what it must be. */
-export function check(options: unknown, expected: Readonly<Record<string, Expectation>>): void {
-  const violations = violationsOf(options, expected);
+export function check(
+  options: unknown,
+  expected: Readonly<Record<string, Expectation>>,
+  required: readonly string[] = [],
+): void {
+  const violations = violationsOf(options, expected, required);
   if (violations.length > 0) throw new InvalidOptions(violations);
 }
 

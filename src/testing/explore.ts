@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { check, integer, listOf, number } from '../backends/expectations.js';
+import { InvalidOptions } from '../backends/errors.js';
+import { check, FUNCTION, integer, listOf, number } from '../backends/expectations.js';
 import {
   callOf,
   crash,
@@ -9,7 +10,8 @@ import {
   type FaultKind,
   heal,
   jumpClock,
-  type Losable,
+  KINDS,
+  LOSABLE,
   loseReply,
   partition,
   pause,
@@ -17,7 +19,7 @@ import {
 } from './faults.js';
 import { drawMarbles, type Marble } from './marble-text.js';
 import { scrambled } from './random.js';
-import { type Cluster, Simulation } from './simulate.js';
+import { type Cluster, Simulation, simulate } from './simulate.js';
 
 /** Options of `explore`. */
 export interface ExploreOptions {
@@ -114,8 +116,6 @@ const DEFAULT_FAULTS: readonly FaultKind[] = [
   'delay',
   'jumpClock',
 ];
-const KINDS: readonly FaultKind[] = [...DEFAULT_FAULTS, 'expireSession', 'heal'];
-const LOSABLE: readonly Losable[] = ['enter', 'leave', 'renew'];
 
 /**
  * Plays a scenario under random faults in virtual time, one seed after the other, and looks for one that breaks an
@@ -155,11 +155,12 @@ export async function explore<S>(
   scenario: (cluster: Cluster) => S,
   invariant: (state: S, moment: Moment) => string | boolean | undefined,
 ): Promise<Exploration> {
-  const { seeds, seed: firstSeed = 1, ...setting } = checked(options);
+  const { seeds, seed: firstSeed, ...setting } = checked(options);
+  check({ scenario, invariant }, { scenario: FUNCTION, invariant: FUNCTION }, ['scenario', 'invariant']);
   const fc = await fastCheck();
   const draft = fc.record({
     atMs: fc.nat(Math.floor(setting.steps * setting.stepMs) - 1),
-    kind: fc.constantFrom(...setting.faults),
+    kind: fc.constantFrom(...(setting.maxFaults === 0 ? KINDS : setting.faults)),
     process: fc.nat(99),
     size: fc.nat(999),
     variant: fc.nat(999),
@@ -209,6 +210,7 @@ function play<S>(
   });
   try {
     const state = cluster.play(() => scenario(cluster));
+    refusePromise(state, 'The scenario');
     for (const drafted of script)
       cluster.at(drafted.atMs, () => {
         const fault = faultOf(drafted, cluster, ttlMs);
@@ -217,7 +219,8 @@ function play<S>(
         cluster.apply(fault);
       });
     const look = (isCalm: boolean): void => {
-      const said = invariant(state, { cluster, isCalm });
+      const said: unknown = invariant(state, { cluster, isCalm });
+      refusePromise(said, 'The invariant');
       if (said === false) throw new Broken('the invariant does not hold');
       if (typeof said === 'string') throw new Broken(said);
     };
@@ -231,6 +234,13 @@ function play<S>(
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }
+}
+
+/** What a promise says later nobody would hear. */
+function refusePromise(returned: unknown, by: string): void {
+  if (!(returned instanceof Promise)) return;
+  returned.catch(() => undefined);
+  throw new TypeError(`${by} must not be async: nothing settles while virtual time goes by.`);
 }
 
 /** An invariant has spoken. */
@@ -274,10 +284,15 @@ function broken(seed: number, { reason = '', atMs, faults, history, cause }: End
     ...[...symbols].map(([call, symbol]) => `${symbol} = ${call}`),
   ];
   const message =
-    `Seed ${seed} breaks it after ${atMs} ms, with ${faults.length} faults (${before} before shrinking): ${reason}\n\n` +
+    `Seed ${seed} breaks it after ${atMs} ms, ${howMany(faults.length)} (${before} before shrinking): ${reason}\n\n` +
     `${lines.map((line) => `  ${line}`).join('\n')}\n\n` +
     `Again, with the same options otherwise: explore({ …, seeds: 1, seed: ${seed} }, …)\n`;
   return new InvariantBroken(seed, reason, atMs, faults, history, message, cause);
+}
+
+function howMany(faults: number): string {
+  if (faults === 0) return 'without any fault';
+  return faults === 1 ? 'with 1 fault' : `with ${faults} faults`;
 }
 
 /** One symbol for each different fault: the first letter of its name, or another one that is free. */
@@ -300,27 +315,28 @@ function symbolsOf(faults: readonly TimedFault[]): ReadonlyMap<string, string> {
 const COUNT = integer(1, 2 ** 31 - 1);
 const MS = number(1, 2 ** 31 - 1);
 
-function checked(options: ExploreOptions): ExploreOptions & Setting {
-  check(options, {
-    seeds: COUNT,
-    steps: COUNT,
-    seed: integer(0, 2 ** 31 - 1),
-    stepMs: MS,
-    ttlMs: MS,
-    faults: listOf([KINDS.join(', '), (kind) => KINDS.some((known) => known === kind)]),
-    maxFaults: integer(0, 10_000),
-    calmMs: number(0, 2 ** 31 - 1),
-  });
-  const { ttlMs = 1_000, steps } = options;
-  return {
-    stepMs: ttlMs / 10,
-    ttlMs,
-    latencyMs: [1, 5],
-    faults: DEFAULT_FAULTS,
-    maxFaults: Math.ceil(steps / 10),
-    calmMs: 3 * ttlMs,
-    ...options,
-  };
+function checked(options: ExploreOptions): Setting & { readonly seeds: number; readonly seed: number } {
+  check(
+    options,
+    {
+      seeds: COUNT,
+      steps: COUNT,
+      seed: integer(0, 2 ** 31 - 1),
+      stepMs: MS,
+      ttlMs: MS,
+      faults: listOf([KINDS.join(', '), (kind) => KINDS.some((known) => known === kind)]),
+      maxFaults: integer(0, 10_000),
+      calmMs: number(0, 2 ** 31 - 1),
+    },
+    ['seeds', 'steps'],
+  );
+  const { seeds, steps, seed = 1, ttlMs = 1_000, latencyMs = [1, 5], faults = DEFAULT_FAULTS } = options;
+  const { stepMs = ttlMs / 10, maxFaults = Math.ceil(steps / 10), calmMs = 3 * ttlMs } = options;
+  // What the simulation does not take is no finding of it.
+  simulate({ seed, ttlMs, latencyMs }).backend('a');
+  if (faults.length === 0 && maxFaults > 0)
+    throw new InvalidOptions(['faults must not be empty, unless maxFaults is 0']);
+  return { seeds, steps, seed, stepMs, ttlMs, latencyMs, faults, maxFaults, calmMs };
 }
 
 async function fastCheck(): Promise<typeof import('fast-check')> {

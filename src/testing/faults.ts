@@ -1,3 +1,5 @@
+import { check, type Expectation, FLAG, number, TEXT } from '../backends/expectations.js';
+
 /** Requests whose reply can be lost. */
 export type Losable = 'enter' | 'leave' | 'renew';
 
@@ -16,19 +18,60 @@ export type Fault =
 /** The name of a kind of fault, as its function is called. */
 export type FaultKind = Fault['kind'];
 
+/** What is lost with `loseReply`. */
+export const LOSABLE: readonly Losable[] = ['enter', 'leave', 'renew'];
+
+const MS = number(0, Number.MAX_SAFE_INTEGER);
+const OF: Expectation = [LOSABLE.join(', '), (value) => LOSABLE.some((known) => known === value)];
+
+/** What each kind of fault must have; `forMs` of some may be left out. */
+const FIELDS: Readonly<Record<FaultKind, Readonly<Record<string, Expectation>>>> = {
+  partition: { process: TEXT, forMs: MS },
+  heal: { process: TEXT },
+  pause: { process: TEXT, forMs: MS },
+  expireSession: { process: TEXT },
+  crash: { process: TEXT },
+  restartStore: { keepData: FLAG, forMs: MS },
+  loseReply: { process: TEXT, of: OF },
+  delay: { process: TEXT, ms: MS, forMs: MS },
+  jumpClock: { process: TEXT, byMs: number(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) },
+};
+const LASTS_UNTIL_HEALED: readonly FaultKind[] = ['partition', 'delay'];
+
+/** Every kind of fault. */
+export const KINDS = Object.keys(FIELDS) as readonly FaultKind[];
+const KIND: Expectation = [`one of ${KINDS.join(', ')}`, (value) => KINDS.some((known) => known === value)];
+
+/** Throws `InvalidOptions` for what is no fault, or one that could not happen as it says. */
+export function checkFault(fault: Fault): void {
+  check(fault, { kind: KIND }, ['kind']);
+  const fields = FIELDS[fault.kind];
+  const mayEndLater = LASTS_UNTIL_HEALED.includes(fault.kind);
+  check(
+    fault,
+    fields,
+    Object.keys(fields).filter((field) => field !== 'forMs' || !mayEndLater),
+  );
+}
+
+function checked(fault: Fault): Fault {
+  checkFault(fault);
+  return fault;
+}
+
 /** Cuts a process off from the store: no request and no reply arrives. For `forMs`, or until `heal`. */
 export function partition(process: string, forMs?: number): Fault {
-  return { kind: 'partition', process, forMs };
+  return checked({ kind: 'partition', process, forMs });
 }
 
 /** Ends `partition` and `delay` of a process; it connects again. */
 export function heal(process: string): Fault {
-  return { kind: 'heal', process };
+  return checked({ kind: 'heal', process });
 }
 
 /** Stops a process for `forMs`: nothing of it runs, and what was due meanwhile runs late. */
 export function pause(process: string, forMs: number): Fault {
-  return { kind: 'pause', process, forMs };
+  return checked({ kind: 'pause', process, forMs });
 }
 
 /**
@@ -36,12 +79,12 @@ export function pause(process: string, forMs: number): Fault {
  * connection: until then another one may be admitted, and only tokens protect.
  */
 export function expireSession(process: string): Fault {
-  return { kind: 'expireSession', process };
+  return checked({ kind: 'expireSession', process });
 }
 
 /** Kills a process: nothing of it ever runs again. `backend(name)` starts it anew. */
 export function crash(process: string): Fault {
-  return { kind: 'crash', process };
+  return checked({ kind: 'crash', process });
 }
 
 /** How the store comes back. */
@@ -53,23 +96,25 @@ export interface RestartOptions {
 }
 
 /** Ends the store, and starts it again. */
-export function restartStore({ keepData, forMs = 100 }: RestartOptions): Fault {
-  return { kind: 'restartStore', keepData, forMs };
+export function restartStore(options: RestartOptions): Fault {
+  check(options, {});
+  const { keepData, forMs = 100 } = options;
+  return checked({ kind: 'restartStore', keepData, forMs });
 }
 
 /** The next such request of a process is carried out, but its reply never arrives. */
 export function loseReply(process: string, of: Losable): Fault {
-  return { kind: 'loseReply', process, of };
+  return checked({ kind: 'loseReply', process, of });
 }
 
-/** Each message between a process and the store takes `ms` longer. For `forMs`, or until `heal`. */
+/** Each message between a process and the store takes `ms` longer. For `forMs`, or until `heal`, or the next `delay`. */
 export function delay(process: string, ms: number, forMs?: number): Fault {
-  return { kind: 'delay', process, ms, forMs };
+  return checked({ kind: 'delay', process, ms, forMs });
 }
 
 /** Sets a process's wall clock forward, or back where `byMs` is negative. */
 export function jumpClock(process: string, byMs: number): Fault {
-  return { kind: 'jumpClock', process, byMs };
+  return checked({ kind: 'jumpClock', process, byMs });
 }
 
 /** The call that makes a fault, as one would write it. */

@@ -31,4 +31,4 @@ export {
 export { asReadable, readable } from './readable.js';
 export { type Happening, MarbleMismatch, type MarbleValues, type Recording, record } from './recording.js';
 export { type GrantScriptOptions, grantOf, leadershipOf, membersOf, type ScriptOptions } from './scripted.js';
-export { type Cluster, type ProcessOptions, type SimulationOptions, simulate } from './simulate.js';
+export { type Cluster, type ProcessOptions, type SimulationOptions, simulate, UnknownProcess } from './simulate.js';

@@ -1,3 +1,5 @@
+import { shown } from '../backends/expectations.js';
+
 /** What a marble string shows at one moment: a symbol, or `|` or `#`. */
 export interface Marble {
   readonly atMs: number;
@@ -12,6 +14,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 }
  * moment, `900ms`, `5s` and `2m` between blanks are time that goes by.
  */
 export function parseMarbles(text: string): readonly Marble[] {
+  if (typeof text !== 'string') throw new TypeError(`Marbles are a string, not ${shown(text)}.`);
   const marbles: Marble[] = [];
   let atMs = 0;
   let groupMs: number | undefined;

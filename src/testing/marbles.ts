@@ -1,5 +1,6 @@
 import type { Observable } from 'rxjs';
 import { type RunHelpers, TestScheduler } from 'rxjs/testing';
+import { check, number } from '../backends/expectations.js';
 import type { Marble } from './marble-text.js';
 import { parseMarbles } from './marble-text.js';
 import { withPlainTimers } from './plain-timers.js';
@@ -60,12 +61,11 @@ export interface MarbleHelpers extends Pick<RunHelpers, 'cold' | 'hot' | 'time' 
  *   expectObservable(leadership(cluster.backend('a'), 'scheduler')).toBe('(ft) 11396ms f', { f: false, t: true });
  * });
  */
-export function marbles(
-  test: (helpers: MarbleHelpers) => void,
-  { endsAtMs = 60_000, ...options }: MarblesOptions = {},
-): void {
+export function marbles(test: (helpers: MarbleHelpers) => void, options: MarblesOptions = {}): void {
+  check(options, { endsAtMs: number(0, Number.MAX_SAFE_INTEGER) });
+  const { endsAtMs = 60_000 } = options;
   const scheduler = new TestScheduler(() => undefined);
-  const cluster = new Simulation({ ...options, scheduler });
+  const cluster = new Simulation({ ...options, scheduler }, endsAtMs);
   const expectations = new Expectations(scheduler, endsAtMs);
   // Sessions renew for ever otherwise. Whatever is expected up to the end has been unsubscribed from by then.
   cluster.at(endsAtMs + 1, () => void cluster.close());

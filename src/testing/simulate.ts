@@ -2,12 +2,13 @@ import { setImmediate } from 'node:timers/promises';
 import { of, type SchedulerLike, VirtualTimeScheduler } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { createBackend } from '../backends/create-backend.js';
-import { check, type Expectation, either, integer, number, objectWith } from '../backends/expectations.js';
+import { check, type Expectation, either, integer, number, objectWith, TEXT } from '../backends/expectations.js';
 import { memoryCharacteristics } from '../backends/memory/characteristics.js';
 import { MemoryStore } from '../backends/memory/memory-store.js';
 import type { BackendOptions } from '../backends/options.js';
 import {
   callOf,
+  checkFault,
   crash,
   delay,
   expireSession,
@@ -52,7 +53,10 @@ export interface Cluster {
   readonly history: readonly string[];
   /** The backend of a process, which is there from the first call on, and again after a crash. */
   backend(process: string, options?: ProcessOptions): Backend;
-  /** Runs code as a process's own: timers that it starts belong to that process. */
+  /**
+   * Runs code as a process's own, at once: timers that it starts belong to that process. Throws where the process has
+   * crashed.
+   */
   run<T>(process: string, act: () => T): T;
   /** Milliseconds since the simulation began. */
   now(): number;
@@ -88,6 +92,19 @@ export interface Cluster {
   close(): Promise<void>;
 }
 
+/** A process is spoken of that the simulation does not have. */
+export class UnknownProcess extends Error {
+  override readonly name = 'UnknownProcess';
+  constructor(
+    readonly process: string,
+    /** Those that it has. */
+    readonly known: readonly string[],
+  ) {
+    const name = JSON.stringify(process);
+    super(`There is no process ${name} yet: call backend(${name}) first. There are: ${known.join(', ') || 'none'}.`);
+  }
+}
+
 /** Time that goes by when it is told to, one moment after the other. */
 class VirtualTime extends VirtualTimeScheduler {
   /** Runs everything that is due at the next moment, if that is not later than `untilMs`. */
@@ -114,6 +131,8 @@ interface Member {
 }
 
 const LATENCY_MS = number(0, 2 ** 31 - 1);
+const TTL_MS = number(1, 2 ** 31 - 1);
+const PASSING_MS = number(0, Number.MAX_SAFE_INTEGER);
 const RANGE: Expectation = [
   'two such numbers, the lesser one first',
   (value) => Array.isArray(value) && value.length === 2 && value.every(LATENCY_MS[1]) && value[0] <= value[1],
@@ -130,7 +149,8 @@ const RANGE: Expectation = [
  * history each time. Plain timers of RxJS, such as `interval(1_000)`, take their time from the simulation wherever
  * code runs in it: in `run`, and while `pass` lets time go by.
  *
- * **Errors** `InvalidOptions`, thrown at the call; `Error` for a fault of a process that is not there.
+ * **Errors** `InvalidOptions`, thrown at the call, by faults too; `UnknownProcess` for a fault of a process that is not
+ * there.
  * **Teardown** none is needed in virtual time: what nobody refers to any longer is gone.
  * **Guarantee** not: that code after an `await` belongs to the process it began in; it takes time from
  * `backend.scheduler`. But: nothing of a paused or crashed process runs, as far as it takes its time from the simulation.
@@ -143,11 +163,6 @@ const RANGE: Expectation = [
  * cluster.pass(60_000);
  */
 export function simulate(options: SimulationOptions = {}): Cluster {
-  check(options, {
-    scheduler: objectWith('now', 'schedule'),
-    seed: integer(-(2 ** 31), 2 ** 32 - 1),
-    latencyMs: either(LATENCY_MS, RANGE),
-  });
   return new Simulation(options);
 }
 
@@ -166,7 +181,18 @@ export class Simulation implements Cluster {
   #storeAwayUntilMs: number | undefined;
   #keepsData = true;
 
-  constructor({ scheduler, seed = 1, latencyMs = 0, ttlMs }: SimulationOptions) {
+  readonly #endsAtMs: number;
+
+  /** What is scripted for a time after `endsAtMs` could only be forgotten. */
+  constructor(options: SimulationOptions, endsAtMs = Number.POSITIVE_INFINITY) {
+    check(options, {
+      scheduler: objectWith('now', 'schedule'),
+      seed: integer(-(2 ** 31), 2 ** 32 - 1),
+      latencyMs: either(LATENCY_MS, RANGE),
+      ttlMs: TTL_MS,
+    });
+    const { scheduler, seed = 1, latencyMs = 0, ttlMs } = options;
+    this.#endsAtMs = endsAtMs;
     this.#virtual = scheduler === undefined ? new VirtualTime() : undefined;
     this.scheduler = scheduler ?? (this.#virtual as VirtualTime);
     this.#startMs = this.scheduler.now();
@@ -186,6 +212,7 @@ export class Simulation implements Cluster {
   }
 
   backend(name: string, options: ProcessOptions = {}): Backend {
+    check({ name }, { name: TEXT }, ['name']);
     const known = this.#members.get(name);
     if (known !== undefined && !known.process.isCrashed) return known.backend;
     const process = new SimulatedProcess(name, this.world);
@@ -204,6 +231,8 @@ export class Simulation implements Cluster {
 
   run<T>(name: string, act: () => T): T {
     const { process } = this.#member(name);
+    if (process.isCrashed)
+      throw new Error(`The process ${JSON.stringify(name)} has crashed: backend() starts it anew.`);
     return this.#withPlainTimers(() => process.run(act));
   }
 
@@ -212,7 +241,7 @@ export class Simulation implements Cluster {
   }
 
   at(ms: number, act: () => void): void {
-    this.scheduler.schedule(act, ms);
+    this.scheduler.schedule(act, passing(ms));
   }
 
   note(process: string, what: string): void {
@@ -230,7 +259,7 @@ export class Simulation implements Cluster {
   /** As `pass`, and looks after each moment at which something happened. */
   passWith(ms: number, look: () => void): void {
     const virtual = this.#ownTime();
-    const untilMs = virtual.frame + ms;
+    const untilMs = virtual.frame + passing(ms);
     this.#withPlainTimers(() => {
       while (virtual.nextMoment(untilMs)) look();
     });
@@ -239,7 +268,7 @@ export class Simulation implements Cluster {
 
   async passWithPromises(ms: number): Promise<void> {
     const virtual = this.#ownTime();
-    const untilMs = virtual.frame + ms;
+    const untilMs = virtual.frame + passing(ms);
     do await setImmediate();
     while (this.#withPlainTimers(() => virtual.nextMoment(untilMs)));
     virtual.arriveAt(untilMs);
@@ -274,6 +303,7 @@ export class Simulation implements Cluster {
   }
 
   apply(fault: Fault): void {
+    checkFault(fault);
     this.note('-', callOf(fault));
     if (fault.kind === 'restartStore') this.#restart(fault.keepData, fault.forMs);
     else this.#applyTo(this.#member(fault.process), fault);
@@ -283,6 +313,9 @@ export class Simulation implements Cluster {
     for (const { atMs, symbol } of parseMarbles(marbles)) {
       const fault = faults[symbol];
       if (fault === undefined) throw new Error(`The marbles '${marbles}' have '${symbol}', which is no fault given.`);
+      checkFault(fault);
+      if (this.now() + atMs > this.#endsAtMs)
+        throw new Error(`The marbles '${marbles}' have '${symbol}' after the end of the test, ${this.#endsAtMs} ms.`);
       this.at(atMs, () => this.apply(fault));
     }
   }
@@ -327,10 +360,7 @@ export class Simulation implements Cluster {
   #member(name: string): Member {
     const member = this.#members.get(name);
     if (member !== undefined) return member;
-    throw new Error(
-      `There is no process ${JSON.stringify(name)} yet: call backend(${JSON.stringify(name)}) first. ` +
-        `There are: ${this.processes.join(', ') || 'none'}.`,
-    );
+    throw new UnknownProcess(name, this.processes);
   }
 
   #applyTo(member: Member, fault: Exclude<Fault, { kind: 'restartStore' }>): void {
@@ -405,4 +435,9 @@ export class Simulation implements Cluster {
   #later(ms: number | undefined, act: () => void): void {
     if (ms !== undefined) this.scheduler.schedule(act, ms);
   }
+}
+
+function passing(ms: number): number {
+  check({ ms }, { ms: PASSING_MS }, ['ms']);
+  return ms;
 }

@@ -25,6 +25,16 @@ describe('the same seed', () => {
     expect(cluster.history.some((line) => line.includes('partition('))).toBe(true);
   });
 
+  it('gives the same history also where two simulations take turns', () => {
+    const [one, other, alone] = [crew(7), crew(9), crew(7)];
+    for (let s = 0; s < 30; s++) {
+      one.pass(1_000);
+      other.pass(700);
+    }
+    alone.pass(30_000);
+    expect(one.history.join('\n')).toBe(alone.history.join('\n'));
+  });
+
   it('hangs on nothing that came before in this process', async () => {
     const before = historyOf(7, 30_000);
     await explore(

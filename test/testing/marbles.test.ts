@@ -113,6 +113,25 @@ describe('marbles', () => {
     });
   });
 
+  it('refuses options that cannot be, and faults that would come after the end', () => {
+    expect(() => marbles(() => undefined, { endsAtMs: Number.NaN })).toThrow(/endsAtMs/);
+    expect(() => marbles(() => undefined, { seed: Number.NaN })).toThrow(/seed/);
+    const late = '70s (ph)';
+    const faults = { p: partition('a'), h: heal('a') };
+    expect(() => marbles(({ cluster }) => cluster.faults(late, faults))).toThrow(/'p' after the end.* 60000 ms/);
+    marbles(
+      ({ cluster, flush }) => {
+        cluster.backend('a');
+        cluster.faults(late, faults);
+        flush();
+        const happened = cluster.history.filter((line) => line.startsWith('70000 - '));
+        expect(happened).toEqual(["70000 - partition('a')", "70000 - heal('a')"]);
+      },
+      { endsAtMs: 70_000 },
+    );
+    expect(() => marbles(({ cluster }) => cluster.faults('--q', faults))).toThrow(/'q', which is no fault given/);
+  });
+
   it('refuses a test that is async', () => {
     expect(() => marbles(async () => undefined)).toThrow(/async/);
   });

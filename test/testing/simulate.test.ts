@@ -1,7 +1,22 @@
 import { campaign, join, leadership, lock, members, status, whileLeader, withLock } from 'conclave';
-import { asReadable, type Cluster, delay, heal, partition, record, restartStore, simulate } from 'conclave/testing';
+import {
+  asReadable,
+  type Cluster,
+  crash,
+  delay,
+  expireSession,
+  heal,
+  jumpClock,
+  loseReply,
+  partition,
+  pause,
+  record,
+  restartStore,
+  simulate,
+  UnknownProcess,
+} from 'conclave/testing';
 import { isSome } from 'fp-ts/lib/Option.js';
-import { interval, lastValueFrom, map, observeOn, Subject, toArray, VirtualTimeScheduler } from 'rxjs';
+import { asyncScheduler, interval, lastValueFrom, map, observeOn, Subject, toArray, VirtualTimeScheduler } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 
 const leads = { f: false, t: true };
@@ -237,7 +252,86 @@ describe('simulate', () => {
   it('names the processes that there are when a fault is of another one', () => {
     const { cluster } = twoCandidates();
     expect(() => cluster.partition('c')).toThrow(/no process "c".*a, b/);
-    expect(() => simulate({ seed: 1.5, latencyMs: [5, 1] })).toThrow(/seed.*latencyMs/s);
+    for (const fault of [partition('c'), heal('c'), pause('c', 1), crash('c'), expireSession('c'), delay('c', 1)])
+      expect(() => cluster.apply(fault)).toThrow(UnknownProcess);
+    expect(() => simulate({ seed: 1.5, latencyMs: [5, 1], ttlMs: 0 })).toThrow(/seed.*latencyMs.*ttlMs/s);
+  });
+
+  it('refuses faults that could not happen, and time that could not pass', async () => {
+    const { cluster } = twoCandidates();
+    const impossible: [() => unknown, RegExp][] = [
+      [() => partition(undefined as never), /process must be a string/],
+      [() => partition('a', Number.NaN), /forMs .* NaN/],
+      [() => pause('a', undefined as never), /forMs .* undefined/],
+      [() => cluster.pause('a', -1), /forMs .* -1/],
+      [() => delay('a', '5' as never), /ms .* "5"/],
+      [() => jumpClock('a', Number.POSITIVE_INFINITY), /byMs .* Infinity/],
+      [() => loseReply('a', 'renews' as never), /of must be enter, leave, renew/],
+      [() => restartStore({} as never), /keepData/],
+      [() => restartStore(undefined as never), /options/],
+      [() => cluster.apply({ kind: 'quake' } as never), /kind must be one of partition/],
+      [() => cluster.faults('p', { p: 'partition' as never }), /an object/],
+      [() => cluster.faults(undefined as never, {}), /Marbles are a string/],
+      [() => cluster.pass(Number.NaN), /ms .* NaN/],
+      [() => cluster.pass(-1), /ms .* -1/],
+      [() => cluster.at(-1, () => undefined), /ms .* -1/],
+      [() => cluster.backend(undefined as never), /name/],
+    ];
+    for (const [act, words] of impossible) expect(act, String(act)).toThrow(words);
+    await expect(cluster.passWithPromises(Number.NaN)).rejects.toThrow(/NaN/);
+    expect(cluster.now()).toBe(0);
+    expect(cluster.history.filter((line) => line.includes(' - '))).toEqual([]);
+  });
+
+  it('two faults at once: neither undoes more of the other than it says', () => {
+    const { cluster, a, b } = twoCandidates();
+    // A shorter partition, and healing the other one, end no partition that is under way.
+    cluster.at(3_000, () => cluster.partition('a', 20_000));
+    cluster.at(4_000, () => cluster.partition('a', 1_000));
+    cluster.at(5_000, () => cluster.heal('b'));
+    // Paused within it, and crashed while paused: never heard of again.
+    cluster.at(5_500, () => cluster.pause('a', 30_000));
+    cluster.at(6_000, () => cluster.expireSession('a'));
+    cluster.at(7_000, () => cluster.expireSession('a'));
+    cluster.at(8_000, () => cluster.crash('a'));
+    cluster.at(9_000, () => cluster.pause('a', 1_000));
+    cluster.pass(60_000);
+    a.toBe('(ft)', leads);
+    b.toBe('f 5999ms t', leads);
+    expect(cluster.isRunning('a')).toBe(false);
+  });
+
+  it('a pause belongs to the process that was paused, not to the one started after it crashed', () => {
+    const { cluster } = twoCandidates();
+    cluster.pause('a', 2_000);
+    cluster.crash('a');
+    cluster.backend('a');
+    cluster.at(1_000, () => cluster.pause('a', 3_000));
+    cluster.pass(2_500);
+    expect(cluster.isRunning('a')).toBe(false);
+    cluster.pass(2_000);
+    expect(cluster.isRunning('a')).toBe(true);
+  });
+
+  it('runs nothing as a process that has crashed', () => {
+    const { cluster } = twoCandidates();
+    cluster.crash('a');
+    expect(() => cluster.run('a', () => expect.unreachable())).toThrow(/"a" has crashed/);
+    cluster.backend('a');
+    expect(cluster.run('a', () => 1)).toBe(1);
+  });
+
+  it('gives the timers of RxJS back, whatever is thrown', () => {
+    const { schedule, now } = asyncScheduler;
+    const fail = (): never => {
+      throw new Error('of the user');
+    };
+    const { cluster } = twoCandidates();
+    expect(() => cluster.run('a', fail)).toThrow('of the user');
+    cluster.at(1, fail);
+    expect(() => cluster.pass(5)).toThrow('of the user');
+    expect(asyncScheduler.schedule).toBe(schedule);
+    expect(asyncScheduler.now).toBe(now);
   });
 
   it('settles promises of guarded work, as time goes by', async () => {
