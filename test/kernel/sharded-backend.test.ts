@@ -1,12 +1,14 @@
-import { firstValueFrom, of } from 'rxjs';
-import { expect, test } from 'vitest';
-import type { Backend, EntryRequest, Session } from '../../src/backends/backend.js';
+import { firstValueFrom, type Observable, of } from 'rxjs';
+import { describe, expect, test } from 'vitest';
+import type { Backend, EntryRequest, RosterKey, Session } from '../../src/backends/backend.js';
 import { monotonicScheduler } from '../../src/backends/clock.js';
-import { Unavailable } from '../../src/backends/errors.js';
+import { SessionLost, Unavailable } from '../../src/backends/errors.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { MemoryStore } from '../../src/backends/memory/index.js';
 import { createShardedBackend, shardOf } from '../../src/backends/sharded-backend.js';
 import type { Store } from '../../src/backends/store.js';
+import { ManualTime, QUICK } from '../support/virtual-time.js';
+import { chance, type Operation, ScriptedStore } from './scripted-store.js';
 
 const COUNT = 4;
 const request: EntryRequest = { mode: 'exclusive', permits: 1, payload: new Uint8Array() };
@@ -70,4 +72,168 @@ test('faults of all are told, streams complete when it is closed, and nothing be
   await expect(firstValueFrom(backend.enter({ kind: 'lock', name: 'x' }, request))).rejects.toMatchObject({
     _tag: 'BackendClosed',
   });
+});
+
+describe('on scripted stores', () => {
+  chance(0);
+
+  const scripted = () => {
+    const time = new ManualTime();
+    const stores = [
+      new ScriptedStore(time),
+      new ScriptedStore(time),
+      new ScriptedStore(time),
+      new ScriptedStore(time),
+    ] as const;
+    const options = { ...QUICK, scheduler: time };
+    const backend = createShardedBackend('scripted', memoryCharacteristics, COUNT, of(stores), options);
+    const asked = (operation: Operation): number[] => stores.map((store) => store.all(operation).length);
+    const use = (shard: number): void => {
+      backend.entries({ kind: 'lock', name: nameAt(shard) }).subscribe();
+    };
+    const states: string[] = [];
+    const watch = (): void => {
+      backend.session$.subscribe((session) =>
+        states.push(session.state === 'connecting' ? `connecting ${session.attempt}` : session.state),
+      );
+    };
+    return { time, stores, backend, asked, use, states, watch };
+  };
+  const unavailable = new Unavailable('scripted', 'open');
+  const expired = new SessionLost('s1', 'expired', true);
+
+  const value = new Uint8Array([1]);
+  const ofRoster: [Operation, (backend: Backend, roster: RosterKey) => Observable<unknown>, unknown[]][] = [
+    ['enter', (backend, roster) => backend.enter(roster, request), []],
+    ['entries', (backend, roster) => backend.entries(roster), []],
+    ['evict', (backend, roster) => backend.evict(roster, 'e1'), ['e1']],
+    ['register', (backend, roster) => backend.register(roster), []],
+    ['unregister', (backend, roster) => backend.unregister(roster), []],
+  ];
+
+  test.each(ofRoster)('%s is asked of the shard that the name belongs to, and of no other', (operation, act, args) => {
+    const { backend, stores, asked } = scripted();
+    for (const shard of [2, 0, 3, 1]) {
+      const roster = { kind: 'lock', name: nameAt(shard) } as const;
+      const before = asked(operation);
+      act(backend, roster).subscribe();
+      expect(asked(operation)).toEqual(before.map((times, at) => (at === shard ? times + 1 : times)));
+      expect(stores[shard]?.last(operation).args.slice(0, 1 + args.length)).toEqual([roster, ...args]);
+    }
+  });
+
+  const keyAt = (shard: number): string => {
+    for (let at = 0; ; at++) if (shardOf(`cell:c${at}`, COUNT) === shard) return `c${at}`;
+  };
+
+  test.each([0, 1, 2, 3])('a cell is watched and swapped in the one shard that its key belongs to: %d', (shard) => {
+    const { backend, stores, asked } = scripted();
+    const only = [0, 1, 2, 3].map((at) => (at === shard ? 1 : 0));
+    backend.cell(keyAt(shard)).subscribe();
+    backend.swap(keyAt(shard), 5n, value).subscribe();
+    expect([asked('cell'), asked('swap'), asked('open')]).toEqual([only, only, only]);
+    expect(stores[shard]?.last('cell').args).toEqual([keyAt(shard)]);
+    expect(stores[shard]?.last('swap').args.slice(0, 3)).toEqual([keyAt(shard), 5n, value]);
+  });
+
+  test('registrations are told when all shards have told theirs, and again at each change', () => {
+    const { backend, stores, asked } = scripted();
+    const seen: string[] = [];
+    backend.registered('group').subscribe((names) => seen.push([...names].sort().join()));
+    expect(asked('registered')).toEqual([1, 1, 1, 1]);
+    for (const [at, store] of stores.entries()) {
+      expect(seen).toEqual([]);
+      expect(store.last('registered').args).toEqual(['group']);
+      store.last('registered').tell(new Set(at === 2 ? [] : [`g${at}`]));
+    }
+    stores[2].last('registered').tell(new Set(['a', 'b']));
+    expect(seen).toEqual(['g0,g1,g3', 'a,b,g0,g1,g3']);
+  });
+
+  test('the state is the worst there is among the shards that are used', () => {
+    const { stores, use, states, watch, time } = scripted();
+    watch();
+    use(1);
+    use(2);
+    expect(states).toEqual(['live']);
+    stores[2].latest.link.next(false);
+    stores[1].latest.link.next(false);
+    stores[2].latest.link.next(true);
+    time.pass(1);
+    expect(states).toEqual(['live', 'suspended']);
+    stores[1].on('open', (call) => (call.sentMs < 10 ? call.fail(unavailable) : call.tell(stores[1].session())));
+    stores[1].latest.link.error(expired);
+    expect(states.splice(2)).toEqual(['lost', 'connecting 1']);
+    stores[0].latest.link.next(false);
+    time.pass(5);
+    expect(states.splice(2)).toEqual(['connecting 2']);
+    time.pass(10);
+    expect(states.splice(2)).toEqual(['suspended']);
+    stores[0].latest.link.next(true);
+    time.pass(1);
+    expect(states.splice(2)).toEqual(['live']);
+  });
+
+  test('a shard that opens its first session does not count until it has failed to', () => {
+    const { stores, use, states, watch, time } = scripted();
+    watch();
+    stores[3].on('open', (call) => call.later(20, () => call.fail(unavailable)));
+    use(3);
+    time.pass(10);
+    expect(states).toEqual(['live']);
+    time.pass(10);
+    expect(states).toEqual(['live', 'connecting 1']);
+  });
+
+  test('where none has a session yet, it is connecting', () => {
+    const { stores, states, watch, use } = scripted();
+    for (const store of stores) store.hold('open');
+    use(1);
+    watch();
+    expect(states).toEqual(['connecting 0']);
+    stores[1].last('open').tell(stores[1].session());
+    expect(states).toEqual(['connecting 0', 'live']);
+  });
+
+  test('faults of every shard are told', () => {
+    const { backend, stores, use } = scripted();
+    const faults: unknown[] = [];
+    backend.faults$.subscribe((fault) => faults.push(fault));
+    for (const [at, store] of stores.entries()) {
+      use(at);
+      store.context?.fault(new Unavailable('scripted', `${at}`));
+    }
+    expect(faults).toMatchObject(['0', '1', '2', '3'].map((operation) => ({ operation })));
+  });
+
+  test('closing ends the session of each shard that is used, once, and is what disposing does', async () => {
+    const { backend, asked, use } = scripted();
+    use(0);
+    use(2);
+    const closed = backend.close();
+    expect(backend[Symbol.asyncDispose]()).toBe(closed);
+    await closed;
+    expect([asked('open'), asked('end')]).toEqual([
+      [1, 0, 1, 0],
+      [1, 0, 1, 0],
+    ]);
+  });
+});
+
+test('one shard has everything', async () => {
+  const store = new ScriptedStore(new ManualTime());
+  const options = { ...QUICK, scheduler: store.time };
+  const backend = createShardedBackend('one', memoryCharacteristics, 1, of([store] as const), options);
+  for (const name of ['a', 'b', 'c']) backend.entries({ kind: 'lock', name }).subscribe();
+  expect(store.log).toEqual(['0 open', '0 entries s1', '0 entries s1', '0 entries s1']);
+  await backend.close();
+});
+
+// Processes of other versions must look for a name in the same place: by the published values of FNV-1a, folded.
+test.each([
+  ['', 0x811c_1cd9],
+  ['a', 0xe40c_cd20],
+  ['foobar', 0xbf9c_46f4],
+])('a name belongs to the same shard for ever: %j', (name, folded) => {
+  for (const shards of [2 ** 32, 16, 3]) expect(shardOf(name, shards)).toBe(folded % shards);
 });

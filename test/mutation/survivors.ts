@@ -119,15 +119,24 @@ export const explanations: readonly Explanation[] = [
     },
   },
   {
-    why: 'The same without it: what is not said is `undefined`; an empty user is none; hosts of which nothing is there are one empty part; the first colon is found from wherever before it one looks.',
+    why: 'The same without it: what is not said, or not returned, is `undefined`; an empty user is none; hosts of which nothing is there are one empty part; the first colon is found from wherever before it one looks.',
     mutants: {
       'src/backends/create-backend.ts': [
         'await lastValueFrom(concat(settled, sessions.close(timing.closeTimeoutMs)), [-{ defaultValue: undefined }-]{+{}+});',
       ],
+      'src/backends/keys.ts': ['} catch [-{ return undefined; }-]{+{}+}'],
       'src/backends/url.ts': [
         "const [username, password] = [-at < 0-]{+at <= 0+} ? [] : splitOnce(authority.slice(0, at), ':');",
         "if ([-part === ''-]{+true+} && authority.slice(at + 1) === '') break;",
         "return text.replace([-/^([^:]*:\\/{0,2}).*@/s-]{+/([^:]*:\\/{0,2}).*@/s+}, '$1***@');",
+      ],
+    },
+  },
+  {
+    why: 'No name comes that far: `checkName` refuses half a surrogate pair.',
+    mutants: {
+      'src/backends/keys.ts': [
+        'return (code > 0x1f && code < 0x7f) || (code > 0x9f && [-code < 0xd800-]{+code <= 0xd800+}) || (code > 0xf8ff && code < 0xfff0);',
       ],
     },
   },
