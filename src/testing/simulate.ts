@@ -184,7 +184,7 @@ export class Simulation implements Cluster {
   readonly #endsAtMs: number;
 
   /** What is scripted for a time after `endsAtMs` could only be forgotten. */
-  constructor(options: SimulationOptions, endsAtMs = Number.POSITIVE_INFINITY) {
+  constructor(options: SimulationOptions, endsAtMs: number = Number.POSITIVE_INFINITY) {
     check(options, {
       scheduler: objectWith('now', 'schedule'),
       seed: integer(-(2 ** 31), 2 ** 32 - 1),
