@@ -14,6 +14,7 @@ export const explanations: readonly Explanation[] = [
       ],
       'src/backends/url.ts': [
         'if ([-match === null || host === undefined-]{+match === null && host === undefined+}) return undefined;',
+        'if ([-match === null-]{+false+} || host === undefined) return undefined;',
         'if (match === null || [-host === undefined-]{+false+}) return undefined;',
       ],
       'src/backends/lease.ts': [
