@@ -189,10 +189,27 @@ describe('on scripted stores', () => {
     const { stores, states, watch, use } = scripted();
     for (const store of stores) store.hold('open');
     use(1);
+    use(2);
     watch();
     expect(states).toEqual(['connecting 0']);
+    stores[2].last('open').tell(stores[2].session());
+    expect(states).toEqual(['connecting 0', 'live']);
+    // Another session is now the first, and nothing is better or worse for that.
     stores[1].last('open').tell(stores[1].session());
     expect(states).toEqual(['connecting 0', 'live']);
+  });
+
+  test('of several that are as bad, the one that was used first is told', () => {
+    for (const [first, second] of [[1, 2] as const, [2, 1] as const]) {
+      const { stores, backend, use } = scripted();
+      stores[second].session();
+      use(first);
+      use(second);
+      const seen: Session[] = [];
+      backend.session$.subscribe((session) => seen.push(session));
+      expect(stores[second].latest.id).toBe('s2');
+      expect(seen).toEqual([{ state: 'live', id: 's1' }]);
+    }
   });
 
   test('faults of every shard are told', () => {

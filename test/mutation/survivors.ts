@@ -141,4 +141,13 @@ export const explanations: readonly Explanation[] = [
       ],
     },
   },
+  {
+    why: 'It only saves: a layer around a single shard, and looking at the state of a shard once more each time it is used. No test here counts that.',
+    mutants: {
+      'src/backends/sharded-backend.ts': [
+        'return [-count === 1-]{+false+}',
+        'if ([-!used$.value.includes(shard)-]{+true+}) used$.next([...used$.value, shard]);',
+      ],
+    },
+  },
 ];
