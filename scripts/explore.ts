@@ -6,14 +6,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { explore, InvariantBroken } from '../src/testing/explore.js';
-import { allRecipes, whatIsWrong } from '../test/testing/recipes.js';
+import { allRecipes, OVER_MS, whatIsWrong } from '../test/testing/recipes.js';
 
 const PROCESSES = 2;
 const [first = 1, seeds = 10_000, isPart = 0] = process.argv.slice(2).map(Number);
 
 if (isPart) {
   try {
-    const { faults, simulatedMs } = await explore({ seed: first, seeds, steps: 50 }, allRecipes, whatIsWrong);
+    const { faults, simulatedMs } = await explore(
+      { seed: first, seeds, steps: 50, calmMs: OVER_MS },
+      allRecipes,
+      whatIsWrong,
+    );
     console.log(
       `seeds ${first} to ${first + seeds - 1} hold: ${faults} faults, ${Math.round(simulatedMs / 1_000)} s simulated`,
     );

@@ -1,20 +1,42 @@
-import { filter, Observable, switchMap, take, timer } from 'rxjs';
+import type { Option } from 'fp-ts/lib/Option.js';
+import { filter, Observable, scan, switchMap, take, timer } from 'rxjs';
 import type { Backend, Place } from '../../src/backends/backend.js';
 import { encodePayload } from '../../src/backends/codec.js';
-import { lock } from '../../src/index.js';
+import { type Grant, join, lock, members } from '../../src/index.js';
 import type { Cluster } from '../../src/testing/simulate.js';
-import { Doings, NAMES, work, worker } from './recipes.js';
+import { candidate, Doings, NAMES, work, worker } from './recipes.js';
 
 /** Three processes that work under a lock in the way given. */
 function workers(
   cluster: Cluster,
   once: (backend: Backend, doings: Doings, name: string) => Observable<unknown>,
 ): Doings {
-  const doings = new Doings();
+  const doings = new Doings(cluster);
   for (const name of NAMES) {
     const backend = cluster.backend(name, { maxBackoffMs: 500 });
     cluster.run(name, () => worker(cluster, doings, () => once(backend, doings, name)));
   }
+  return doings;
+}
+
+/** Forgets no member that it has ever seen. */
+export function ghostsKept(cluster: Cluster): Doings {
+  const doings = new Doings(cluster);
+  for (const name of NAMES) {
+    const backend = cluster.backend(name, { maxBackoffMs: 500 });
+    join(backend, 'group', { id: name, create: true }).subscribe();
+    members(backend, 'group')
+      .pipe(scan((seen, ids) => new Set([...seen, ...ids]), new Set<string>()))
+      .subscribe((ids) => doings.sees(name, ids, cluster.now()));
+  }
+  return doings;
+}
+
+/** Does not stand again once it has lost the election. */
+export function standsOnce(cluster: Cluster): Doings {
+  const doings = new Doings(cluster);
+  const untilLost = take<Option<Grant>>(3);
+  for (const name of NAMES) candidate(cluster.backend(name, { maxBackoffMs: 500 }), doings, name, untilLost);
   return doings;
 }
 

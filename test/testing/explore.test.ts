@@ -4,8 +4,8 @@ import { promisify } from 'node:util';
 import { explore, InvariantBroken } from 'conclave/testing';
 import { describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/testing/simulate.js';
-import { notReadAgainAfterWaiting, releasedBeforeTeardown } from './broken-recipes.js';
-import { allRecipes, type Doings, exclusion, whatIsWrong } from './recipes.js';
+import { ghostsKept, notReadAgainAfterWaiting, releasedBeforeTeardown, standsOnce } from './broken-recipes.js';
+import { allRecipes, type Doings, exclusion, ghosts, leaderless, OVER_MS, whatIsWrong } from './recipes.js';
 
 const timeout = 120_000;
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -27,7 +27,7 @@ const notReadAgain = (): Promise<InvariantBroken> => {
 
 describe('explore', () => {
   it("finds nothing wrong with conclave's own recipes: exclusion, tokens, ghosts, liveness", { timeout }, async () => {
-    const { seeds, faults } = await explore({ seeds: 100, steps: 60 }, allRecipes, whatIsWrong);
+    const { seeds, faults } = await explore({ seeds: 100, steps: 60, calmMs: OVER_MS }, allRecipes, whatIsWrong);
     expect(seeds).toBe(100);
     expect(faults).toBeGreaterThan(100);
   });
@@ -46,6 +46,24 @@ describe('explore', () => {
     expect(faults.length).toBeGreaterThan(0);
     expect(faults.length).toBeLessThanOrEqual(10);
     for (const { fault } of faults) expect(message).toContain(` = ${fault.kind}(`);
+  });
+
+  it('catches members that are seen long after they are gone, and who does not stand again', { timeout }, async () => {
+    const options = { seeds: 100, steps: 60, calmMs: OVER_MS };
+    const haunted = await explore(options, ghostsKept, (doings, { cluster }) => ghosts(doings, cluster)).catch(
+      (error) => error,
+    );
+    expect(haunted).toBeInstanceOf(InvariantBroken);
+    expect(haunted.reason).toMatch(/sees ., which crashed at \d+ ms/);
+    expect(haunted.faults).toMatchObject([{ fault: { kind: 'crash' } }]);
+    // Found while the run was under way, and no sooner than the guarantee says.
+    expect(haunted.atMs).toBeGreaterThan(haunted.faults[0].atMs + OVER_MS);
+    const unled = await explore(options, standsOnce, (doings, { cluster }) =>
+      cluster.now() > doings.troubles.last() + OVER_MS ? leaderless(doings, cluster) : undefined,
+    ).catch((error) => error);
+    expect(unled).toBeInstanceOf(InvariantBroken);
+    expect(unled.reason).toBe('leaders: none');
+    expect(unled.faults.length).toBeGreaterThan(0);
   });
 
   it('catches a deadline that counts from the reply', { timeout }, async () => {

@@ -1,11 +1,60 @@
-import { isSome } from 'fp-ts/lib/Option.js';
-import { defer, Observable, of, repeat, retry, timer } from 'rxjs';
+import { isSome, type Option } from 'fp-ts/lib/Option.js';
+import { defer, identity, type MonoTypeOperatorFunction, Observable, of, repeat, retry, timer } from 'rxjs';
 import type { Backend } from '../../src/backends/backend.js';
 import { campaign, type Grant, join, type Membership, members, withLock } from '../../src/index.js';
 import type { Moment } from '../../src/testing/explore.js';
 import type { Cluster } from '../../src/testing/simulate.js';
 
 export const NAMES = ['a', 'b', 'c'] as const;
+
+/** How long a session lives in explore, unless it is told otherwise. */
+const TTL_MS = 1_000;
+/** Within this, what has gone wrong is over: README, "What is guaranteed". */
+export const OVER_MS = TTL_MS + 1_000;
+
+/** When everything that has gone wrong was over, by the history of a cluster. */
+class Troubles {
+  /** When each process crashed. */
+  readonly crashedMs = new Map<string, number>();
+  readonly #untilMs = new Map<string, number>();
+  #storeUntilMs = 0;
+  #read = 0;
+
+  constructor(private readonly cluster: Cluster) {}
+
+  /** When the latest trouble of a process, or of the store, was over. */
+  lastOf(process: string): number {
+    this.#catchUp();
+    return Math.max(this.#storeUntilMs, this.#untilMs.get(process) ?? 0);
+  }
+
+  /** When the latest trouble of all was over. */
+  last(): number {
+    this.#catchUp();
+    return Math.max(this.#storeUntilMs, ...this.#untilMs.values());
+  }
+
+  #catchUp(): void {
+    const { history } = this.cluster;
+    for (; this.#read < history.length; this.#read++) this.#note(history[this.#read] ?? '');
+  }
+
+  #note(line: string): void {
+    const fault = /^(\S+) - (\w+)\((?:'(\w+)')?(.*)\)$/.exec(line);
+    const lost = fault === null ? /^(\S+) (\w+) .*, reply lost$/.exec(line) : null;
+    if (fault !== null) {
+      const [, at, kind = '', process, rest = ''] = fault;
+      const forMs = ['partition', 'pause', 'delay', 'restartStore'].includes(kind) ? /(\d+)\D*$/.exec(rest)?.[1] : 0;
+      const untilMs = Number(at) + Number(forMs);
+      if (process === undefined) this.#storeUntilMs = Math.max(this.#storeUntilMs, untilMs);
+      else this.#untilMs.set(process, Math.max(this.#untilMs.get(process) ?? 0, untilMs));
+      if (kind === 'crash' && process !== undefined) this.crashedMs.set(process, Number(at));
+    } else if (lost !== null) {
+      const [, at, process = ''] = lost;
+      this.#untilMs.set(process, Math.max(this.#untilMs.get(process) ?? 0, Number(at)));
+    }
+  }
+}
 
 /** What the recipes have done so far, as their processes have been told. */
 export class Doings {
@@ -14,9 +63,14 @@ export class Doings {
   readonly joined = new Map<string, { readonly membership: Membership; readonly atMs: number }>();
   readonly seen = new Map<string, ReadonlySet<string>>();
   readonly #lastTokens = new Map<string, bigint>();
+  readonly troubles: Troubles;
   lastWorkMs = 0;
   /** What was wrong at the moment when it was told. */
   wrong: string | undefined;
+
+  constructor(cluster: Cluster) {
+    this.troubles = new Troubles(cluster);
+  }
 
   /** Tokens grow from grant to grant, whoever has them. */
   granted({ name, token }: Grant, to: string): void {
@@ -52,25 +106,33 @@ export function worker(cluster: Cluster, doings: Doings, once: () => Observable<
     });
 }
 
-function candidate(backend: Backend, doings: Doings, name: string): void {
-  campaign(backend, 'election').subscribe((grant) => {
-    if (isSome(grant)) {
-      doings.granted(grant.value, name);
-      doings.leading.set(name, grant.value);
-    } else doings.leading.delete(name);
-  });
+/** Stands in the election, for as long as `whileStanding` lets it. */
+export function candidate(
+  backend: Backend,
+  doings: Doings,
+  name: string,
+  whileStanding: MonoTypeOperatorFunction<Option<Grant>> = identity,
+): void {
+  campaign(backend, 'election')
+    .pipe(whileStanding)
+    .subscribe((grant) => {
+      if (isSome(grant)) {
+        doings.granted(grant.value, name);
+        doings.leading.set(name, grant.value);
+      } else doings.leading.delete(name);
+    });
 }
 
 /** Three candidates. */
 export function election(cluster: Cluster): Doings {
-  const doings = new Doings();
+  const doings = new Doings(cluster);
   for (const name of NAMES) candidate(cluster.backend(name, { maxBackoffMs: 500 }), doings, name);
   return doings;
 }
 
 /** Three processes, each of which uses everything. */
 export function allRecipes(cluster: Cluster): Doings {
-  const doings = new Doings();
+  const doings = new Doings(cluster);
   for (const name of NAMES) {
     const backend: Backend = cluster.backend(name, { maxBackoffMs: 500 });
     cluster.run(name, () => {
@@ -89,7 +151,24 @@ export function allRecipes(cluster: Cluster): Doings {
 
 /** Exclusion, token order, no ghosts, liveness. Says what is wrong. */
 export function whatIsWrong(doings: Doings, { cluster, isCalm }: Moment): string | undefined {
-  return doings.wrong ?? exclusion(doings, cluster) ?? (isCalm ? liveness(doings, cluster) : undefined);
+  const isOver = isCalm || cluster.now() > doings.troubles.last() + OVER_MS;
+  return (
+    doings.wrong ??
+    exclusion(doings, cluster) ??
+    ghosts(doings, cluster) ??
+    (isOver ? liveness(doings, cluster) : undefined)
+  );
+}
+
+/** Whoever has been in order for long enough sees no member that has been gone for as long. */
+export function ghosts({ troubles, seen }: Doings, cluster: Cluster): string | undefined {
+  for (const [name, ids] of seen) {
+    const soundMs = troubles.lastOf(name) + OVER_MS;
+    if (cluster.now() <= soundMs || !cluster.isRunning(name)) continue;
+    for (const [gone, atMs] of troubles.crashedMs)
+      if (cluster.now() > atMs + OVER_MS && ids.has(gone)) return `${name} sees ${gone}, which crashed at ${atMs} ms`;
+  }
+  return undefined;
 }
 
 /** Whoever runs holds it alone, and rightly so. */
@@ -103,11 +182,17 @@ function together(holders: ReadonlyMap<string, Grant>, what: string, cluster: Cl
   return running.length > 1 ? `each of ${running.join(' and ')} ${what}` : undefined;
 }
 
-/** A while after everything is in order again. */
+/** Somebody leads `OVER_MS` after everything is in order again. */
+export function leaderless({ leading }: Doings, cluster: Cluster): string | undefined {
+  const leaders = NAMES.filter((name) => cluster.isRunning(name) && leading.has(name));
+  return leaders.length === 1 ? undefined : `leaders: ${leaders.join() || 'none'}`;
+}
+
+/** As it is `OVER_MS` after everything is in order again. */
 function liveness(doings: Doings, cluster: Cluster): string | undefined {
   const alive = NAMES.filter((name) => cluster.isRunning(name));
-  const leaders = alive.filter((name) => doings.leading.has(name));
-  if (leaders.length !== 1) return `leaders in the end: ${leaders.join() || 'none'}`;
+  const unled = leaderless(doings, cluster);
+  if (unled !== undefined) return unled;
   if (cluster.now() - doings.lastWorkMs > 1_000) return `nobody has worked under the lock since ${doings.lastWorkMs}`;
   for (const name of alive) {
     const ids = [...(doings.seen.get(name) ?? [])].sort();
