@@ -89,7 +89,16 @@ export function mismatchOf(
   if (isDeepStrictEqual(plain(expected), plain(actual))) return undefined;
   const symbols = new Symbols(values);
   const marbles = [expected, actual].map((row) => row.map((happening) => symbols.marbleOf(happening)));
-  return mismatchBetween(marbles, symbols.legend);
+  return mismatchBetween(marbles, [...symbols.legend, ...errorLines(expected, actual)]);
+}
+
+/** What `#` stands for, and in which of the diagrams where that is not the same in both. */
+function errorLines(expected: readonly Happening[], actual: readonly Happening[]): readonly string[] {
+  const errorsOf = (row: readonly Happening[]) => row.filter(({ kind }) => kind === 'E').map(({ value }) => value);
+  const line = (value: unknown) => `# = ${value instanceof Error ? String(value) : readable(value)}`;
+  const [wanted, got] = [errorsOf(expected), errorsOf(actual)];
+  if (isDeepStrictEqual(wanted, got)) return wanted.map(line);
+  return [...wanted.map((value) => `expected ${line(value)}`), ...got.map((value) => `actual ${line(value)}`)];
 }
 
 /** The two diagrams, one above the other. */
@@ -123,8 +132,6 @@ class Symbols {
   marbleOf({ atMs, kind, value }: Happening): Marble {
     if (kind === 'C') return { atMs, symbol: '|' };
     if (kind === 'N') return { atMs, symbol: this.#symbolOf(value) };
-    const line = `# = ${readable(value)}`;
-    if (!this.legend.includes(line)) this.legend.push(line);
     return { atMs, symbol: '#' };
   }
 

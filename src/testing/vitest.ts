@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { shown } from '../backends/expectations.js';
 import { happeningsOf, type MarbleValues, mismatchOf, type Recording } from './recording.js';
 
 interface MarbleMatchers<R = unknown> {
@@ -12,6 +13,8 @@ declare module 'vitest' {
 
 expect.extend({
   toShowMarbles(recording: Recording, marbles: string, values?: MarbleValues, error?: unknown) {
+    if (!Array.isArray(recording?.happenings))
+      throw new TypeError(`toShowMarbles is for what record() has returned, not for ${shown(recording)}.`);
     const mismatch = mismatchOf(happeningsOf(marbles, values, error), recording.happenings, values);
     return {
       pass: mismatch === undefined,

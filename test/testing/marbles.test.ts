@@ -94,6 +94,22 @@ describe('marbles', () => {
     );
   });
 
+  it('tells errors apart that differ in their message only, and says whose each is', () => {
+    const message = messageOf(() =>
+      marbles(({ expectObservable }) => {
+        expectObservable(throwError(() => new RangeError('too far'))).toBe('#', undefined, new RangeError('too near'));
+      }),
+    );
+    expect(message).toContain(
+      '  expected  #\n  actual    #\n  expected # = RangeError: too near\n  actual # = RangeError: too far\n',
+    );
+    const late = messageOf(() =>
+      marbles(({ expectObservable }) => expectObservable(throwError(() => 'error')).toBe('-#')),
+    );
+    expect(late).toContain('  expected  -#\n  actual    #\n  # = error\n');
+    expect(() => expect(5).toShowMarbles('a')).toThrow(/what record\(\) has returned, not for 5/);
+  });
+
   it('draws subscriptions that differ', () => {
     const message = messageOf(() =>
       marbles(({ cold, expectSubscriptions, expectObservable }) => {

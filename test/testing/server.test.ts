@@ -57,6 +57,17 @@ test.each(Object.entries(cases))('%s stops answering while it is paused', async 
   await ask(server);
 });
 
+test('what has been disposed of stays so, and nobody is left with a server that nothing ends', async () => {
+  const server = await startRedis();
+  const restarted = server.restart().catch((error: unknown) => error);
+  await Promise.all([server[Symbol.asyncDispose](), server[Symbol.asyncDispose]()]);
+  expect(String(await restarted)).toMatch(/has been disposed of|before it answered/);
+  await server[Symbol.asyncDispose]();
+  await expect(server.start()).rejects.toThrow(/has been disposed of: start another one/);
+  expect(() => server.pid).toThrow(/does not run/);
+  expect(existsSync(server.dataDir)).toBe(false);
+});
+
 test.each(Object.entries(cases))('%s keeps its port and, unless told otherwise, its data', async (_, each) => {
   await using server = await each.start();
   const { port, pid } = server;

@@ -8,7 +8,6 @@ import { ServerGroup, type TestStore } from './test-store.js';
 export const redisServer: Program = { name: 'redis-server', debianPackage: 'redis-server' };
 
 /** Options of `startRedis`. */
-
 export interface RedisOptions {
   /** Without it all data is gone when the process ends, also after `stop`. */
   readonly appendonly?: boolean;

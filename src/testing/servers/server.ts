@@ -118,6 +118,7 @@ class ChildServer implements TestServer {
   readonly #folder: string;
   readonly #log: LogFile;
   #child: ChildProcess | undefined;
+  #isDisposed = false;
   /** Says how the current child ended; never rejects. */
   #ended: Promise<string> = Promise.resolve('was never started');
 
@@ -153,6 +154,8 @@ class ChildServer implements TestServer {
 
   async start({ keepData = true }: StartOptions = {}): Promise<void> {
     if (this.#child !== undefined) throw new Error(`${this} runs already: call stop() or kill() first`);
+    // Its port may be another's by now, and nobody would end it.
+    if (this.#isDisposed) throw new Error(`${this} has been disposed of: start another one`);
     if (!keepData) rmSync(this.dataDir, { recursive: true, force: true, maxRetries: 5 });
     mkdirSync(this.dataDir, { recursive: true });
     for (const [name, content] of Object.entries(this.#spec.files?.(this.dataDir) ?? {})) {
@@ -205,6 +208,7 @@ class ChildServer implements TestServer {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
     await this.kill();
     rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
     this.#spec.ports?.[Symbol.dispose]();
