@@ -205,6 +205,19 @@ describe('close', () => {
     expect(time.pending).toBe(0);
   });
 
+  it('renews no more while it says goodbye, though the link comes back meanwhile', async () => {
+    const { time, store, backend, watchSession } = setUp();
+    store.hold('end');
+    watchSession();
+    const closed = backend.close();
+    await time.passWithPromises(5);
+    store.latest.link.next(false);
+    store.latest.link.next(true);
+    await time.passWithPromises(45);
+    await closed;
+    expect(store.times('renew')).toEqual([]);
+  });
+
   it('reports a goodbye that is refused, and is closed all the same', async () => {
     const { time, store, backend, watchSession, faults } = setUp();
     store.on('end', (call) => call.fail(new PermissionDenied('scripted', 'end')));

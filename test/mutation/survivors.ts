@@ -19,6 +19,7 @@ export const explanations: readonly Explanation[] = [
       ],
       'src/backends/lease.ts': [
         '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
+        '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
         '[-this.#deadlineTimer?.unsubscribe-]{+this.#deadlineTimer.unsubscribe+}();',
       ],
       'src/backends/session.ts': [
@@ -84,7 +85,7 @@ export const explanations: readonly Explanation[] = [
     },
   },
   {
-    why: 'Asked for in two places, each of which is enough: who is told the loss is over before anything else says `SessionLost`, who is over does not fail, leave or stand any more, a lease is lost only once and after it was live, and who asks for a lease passes over one that is over.',
+    why: 'Asked for in two places, each of which is enough: who is told the loss is over before anything else says `SessionLost`, who is over does not fail, leave or stand any more, a lease is lost only once and after it was live, who asks for a lease passes over one that is over, and a backend that is being closed has stopped all it runs before it would open another session.',
     mutants: {
       'src/backends/participation.ts': [
         'if ([-this.#isOver-]{+false+}) return;',
@@ -98,6 +99,8 @@ export const explanations: readonly Explanation[] = [
       'src/backends/session.ts': [
         "if ([-state.value.state !== 'connecting'-]{+true+}) state.next({ state: 'lost', id: session.id, cause });",
         'if ([-!lease.isOver-]{+true+}) current.next(lease);',
+        'if ([-this.#isClosed || running.closed-]{+false+}) return;',
+        'if ([-this.#isClosed || running.closed-]{+this.#isClosed && running.closed+}) return;',
       ],
     },
   },
