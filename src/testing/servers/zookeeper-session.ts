@@ -6,12 +6,24 @@ const closeSession = -11;
 /** What a server mixes into the id of a session when it makes its password. */
 const superSecret = 0xb3415c00n;
 
+/** Its owner connects again at the same time, and takes the session back before it is closed. */
+const attempts = 20;
+
 /**
  * Closes a session by its id: joins it by a connection of its own, which needs the password, and says its goodbye.
  * `false` if the server knows no such session.
  */
 export async function closeZooKeeperSession(host: string, port: number, hexId: string): Promise<boolean> {
   const id = BigInt(`0x${hexId}`);
+  for (let attempt = 0; attempt < attempts; attempt += 1) {
+    const outcome = await joinAndLeave(host, port, id);
+    if (outcome === 'absent') return attempt > 0;
+    if (outcome === 'closed') return true;
+  }
+  throw new Error(`${host}:${port} did not close the session ${hexId}: its owner took it back ${attempts} times`);
+}
+
+async function joinAndLeave(host: string, port: number, id: bigint): Promise<'closed' | 'absent' | 'taken back'> {
   const socket = connect({ host, port });
   socket.setTimeout(limitMs, () => socket.destroy(new Error(`${host}:${port} did not answer within ${limitMs} ms`)));
   try {
@@ -20,14 +32,14 @@ export async function closeZooKeeperSession(host: string, port: number, hexId: s
     socket.write(framed(joining(id)));
     const granted = await frames.next();
     // The version comes first, then the timeout of the session: 0 for one that is not there.
-    if (granted.readInt32BE(4) === 0) return false;
+    if (granted.readInt32BE(4) === 0) return 'absent';
     const goodbye = Buffer.alloc(8);
     goodbye.writeInt32BE(1, 0);
     goodbye.writeInt32BE(closeSession, 4);
     socket.write(framed(goodbye));
-    const error = (await frames.next()).readInt32BE(12);
-    if (error !== 0) throw new Error(`${host}:${port} did not close the session ${hexId}: error ${error}`);
-    return true;
+    // Without an answer the session is closed, or another connection has it: the next attempt finds out.
+    const answer = await frames.next().catch(() => undefined);
+    return answer?.readInt32BE(12) === 0 ? 'closed' : 'taken back';
   } finally {
     socket.destroy();
   }
