@@ -96,6 +96,14 @@ function totals(results: readonly Result[]): string {
   );
 }
 
+/** Not to be overlooked in a long table. */
+function broken(results: readonly Result[]): string {
+  const found = results
+    .filter(({ otherViolations }) => otherViolations > 0)
+    .map(({ cell, store, topology, otherViolations }) => `${cell} on ${store}, ${topology} (${otherViolations} times)`);
+  return found.length === 0 ? '' : `\n**Not live in time, or another claim broken:** ${found.join('; ')}.\n`;
+}
+
 function weakened(): string {
   const rows = readWeakened().map(({ weakening, what, result, first }) => [
     what,
@@ -140,7 +148,7 @@ const conditions =
   'election timeout more, and whoever waits at a member that is cut off learns of it by its own renewal; and where only replies are ' +
   'lost or late, the store hears a holder up to its deadline and counts from there. This page is written by ' +
   '`npx tsx scripts/safety-table.ts`.';
-const page = `${beginning}${conditions}\n\n${totals(results)}\n\n${table(results)}\n\n${weakened()}`;
+const page = `${beginning}${conditions}\n\n${totals(results)}\n${broken(results)}\n${table(results)}\n\n${weakened()}`;
 const docs = fileURLToPath(new URL('../docs', import.meta.url));
 mkdirSync(docs, { recursive: true });
 writeFileSync(process.argv[2] ?? `${docs}/safety.md`, `${page.trimEnd()}\n`);
