@@ -20,6 +20,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
     globalSetup: existsSync(globalSetup) ? [globalSetup] : [],
     setupFiles: [fromRoot('./test/support/fixed-seed.ts')],
+    reporters: ['default', fromRoot('./test/support/tally.ts')],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 20_000,

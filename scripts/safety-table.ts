@@ -143,7 +143,7 @@ const etcd = version('etcd', ['--version'], /etcd Version: (\S+)/);
 const zookeeper = version('dpkg', ['-s', 'zookeeper'], /^Version: ([\d.]+)/m);
 const conditions =
   `Node ${process.versions.node}, Redis ${redis}, etcd ${etcd}, ZooKeeper ${zookeeper}, ${cpus().length} processors, ` +
-  `ttl ${ttlMs} ms. The time to the next holder begins, after an outage or an election, when the store can be reached ` +
+  `ttl ${ttlMs} ms where the command sets no other. The time to the next holder begins, after an outage or an election, when the store can be reached ` +
   'again. It may be longer than the ttl and a second where the store itself takes longer: after an election etcd gives each lease an ' +
   'election timeout more, and whoever waits at a member that is cut off learns of it by its own renewal; and where only replies are ' +
   'lost or late, the store hears a holder up to its deadline and counts from there. This page is written by ' +

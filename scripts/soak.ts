@@ -1,14 +1,15 @@
 /*
  * Churn for as long as wanted: npm run soak -- --minutes 10 --seed 7 --store redis --processes 50 [--nodes 3]
  *
- * Each minute is a run of its own, with a seed of its own, so that one that went wrong can be repeated by itself with
- * --seed and --minutes 1. Ends with code 1 after the first run that breaks a claim, and keeps its history.
+ * Three minutes at a time are a run of their own, with a seed of its own, so that one that went wrong can be repeated by
+ * itself. Ends with code 1 after the first run that breaks a claim, and keeps its history. Fifty processes of etcd's
+ * client are more than two processors carry with a ttl of two seconds: CONCLAVE_FAULTS_TTL_MS=6000 gives them six.
  */
 import { parseArgs } from 'node:util';
 import { runCell } from '../test/faults/cell.js';
 import { churn } from '../test/faults/churn.js';
 import { Laboratory } from '../test/faults/laboratory.js';
-import { startSingle, startThree, storeNames } from '../test/faults/stores.js';
+import { startSingle, startThree, storeNames, ttlSetting } from '../test/faults/stores.js';
 
 const { values } = parseArgs({
   options: {
@@ -30,14 +31,15 @@ if (!(minutes > 0 && processes >= 2)) throw new Error('--minutes must be over 0,
 const store = values.nodes === '1' || name === 'redis' ? await startSingle(name) : await startThree(name);
 const laboratory = new Laboratory(store);
 const until = performance.now() + minutes * 60_000;
-const forMs = Math.min(60_000, minutes * 60_000);
+const runMinutes = Math.min(3, minutes);
 let failed = false;
 for (let run = 0; !failed && performance.now() < until; run += 1) {
   const seed = run === 0 ? values.seed : `${values.seed}.${run}`;
-  const command = `npm run soak -- --store ${name} --nodes ${values.nodes} --processes ${processes} --minutes 1 --seed ${seed}`;
+  const settings = `--store ${name} --nodes ${values.nodes} --processes ${processes} --minutes ${runMinutes} --seed ${seed}`;
+  const command = `${ttlSetting}npm run soak -- ${settings}`;
   console.log(command);
   try {
-    const result = await runCell(laboratory, churn(processes, forMs), seed, command);
+    const result = await runCell(laboratory, churn(processes, runMinutes * 60_000), seed, command);
     console.log(JSON.stringify(result));
   } catch (error) {
     failed = true;

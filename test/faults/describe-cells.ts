@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { type Cell, runCell, seedOf } from './cell.js';
 import { Laboratory } from './laboratory.js';
-import type { StoreUnderTest } from './stores.js';
+import { type StoreUnderTest, ttlSetting } from './stores.js';
 
 const cellLimitMs = 180_000;
 
@@ -16,7 +16,7 @@ export function describeCells(file: string, start: () => Promise<StoreUnderTest>
     }, cellLimitMs);
     afterAll(() => laboratory[Symbol.asyncDispose]());
     for (const cell of cells) {
-      const command = `CONCLAVE_FAULTS_SEED=${seed} npm run test:faults -- ${file}.faults -t '${cell.name}'`;
+      const command = `${ttlSetting}CONCLAVE_FAULTS_SEED=${seed} npm run test:faults -- ${file}.faults -t '${cell.name}'`;
       test(cell.name, () => runCell(laboratory, cell, seed, command).then(() => undefined), cellLimitMs);
     }
   });

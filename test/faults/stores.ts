@@ -10,7 +10,14 @@ import { type RedisReplication, startRedisReplication } from './redis-replicatio
 export type StoreName = 'redis' | 'etcd' | 'zookeeper';
 export const storeNames: readonly StoreName[] = ['redis', 'etcd', 'zookeeper'];
 
-export const ttlMs = 2_000;
+const standardTtlMs = 2_000;
+
+/** Many processes of a store whose client takes much processor time need longer to take part again. */
+export const ttlMs = Number(process.env['CONCLAVE_FAULTS_TTL_MS'] ?? standardTtlMs);
+if (!(ttlMs >= standardTtlMs)) throw new Error(`CONCLAVE_FAULTS_TTL_MS must be ${standardTtlMs} or more`);
+
+/** To be set before the command that repeats a run. */
+export const ttlSetting: string = ttlMs === standardTtlMs ? '' : `CONCLAVE_FAULTS_TTL_MS=${ttlMs} `;
 
 /** One store, run for the faults alone. */
 export interface StoreUnderTest extends AsyncDisposable {

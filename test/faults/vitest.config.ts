@@ -10,6 +10,6 @@ export default defineConfig({
     maxWorkers: 2,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,
-    reporters: ['verbose'],
+    reporters: ['verbose', './test/support/tally.ts'],
   },
 });

@@ -25,7 +25,11 @@ export async function closeZooKeeperSession(host: string, port: number, hexId: s
 
 async function joinAndLeave(host: string, port: number, id: bigint): Promise<'closed' | 'absent' | 'taken back'> {
   const socket = connect({ host, port });
-  socket.setTimeout(limitMs, () => socket.destroy(new Error(`${host}:${port} did not answer within ${limitMs} ms`)));
+  let isSilent = false;
+  socket.setTimeout(limitMs, () => {
+    isSilent = true;
+    socket.destroy(new Error(`${host}:${port} did not answer within ${limitMs} ms`));
+  });
   try {
     await once(socket, 'connect');
     const frames = new Frames(socket);
@@ -37,8 +41,11 @@ async function joinAndLeave(host: string, port: number, id: bigint): Promise<'cl
     goodbye.writeInt32BE(1, 0);
     goodbye.writeInt32BE(closeSession, 4);
     socket.write(framed(goodbye));
-    // Without an answer the session is closed, or another connection has it: the next attempt finds out.
-    const answer = await frames.next().catch(() => undefined);
+    const answer = await frames.next().catch((error: unknown) => {
+      if (isSilent) throw error;
+      // The session is closed, or another connection has it: the next attempt finds out.
+      return undefined;
+    });
     return answer?.readInt32BE(12) === 0 ? 'closed' : 'taken back';
   } finally {
     socket.destroy();

@@ -123,7 +123,7 @@ test('messages that are lost without a sign are noticed at the next renewal', as
   await waiting(next);
   proxy.blackhole(isSubscriber);
   holder.leave();
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await until(async () => (await entriesOnce(theirs.backend)).length === 1, 3_000, 'the end of the entry');
   await proxy.heal();
   await next.admitted(3_000);
   next.leave();
@@ -153,10 +153,9 @@ test('a server that is stopped for less than the ttl takes nothing away', async 
   const next = enter(theirs.backend);
   await waiting(next);
   server.pause();
-  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'suspended', 1_500, 'a renewal without an answer');
   server.resume();
   await firstWithin(mine.backend.session$, ({ state }) => state === 'live', 3_000, 'recovery');
-  await new Promise((resolve) => setTimeout(resolve, 500));
   expect(place.isValid()).toBe(true);
   holder.leave();
   await next.admitted();

@@ -5,6 +5,7 @@ import { conflictsAhead } from '../../../src/backends/admission.js';
 import type { Mode, RosterKey } from '../../../src/backends/backend.js';
 import { redisStores } from '../../../src/backends/redis/redis-store.js';
 import type { Standing, StandRequest, StoreSession } from '../../../src/backends/store.js';
+import { until } from '../../../src/testing/processes/probes.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { ask, keysOf, LOCK, newId, startUsedRedis, storeContext } from './support.js';
 
@@ -143,12 +144,12 @@ test('an expired session is not revived, and its thousands of entries go', async
   await Promise.all(rosters.map((roster) => firstValueFrom(dead.session.enter(roster, stand()))));
   const living = await open('dead', 1_500);
   const renewals = setInterval(() => living.session.renew().subscribe({ error: () => {} }), 50);
-  await new Promise((resolve) => setTimeout(resolve, 1_900));
+  const left = async (): Promise<string[]> => (await keysOf(server)).filter((key) => key.startsWith('{dead:0}:o:'));
+  await until(async () => (await left()).length === 0, 5_000, 'the end of its entries');
+  clearInterval(renewals);
   await expect(lastValueFrom(dead.session.renew())).rejects.toMatchObject({ _tag: 'SessionLost', byStore: true });
   await expect(firstValueFrom(dead.session.enter(LOCK, stand()))).rejects.toMatchObject({ _tag: 'SessionLost' });
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  clearInterval(renewals);
-  expect((await keysOf(server)).filter((key) => key.startsWith('{dead:0}:o:'))).toEqual([]);
+  expect(await left()).toEqual([]);
   await lastValueFrom(living.session.end(false));
   dead.cut();
   living.cut();

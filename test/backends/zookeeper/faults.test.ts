@@ -154,9 +154,9 @@ describe('the end of a session', () => {
     const mine = backends.connect(server.port);
     const holder = await new Stander(mine, lockNamed('paused')).untilAdmitted();
     server.pause();
-    await new Promise((resolve) => setTimeout(resolve, 1_300));
+    await firstWithin(mine.session$, ({ state }) => state === 'suspended', 3_000, 'a renewal without an answer');
     server.resume();
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await firstWithin(mine.session$, ({ state }) => state === 'live', 3_000, 'recovery');
     expect(holder.isAdmitted && holder.places.at(-1)?.isValid()).toBe(true);
   });
 
