@@ -53,12 +53,12 @@ export function shardOf(name: string, shards: number): number {
 
 function facade(first: Backend, others: readonly Backend[]): Backend {
   const shards = [first, ...others];
-  const used$ = new BehaviorSubject<readonly Backend[]>([]);
+  const used$ = new BehaviorSubject<ReadonlySet<Backend>>(new Set());
   const faults = new Subject<CoordinationError>();
   let closed: Promise<void> | undefined;
 
   const using = (shard: Backend): Backend => {
-    if (!used$.value.includes(shard)) used$.next([...used$.value, shard]);
+    if (!used$.value.has(shard)) used$.next(new Set(used$.value).add(shard));
     return shard;
   };
   const of = <T>(name: string, act: (shard: Backend) => Observable<T>): Observable<T> =>
@@ -77,9 +77,9 @@ function facade(first: Backend, others: readonly Backend[]): Backend {
     faults$: merge(faults, ...shards.map((shard) => shard.faults$)),
     reportFault: (fault) => faults.next(fault),
     session$: defer(() => {
-      if (used$.value.length === 0) using(first);
+      if (used$.value.size === 0) using(first);
       return used$.pipe(
-        switchMap((used) => combineLatest(used.map((shard) => shard.session$))),
+        switchMap((used) => combineLatest([...used].map((shard) => shard.session$))),
         map(worstOf),
         distinctUntilChanged(isSame),
       );

@@ -149,7 +149,7 @@ export const explanations: readonly Explanation[] = [
     mutants: {
       'src/backends/sharded-backend.ts': [
         'return [-count === 1-]{+false+}',
-        'if ([-!used$.value.includes(shard)-]{+true+}) used$.next([...used$.value, shard]);',
+        'if ([-!used$.value.has(shard)-]{+true+}) used$.next(new Set(used$.value).add(shard));',
       ],
     },
   },

@@ -6,18 +6,11 @@ import { deleteGroup } from '../../observables/delete-group.js';
 import { groups } from '../../observables/groups.js';
 import { lock } from '../../observables/lock.js';
 import { tryLock } from '../../observables/try-lock.js';
-import { bytes, consistsOf, type Suite, textOf } from './stage.js';
+import { bytes, consistsOf, type Stage, type Suite, textOf } from './stage.js';
 
 export function lostReplyCases({ hazard }: Suite): void {
   hazard('a lost reply to standing in line makes neither an orphan nor a second entry', async (stage) => {
-    const link = await stage.link();
-    const backend = stage.over(link);
-    await stage.hold(backend, 'warm');
-    const line = stage.line('ledger');
-    const muted = link.muteAfter('the-marker');
-    const held = stage.probe(lock(backend, 'ledger', { data: 'the-marker' }));
-    await muted;
-    const [entry] = await line.now(({ length }) => length === 1, 'the entry, made by the request');
+    const { link, line, held, entry } = await standUnanswered(stage);
     expect(held.values).toEqual([]);
     await link.reset();
     const grant = await held.first('the lock');
@@ -30,14 +23,7 @@ export function lostReplyCases({ hazard }: Suite): void {
   });
 
   hazard('who unsubscribes while the reply is lost leaves nothing in line', async (stage) => {
-    const link = await stage.link();
-    const backend = stage.over(link);
-    await stage.hold(backend, 'warm');
-    const line = stage.line('ledger');
-    const muted = link.muteAfter('the-marker');
-    const held = stage.probe(lock(backend, 'ledger', { data: 'the-marker' }));
-    await muted;
-    await line.now(({ length }) => length === 1, 'the entry, made by the request');
+    const { link, backend, line, held } = await standUnanswered(stage);
     held.unsubscribe();
     await link.reset();
     await line.now(({ length }) => length === 0, 'the end of the entry');
@@ -141,4 +127,17 @@ export function lostReplyCases({ hazard }: Suite): void {
     expect(faults.hasEnded).toBe(false);
     for (const fault of faults.values) expect(fault).toBeInstanceOf(CoordinationError);
   });
+}
+
+/** Stands in line by a request that the store carries out, but whose reply is lost; nothing is heard from then on. */
+async function standUnanswered(stage: Stage) {
+  const link = await stage.link();
+  const backend = stage.over(link);
+  await stage.hold(backend, 'warm');
+  const line = stage.line('ledger');
+  const muted = link.muteAfter('the-marker');
+  const held = stage.probe(lock(backend, 'ledger', { data: 'the-marker' }));
+  await muted;
+  const [entry] = await line.now(({ length }) => length === 1, 'the entry, made by the request');
+  return { link, backend, line, held, entry };
 }

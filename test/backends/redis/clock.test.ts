@@ -1,13 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { firstValueFrom } from 'rxjs';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Backend, Place } from '../../../src/backends/backend.js';
 import { monotonicScheduler } from '../../../src/backends/clock.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
-import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
+import { startProxy, type TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { OwnClock } from '../../hazards/own-clock.js';
 import { ShiftedClock } from '../../support/shifted-clock.js';
-import { ask, client, enter, LOCK, startUsedRedis, waiting } from './support.js';
+import {
+  ask,
+  client,
+  enter,
+  LOCK,
+  promptly,
+  type Stay,
+  startReplicaOf,
+  startUsedRedis,
+  untilFollowed,
+  waiting,
+} from './support.js';
 
 const ttlMs = 1_500;
 const hourMs = 3_600_000;
@@ -153,4 +165,72 @@ test('a client whose monotonic clock stood still does not hold up the time of th
   expect(performance.now() - cutMs).toBeLessThan(ttlMs + 1_000);
   next.leave();
   network.resetAll();
+});
+
+interface FailedOver {
+  readonly holder: Stay;
+  readonly place: Place;
+  readonly next: Stay;
+  /** Between the holder and the servers. */
+  readonly network: TcpProxy;
+  readonly backend: Backend;
+}
+
+describe.each([
+  ['an hour ahead', hourMs],
+  ['an hour behind', -hourMs],
+])('after a fail-over to a replica whose clock is %s', (_, aheadMs) => {
+  /** Has the replica take the place of a master that is killed, with a holder and one who waits. */
+  async function failOver(
+    before: (network: TcpProxy) => void,
+    act: (each: FailedOver) => Promise<void>,
+  ): Promise<void> {
+    using ahead = new ShiftedClock();
+    ahead.leap(aheadMs);
+    await using master = await startUsedRedis({ args: promptly }, ttlMs);
+    await using replica = await startReplicaOf(master, master, { env: ahead.environment });
+    const route = { port: master.port };
+    await using network = await startProxy(route);
+    await using others = await startProxy(route);
+    const options = { ttlMs, initialBackoffMs: 20, maxBackoffMs: 100 };
+    await using mine = client(network, options);
+    await using theirs = client(others, options);
+    const holder = enter(mine.backend);
+    const place = await holder.admitted();
+    const next = enter(theirs.backend);
+    await waiting(next);
+    await untilFollowed(master);
+    before(network);
+    await master.kill();
+    await ask(replica, 'REPLICAOF', 'NO', 'ONE');
+    route.port = replica.port;
+    for (const proxy of [network, others]) proxy.resetAll();
+    await act({ holder, place, next, network, backend: mine.backend });
+  }
+
+  test('who holds something goes on, and the next one follows it with a larger token', () =>
+    failOver(
+      () => {},
+      async ({ holder, place, next, backend }) => {
+        await firstWithin(backend.session$, ({ state }) => state === 'live', ttlMs, 'the session at the replica');
+        expect(place.isValid()).toBe(true);
+        holder.leave();
+        const { entry } = await next.admitted(3 * ttlMs);
+        expect(entry.token).toBeGreaterThan(place.entry.token);
+        next.leave();
+      },
+    ));
+
+  test('who is cut off is followed when it has given up, not before and not much later', () =>
+    failOver(
+      (network) => network.blackhole(),
+      async ({ holder, place, next }) => {
+        const lost = holder.lost(ttlMs);
+        const { entry } = await next.admitted(3 * ttlMs);
+        expect(place.isValid()).toBe(false);
+        await lost;
+        expect(entry.token).toBeGreaterThan(place.entry.token);
+        next.leave();
+      },
+    ));
 });

@@ -2,32 +2,28 @@ import { firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
-import { startRedis } from '../../../src/testing/servers/redis.js';
 import { disposeAll, type TestServer } from '../../../src/testing/servers/server.js';
 import { startProxy, type TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { difference, redisCounts } from '../../support/counters.js';
-import { ask, client, enter, entriesOnce, LOCK, request, startUsedRedis, TTL_MS, waiting } from './support.js';
+import {
+  ask,
+  client,
+  enter,
+  entriesOnce,
+  LOCK,
+  promptly,
+  request,
+  startReplicaOf,
+  startUsedRedis,
+  TTL_MS,
+  waiting,
+} from './support.js';
 
 interface Pair extends AsyncDisposable {
   readonly master: TestServer;
   readonly replica: TestServer;
   /** The network between them. */
   readonly replication: TcpProxy;
-}
-
-const promptly = ['--repl-diskless-sync-delay', '0'];
-
-/** A replica that has all data of `master` and follows it, over `link` if that is given. */
-async function startReplicaOf(master: TestServer, link: { host: string; port: number } = master): Promise<TestServer> {
-  const replica = await startRedis({ args: [...promptly, '--replicaof', link.host, `${link.port}`] });
-  // It is online a little before it says what it has.
-  const follows = async (): Promise<boolean> => {
-    const info = await ask(master, 'INFO', 'replication');
-    const [there, here] = [/state=online,offset=(\d+)/, /master_repl_offset:(\d+)/].map((one) => one.exec(info)?.[1]);
-    return there !== undefined && there === here;
-  };
-  await until(follows, 20_000, 'a replica of the master');
-  return replica;
 }
 
 async function startPair(): Promise<Pair> {
@@ -71,6 +67,8 @@ test('nobody is told to hold what no replica has; once one has it, the acquisiti
   await using theirs = client(master, lasting);
   await firstValueFrom(mine.backend.session$);
   await firstValueFrom(mine.backend.evict(LOCK, 'nobody'));
+  // A replica on a busy machine may have been slow to acknowledge the session.
+  const earlier = mine.faults.length;
   replication.blackhole();
   const told: unknown[] = [];
   const stay = enter(mine.backend);
@@ -82,7 +80,7 @@ test('nobody is told to hold what no replica has; once one has it, the acquisiti
   const waits = async (): Promise<number> => (await redisCounts(master.url))['wait'] ?? 0;
   const before = await waits();
   await until(async () => (await waits()) >= before + 2, 10_000, 'two more tries');
-  expect([told, mine.faults.map(({ message }) => message)]).toEqual([[], [fault.message]]);
+  expect([told, mine.faults.slice(earlier).map(({ message }) => message)]).toEqual([[], [fault.message]]);
   await replication.heal();
   const place = await stay.admitted(3_000);
   const next = enter(theirs.backend);

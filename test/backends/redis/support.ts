@@ -5,6 +5,7 @@ import type { CoordinationError } from '../../../src/backends/errors.js';
 import { timingOf } from '../../../src/backends/options.js';
 import { type RedisOptions, redis } from '../../../src/backends/redis/index.js';
 import type { StoreContext } from '../../../src/backends/store.js';
+import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { askRedis, type RedisOptions as ServerOptions, startRedis } from '../../../src/testing/servers/redis.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
@@ -33,6 +34,31 @@ async function admitting(server: TestServer, ttlMs: number = TTL_MS): Promise<vo
   } finally {
     await backend.close();
   }
+}
+
+/** Without it a replica waits for others to come before it is given the data. */
+export const promptly = ['--repl-diskless-sync-delay', '0'];
+
+/** A replica that has all data of `master` and follows it, over `link` if that is given. */
+export async function startReplicaOf(
+  master: TestServer,
+  link: { host: string; port: number } = master,
+  options: ServerOptions = {},
+): Promise<TestServer> {
+  const replica = await startRedis({ ...options, args: [...promptly, '--replicaof', link.host, `${link.port}`] });
+  await untilFollowed(master);
+  return replica;
+}
+
+/** Waits until the replica of `master` has all that was written. */
+export async function untilFollowed(master: TestServer): Promise<void> {
+  // It is online a little before it says what it has.
+  const follows = async (): Promise<boolean> => {
+    const info = await ask(master, 'INFO', 'replication');
+    const [there, here] = [/state=online,offset=(\d+)/, /master_repl_offset:(\d+)/].map((one) => one.exec(info)?.[1]);
+    return there !== undefined && there === here;
+  };
+  await until(follows, 20_000, 'a replica that has everything');
 }
 
 export interface Client extends AsyncDisposable {
