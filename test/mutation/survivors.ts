@@ -153,4 +153,13 @@ export const explanations: readonly Explanation[] = [
       ],
     },
   },
+  {
+    why: 'Equivalent: a field that is required, but not among those that are expected, is never asked for.',
+    mutants: {
+      'src/backends/expectations.ts': [
+        'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
+        'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
+      ],
+    },
+  },
 ];

@@ -3,12 +3,12 @@ import {
   defer,
   distinctUntilChanged,
   filter,
+  merge,
   type Observable,
   of,
   type SchedulerLike,
   Subject,
   Subscription,
-  startWith,
   switchMap,
   throwError,
   timer,
@@ -147,8 +147,8 @@ export class MemoryStore {
         distinctUntilChanged(),
         switchMap((linked) =>
           linked
-            ? this.#changes.pipe(
-                startWith(key),
+            ? // Changes first: whoever is told how it is may change it at once.
+              merge(this.#changes, of(key)).pipe(
                 filter((changed) => changed === key),
                 switchMap(() => call(operation, read)),
               )

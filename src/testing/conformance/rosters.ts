@@ -1,4 +1,4 @@
-import { lastValueFrom, Subject } from 'rxjs';
+import { concat, concatMap, defer, EMPTY, lastValueFrom, type Observable, of, Subject } from 'rxjs';
 import { expect } from 'vitest';
 import type { Mode, Place } from '../../backends/backend.js';
 import { PlaceLost } from '../../backends/errors.js';
@@ -157,6 +157,30 @@ export function rosterCases({ hazard }: Suite): void {
     await names.now(consistsOf('two'), 'the set without one');
     expect(await lastValueFrom(backend.unregister(act('one')))).toBe('absent');
     expect(names.values).toEqual([new Set(['one', 'two']), new Set(['two'])]);
+  });
+
+  hazard('who changes what it is told of while it is told is told of the change', async (stage) => {
+    const backend = stage.backend();
+    const told = <T>(source$: Observable<T>, change: () => void): Probe<T> => {
+      const changing = defer(() => {
+        change();
+        return EMPTY;
+      });
+      return stage.probe(source$.pipe(concatMap((value, at) => (at === 0 ? concat(of(value), changing) : of(value)))));
+    };
+    const line = told(backend.entries({ kind: 'lock', name: 'pool' }), () => {
+      stage.enter(backend, 'pool');
+    });
+    const names = told(backend.registered('group'), () => {
+      stage.probe(backend.register({ kind: 'group', name: 'one' }));
+    });
+    const values = told(backend.cell('config'), () => {
+      stage.probe(backend.swap('config', 'absent', bytes('set')));
+    });
+    await line.now(({ length }) => length === 1, 'the entry');
+    await names.now(consistsOf('one'), 'the registration');
+    await values.now((value) => value !== undefined && textOf(value.value) === 'set', 'the value');
+    expect([line.values.length, names.values.length, values.values.length]).toEqual([2, 2, 2]);
   });
 
   for (const [who, permitsOf] of [
