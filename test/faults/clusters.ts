@@ -282,23 +282,25 @@ export function reshardingCells(masters: () => RedisCluster): readonly Cell[] {
   ];
 }
 
-/** What becomes of a Redis Cluster when one of its masters dies. */
+/** What becomes of a Redis Cluster when one of its masters dies, or seems to. */
 export function promotionCells(masters: () => RedisCluster): readonly Cell[] {
+  const promotion =
+    (how: 'kill' | 'pause'): Cell['scenario'] =>
+    (run) =>
+      rounds(run, 2, async () => {
+        const cluster = masters();
+        await cluster.untilReplicated();
+        const slot = run.random.pick(await cluster.usedSlots());
+        const master = await cluster.ownerOf(slot);
+        const isAnother = async (): Promise<boolean> => (await cluster.ownerOf(slot)) !== master;
+        await run.during(leaderGone(master, how), () => until(isAnother, 30_000, `a master other than ${master}`));
+        await run.untilAllTakePart();
+        if (how === 'kill') await master.start();
+        else master.resume();
+        await run.untilAllTakePart();
+      });
   return [
-    {
-      name: 'master of the cluster killed, replica promoted',
-      scenario: (run) =>
-        rounds(run, 2, async () => {
-          const cluster = masters();
-          await cluster.untilReplicated();
-          const slot = run.random.pick(await cluster.usedSlots());
-          const master = await cluster.ownerOf(slot);
-          const isAnother = async (): Promise<boolean> => (await cluster.ownerOf(slot)) !== master;
-          await run.during(leaderGone(master, 'kill'), () => until(isAnother, 30_000, `a master other than ${master}`));
-          await run.untilAllTakePart();
-          await master.start();
-          await run.untilAllTakePart();
-        }),
-    },
+    { name: 'master of the cluster killed, replica promoted', scenario: promotion('kill') },
+    { name: 'master of the cluster paused and continued, replica promoted', scenario: promotion('pause') },
   ];
 }
