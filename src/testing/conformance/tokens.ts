@@ -82,7 +82,7 @@ export function tokenCases({ hazard, quirks }: Suite): void {
     const turns = Array.from({ length: 100 }, (_, i) => {
       const backend = backends[i % 3] as (typeof backends)[0];
       const waiter = stage.probe(lock(backend, 'ledger'));
-      return waiter.first(`the turn of waiter ${i}`, 20_000).then(({ token, isValid }) => {
+      return waiter.first(`the turn of waiter ${i}`, 40_000).then(({ token, isValid }) => {
         expect([++holding, isValid()]).toEqual([1, true]);
         tokens.push(token);
         holding--;
