@@ -6,7 +6,7 @@ import { ensureServers, products } from './install.js';
 
 /** A search path on which no server is to be found. */
 const withoutServers = mkdtempSync(join(tmpdir(), 'conclave-path-'));
-for (const program of ['etcdctl', 'gcc', 'strace'])
+for (const program of ['etcdctl', 'gcc', 'openssl', 'strace'])
   writeFileSync(join(withoutServers, program), '#!/bin/sh\n', { mode: 0o755 });
 
 afterEach(() => {

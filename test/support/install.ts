@@ -31,11 +31,12 @@ export const products = {
   },
 } as const satisfies Record<string, Product>;
 
-/** Programs of others with which the tests share a store, what stalls a disk, and what builds the shim of shifted-clock.ts. */
+/** Programs of others with which the tests share a store, what stalls a disk, makes certificates, and builds the shim of shifted-clock.ts. */
 const others: readonly Product[] = [
   { package: 'gcc', isInstalled: () => isOnPath('gcc') },
   { package: 'libc6-dev', isInstalled: () => existsSync('/usr/include/stdio.h') },
   { package: 'etcd-client', isInstalled: () => isOnPath('etcdctl') },
+  { package: 'openssl', isInstalled: () => isOnPath('openssl') },
   { package: 'strace', isInstalled: () => isOnPath('strace') },
   { package: 'python3-kazoo', isInstalled: () => existsSync('/usr/lib/python3/dist-packages/kazoo') },
 ];

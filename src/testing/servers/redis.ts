@@ -124,6 +124,8 @@ interface RedisClusterOptions {
   readonly withReplicas?: boolean;
   /** After which a node is taken for dead. */
   readonly nodeTimeoutMs?: number;
+  /** Further arguments for the node of this index. */
+  readonly argsOf?: (index: number) => readonly string[];
 }
 
 const clusterSlots = 16_384;
@@ -131,9 +133,9 @@ const clusterLimitMs = 40_000;
 
 /** Three masters with a third of the slots each. */
 export async function startRedisCluster(options: RedisClusterOptions = {}): Promise<RedisCluster> {
-  const { withReplicas = false, nodeTimeoutMs = 1_500 } = options;
+  const { withReplicas = false, nodeTimeoutMs = 1_500, argsOf = () => [] } = options;
   const started = await Promise.allSettled(
-    Array.from({ length: withReplicas ? 6 : 3 }, () => startClusterNode(nodeTimeoutMs)),
+    Array.from({ length: withReplicas ? 6 : 3 }, (_, index) => startClusterNode(nodeTimeoutMs, argsOf(index))),
   );
   const all = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   try {
@@ -178,7 +180,7 @@ interface ClusterNode extends TestServer {
   readonly busPort: number;
 }
 
-function startClusterNode(nodeTimeoutMs: number): Promise<ClusterNode> {
+function startClusterNode(nodeTimeoutMs: number, args: readonly string[]): Promise<ClusterNode> {
   return onFreePorts(async (ports) => {
     const [port, busPort] = [await ports.take(), await ports.take()];
     const url = redisUrl(port, {});
@@ -193,6 +195,7 @@ function startClusterNode(nodeTimeoutMs: number): Promise<ClusterNode> {
         ...['--cluster-enabled', 'yes', '--cluster-port', `${busPort}`, '--cluster-node-timeout', `${nodeTimeoutMs}`],
         // What a dead master had is away, and nothing else.
         ...['--cluster-require-full-coverage', 'no', '--repl-diskless-sync-delay', '0'],
+        ...args,
       ],
       answers: async () => (await askRedis(url, 'PING')).startsWith('+PONG'),
     });

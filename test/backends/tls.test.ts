@@ -1,0 +1,135 @@
+import { get } from 'node:https';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Backend } from '../../src/backends/backend.js';
+import { etcd } from '../../src/backends/etcd/index.js';
+import { redis } from '../../src/backends/redis/index.js';
+import { connect, lock } from '../../src/index.js';
+import { Probe } from '../../src/testing/conformance/probe.js';
+import { etcdServer } from '../../src/testing/servers/etcd.js';
+import { ReservedPorts } from '../../src/testing/servers/ports.js';
+import { startRedis, startRedisCluster } from '../../src/testing/servers/redis.js';
+import { startServer } from '../../src/testing/servers/server.js';
+import { type Certificate, newCertificate } from '../support/certificate.js';
+
+const ttlMs = 2_000;
+const soonMs = 10_000;
+const ports = new ReservedPorts();
+afterAll(() => ports[Symbol.dispose]());
+
+let certificate: Certificate;
+let other: Certificate;
+beforeAll(() => {
+  certificate = newCertificate();
+  other = newCertificate();
+});
+
+interface Secured extends AsyncDisposable {
+  /** Without any certificate but the system's. */
+  readonly url: string;
+  /** Who trusts this one. */
+  trusting(certificate: Certificate): Backend;
+}
+
+const common = { ttlMs, initialBackoffMs: 20, maxBackoffMs: 200 };
+
+function tlsOfRedis(port: number): readonly string[] {
+  const { certFile, keyFile } = certificate;
+  return [
+    ...['--tls-port', `${port}`, '--tls-cert-file', certFile, '--tls-key-file', keyFile],
+    ...['--tls-ca-cert-file', certFile, '--tls-auth-clients', 'no'],
+  ];
+}
+
+async function securedRedis(): Promise<Secured> {
+  const port = await ports.take();
+  const server = await startRedis({ args: tlsOfRedis(port) });
+  return {
+    url: `rediss://127.0.0.1:${port}`,
+    trusting: ({ pem }) => redis({ ...common, host: '127.0.0.1', port, tls: { ca: pem } }),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+async function securedCluster(): Promise<Secured> {
+  const taken = await Promise.all([ports.take(), ports.take(), ports.take()]);
+  const cluster = await startRedisCluster({
+    // The nodes name each other as their certificates do.
+    argsOf: (index) => [
+      ...[...tlsOfRedis(taken[index] ?? 0), '--tls-cluster', 'yes'],
+      ...['--cluster-announce-hostname', 'localhost', '--cluster-preferred-endpoint-type', 'hostname'],
+    ],
+  });
+  const seeds = taken.map((port) => ({ host: '127.0.0.1', port }));
+  return {
+    url: `rediss-cluster://${seeds.map(({ host, port }) => `${host}:${port}`).join(',')}`,
+    trusting: ({ pem }) => redis({ ...common, cluster: seeds, tls: { ca: pem } }),
+    [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+  };
+}
+
+async function securedEtcd(): Promise<Secured> {
+  const [port, peerPort] = [await ports.take(), await ports.take()];
+  const { certFile, keyFile, pem } = certificate;
+  const url = `https://127.0.0.1:${port}`;
+  const peerUrl = `http://127.0.0.1:${peerPort}`;
+  const server = await startServer({
+    product: 'etcd',
+    needs: [etcdServer],
+    url,
+    port,
+    command: (dataDir) => [
+      ...(['etcd', '--data-dir', dataDir, '--cert-file', certFile, '--key-file', keyFile] as const),
+      ...['--listen-client-urls', url, '--advertise-client-urls', url, '--listen-peer-urls', peerUrl],
+      ...['--initial-advertise-peer-urls', peerUrl, '--initial-cluster', `default=${peerUrl}`],
+    ],
+    answers: () =>
+      new Promise((resolve, reject) => {
+        get(`${url}/health`, { ca: pem }, ({ statusCode }) => resolve(statusCode === 200)).on('error', reject);
+      }),
+  });
+  // Its client asks for the name of an address otherwise, against which Node warns.
+  const host = `localhost:${port}`;
+  return {
+    url: `etcds://${host}`,
+    trusting: ({ pem: rootCertificate }) => etcd({ ...common, hosts: `https://${host}`, tls: { rootCertificate } }),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+describe.each([
+  ['Redis', securedRedis],
+  ['Redis Cluster', securedCluster],
+  ['etcd', securedEtcd],
+])('%s over TLS', (_, start) => {
+  let server: Secured;
+  beforeAll(async () => {
+    server = await start();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  test('a lock is held, waited for and handed on', async () => {
+    await using mine = server.trusting(certificate);
+    await using theirs = server.trusting(certificate);
+    for (const name of ['ledger', 'invoices', 'stock']) {
+      using holder = new Probe(lock(mine, name), soonMs);
+      const { token } = await holder.first('the lock');
+      using next = new Probe(lock(theirs, name), soonMs);
+      holder.unsubscribe();
+      expect((await next.first('the lock, handed on')).token).toBeGreaterThan(token);
+    }
+  });
+
+  test.each([
+    ['signed by an authority that is not known', () => connect(server.url, common)],
+    ['not the one that is trusted', () => server.trusting(other)],
+  ])('a certificate that is %s is refused, and it says so', async (_what, connected) => {
+    await using backend = connected();
+    using session = new Probe(backend.session$, soonMs);
+    const failed = await session.ever(
+      (each) => each.state === 'connecting' && each.attempt > 0,
+      'an attempt that failed',
+    );
+    expect('cause' in failed && failed.cause?.message).toMatch(/certificate/);
+    expect(session.hasEnded).toBe(false);
+  });
+});
