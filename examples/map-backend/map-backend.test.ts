@@ -10,7 +10,7 @@ backendConformance(
     name: 'map',
     url: 'map:conformance',
     module: new URL('./map-backend.ts', import.meta.url),
-    ttlMs: 1_000,
+    ttlMs: 2_000,
     store,
     newStore: () => new MapStore(),
     declares: {

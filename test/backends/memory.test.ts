@@ -10,7 +10,7 @@ backendConformance(
   withinProcess({
     name: 'memory',
     url: 'memory:conformance',
-    ttlMs: 1_000,
+    ttlMs: 2_000,
     store,
     newStore: () => new MemoryStore(),
     declares: {
