@@ -127,6 +127,11 @@ export function createBackend(
           let stay: Participation | undefined;
           const waiting = sessions.lease$.pipe(take(1)).subscribe({
             next: (lease) => {
+              // Closed by somebody who was told of the session before: nothing starts in it any more.
+              if (closed !== undefined) {
+                subscriber.complete();
+                return;
+              }
               const mine = new Participation(roster, wish, lease, context, subscriber);
               stay = mine;
               stays.add(mine);

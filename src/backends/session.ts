@@ -39,6 +39,8 @@ export class Sessions {
     this.#started().lease.pipe(filter((lease): lease is Lease => lease !== undefined && !lease.isOver)),
   );
   #channel = newChannel();
+  /** The latest one, which `channel.lease` may not have yet: whoever is told that the session is live may close at once. */
+  #lease: Lease | undefined;
   #running: Subscription | undefined;
   #isClosed = false;
   #attempt = 0;
@@ -54,7 +56,7 @@ export class Sessions {
   /** Completes all streams, says goodbye to the store, and completes when that is done or `withinMs` have passed. */
   close(withinMs: number): Observable<never> {
     this.#isClosed = true;
-    const lease = this.#channel.lease.value;
+    const lease = this.#lease;
     const boundMs = Math.max(0, Math.min(withinMs, lease?.remainingMs() ?? 0));
     const failed = (cause: unknown): void =>
       this.context.report(new ReleaseFailed(`session ${lease?.session.id}`, cause));
@@ -158,6 +160,7 @@ export class Sessions {
       },
     });
     this.#isFirst = false;
+    this.#lease = lease;
     state.next({ state: 'live', id: session.id });
     lease.start();
     if (!lease.isOver) current.next(lease);

@@ -117,6 +117,38 @@ describe('close', () => {
     expect(store.times('end')).toEqual([0]);
   });
 
+  it('ends the session that somebody closes on being told of it, and starts nothing in it', async () => {
+    const { store, backend, enter, time, log, faults } = setUp();
+    store.hold('open');
+    enter();
+    let closed: Promise<void> | undefined;
+    backend.session$.subscribe(({ state }) => {
+      if (state === 'live') closed = backend.close();
+    });
+    store.last('open').tell(store.session());
+    await closed;
+    expect(closed).toBeDefined();
+    expect(log).toEqual(['0 open', '0 end s1', '0 cut', '0 place complete']);
+    expect(faults).toEqual([]);
+    expect(time.pending).toBe(0);
+  });
+
+  it('starts nothing more for those who wait for the session with the one who closes it', async () => {
+    const { store, backend, enter, log, faults } = setUp();
+    store.hold('open', 'end');
+    const wish = { mode: 'exclusive', permits: 1, payload: new Uint8Array() } as const;
+    let closed: Promise<void> | undefined;
+    backend.enter(roster, wish).subscribe(() => {
+      closed = backend.close();
+    });
+    enter();
+    store.last('open').tell(store.session());
+    store.last('end').done();
+    await closed;
+    expect(about(log, 'enter', 'place', 'end')).toEqual(['0 enter s1', '0 end s1', '0 place complete']);
+    expect(faults).toEqual([]);
+  });
+
   it('opens nothing where nothing was subscribed to', async () => {
     const { store, backend, time } = setUp();
     await backend.close();

@@ -9,7 +9,7 @@ import { failureOf } from './failures.js';
 import { compact, type Layout, layoutOf } from './layout.js';
 import { DEFAULT_NAMESPACE, shardsOf } from './options.js';
 import { RedisSession } from './redis-session.js';
-import { OPEN } from './scripts.js';
+import { END, OPEN } from './scripts.js';
 
 /** The adapter for Redis: a store for each shard. */
 export function redisStores(options: RedisOptions): Stores {
@@ -39,7 +39,11 @@ function open(
     const { ttlMs } = context.timing;
     const failed = (cause: unknown): void => observer.error(cause);
     const connections = new Connections(access, layout, layout.sessionChannel(id), context, failed);
-    observer.add(() => connections.close());
+    let bidFarewell = (): void => undefined;
+    observer.add(() => {
+      bidFarewell();
+      connections.close();
+    });
     const session$ = connections.up$.pipe(
       filter((up) => up),
       take(1),
@@ -47,6 +51,10 @@ function open(
         const provedMs = context.now();
         const asking = acquaintance.ask({ id, ttlMs }, context.now);
         let runId = '';
+        // What is on its way is opened all the same, and nobody would ever end it.
+        bidFarewell = () => {
+          connections.run('end the session', END, asking.preamble).catch(() => undefined);
+        };
         return from(
           connections.run('open a session', OPEN, (server) => {
             runId = server.runId;
@@ -61,6 +69,7 @@ function open(
     observer.add(
       session$.subscribe({
         next: (opened) => {
+          bidFarewell = () => undefined;
           connections.keep();
           const session = new RedisSession(opened, connections, layout, acquaintance, context);
           observer.add(() => session.dispose());

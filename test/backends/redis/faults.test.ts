@@ -5,7 +5,7 @@ import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
-import { ask, client, enter, entriesOnce, LOCK, request, startUsedRedis, TTL_MS, waiting } from './support.js';
+import { ask, client, enter, entriesOnce, keysOf, LOCK, request, startUsedRedis, TTL_MS, waiting } from './support.js';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -60,6 +60,19 @@ test('an enter that arrives after it was given up comes to nothing', async () =>
   await next.admitted();
   expect(await entriesOnce(theirs.backend)).toHaveLength(1);
   next.leave();
+});
+
+test('a session whose opening was on its way when the backend was closed is ended', async () => {
+  await using own = await startUsedRedis();
+  await using proxy = await startProxy({ port: own.port });
+  const { backend } = client(proxy);
+  // The reply to OPEN: it begins with the number of the first request.
+  const opened = proxy.swallowNext('toClient', (chunk) => chunk.includes('$1\r\n1\r\n'));
+  backend.session$.subscribe();
+  await opened;
+  expect(await keysOf(own)).toHaveLength(3);
+  await backend.close();
+  await until(async () => (await keysOf(own)).length === 1, 500, 'a server on which nothing is left');
 });
 
 test('an evicted holder is told, and the next one admitted', async () => {
