@@ -12,7 +12,8 @@ export type EndingSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGQUIT';
  *     output   -------------(SIGTERM|)     when everything is released
  *
  * **Emits** the signal, once, when the backend is closed. Then, unless somebody else listens for it as well and so
- * decides how the process ends, the process ends by that signal, as it would have without this.
+ * decides how the process ends, the process ends by that signal, as it would have without this: where several backends
+ * are closed in this way, when the last of them is.
  * **Errors** never.
  * **Completes** after that.
  * **Teardown** stops listening: the signal ends the process at once again.
@@ -29,14 +30,26 @@ export function closeOnSignals(
   return merge(...signals.map((signal) => fromEvent(process, signal).pipe(map(() => signal)))).pipe(
     // Listens no more from then on: a second signal ends the process at once.
     take(1),
-    switchMap((signal) => concat(from(backend.close()).pipe(map(() => signal)), raised(signal))),
+    switchMap((signal) => concat(from(closed(backend)).pipe(map(() => signal)), raised(signal))),
   );
 }
 
-/** Raises the signal again, now that nobody here listens for it. */
+/** How many backends of this process are being closed because of a signal. */
+let closing = 0;
+
+async function closed(backend: Backend): Promise<void> {
+  closing += 1;
+  try {
+    await backend.close();
+  } finally {
+    closing -= 1;
+  }
+}
+
+/** Raises the signal again, now that nobody here listens for it, or is still busy with it. */
 function raised(signal: EndingSignal): Observable<never> {
   return defer(() => {
-    if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+    if (closing === 0 && process.listenerCount(signal) === 0) process.kill(process.pid, signal);
     return EMPTY;
   });
 }

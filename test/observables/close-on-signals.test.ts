@@ -3,6 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { closeOnSignals } from '../../src/observables/close-on-signals.js';
 import { lock } from '../../src/observables/lock.js';
+import { withLock } from '../../src/observables/with-lock.js';
 import { spawnClient } from '../../src/testing/processes/client-process.js';
 
 let listening: Subscription | undefined;
@@ -42,6 +43,27 @@ test('who else listens for the signal decides how the process ends', async () =>
   expect(await closed).toBe('SIGHUP');
   process.off('SIGHUP', other);
   expect(kill).not.toHaveBeenCalled();
+});
+
+test('of several backends, the last that is closed ends the process', async () => {
+  const [first, last] = [memory(), memory()];
+  const seen: string[] = [];
+  vi.spyOn(process, 'kill').mockImplementation(() => {
+    seen.push('raised');
+    return true;
+  });
+  let finish = (): void => undefined;
+  const work = new Promise<void>((done) => {
+    finish = done;
+  });
+  withLock(last, 'ledger', () => work).subscribe();
+  const ended = [first, last].map((backend) => lastValueFrom(closeOnSignals(backend, ['SIGHUP'])));
+  process.emit('SIGHUP', 'SIGHUP');
+  await ended[0];
+  seen.push('first');
+  finish();
+  await ended[1];
+  expect(seen).toEqual(['first', 'raised']);
 });
 
 test('SIGTERM and SIGINT are listened for unless told otherwise', async () => {
