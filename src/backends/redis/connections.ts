@@ -299,8 +299,10 @@ export class Connections {
   }
 
   #backoffMs(): number {
-    const { initialBackoffMs, maxBackoffMs } = this.context.timing;
-    const pause = Math.min(maxBackoffMs, initialBackoffMs * 2 ** Math.min(this.#attempt++, 30));
+    const { initialBackoffMs, maxBackoffMs, renewEveryMs } = this.context.timing;
+    // A session lives here, and a pause must not outlast what is left of it when the server is back.
+    const longestMs = Math.min(maxBackoffMs, Math.max(initialBackoffMs, renewEveryMs / 2));
+    const pause = Math.min(longestMs, initialBackoffMs * 2 ** Math.min(this.#attempt++, 30));
     return pause * (0.5 + Math.random() / 2);
   }
 }

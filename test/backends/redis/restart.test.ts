@@ -1,6 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import type { RosterKey } from '../../../src/backends/backend.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startRedis } from '../../../src/testing/servers/redis.js';
+import { disposeAll } from '../../../src/testing/servers/server.js';
 import { ask, client, enter, entriesOnce, LOCK, startUsedRedis, TTL_MS, waiting } from './support.js';
 
 const longer = { ttlMs: 3_000, initialBackoffMs: 20, maxBackoffMs: 100 };
@@ -23,6 +26,27 @@ test('what is held survives a restart that keeps the data', async () => {
   holder.leave();
   expect((await next.admitted()).entry.token).toBeGreaterThan(place.entry.token);
   next.leave();
+});
+
+test('no pause before connecting again outlasts what is left of a session', async () => {
+  const options = { ttlMs: 4_000 };
+  await using server = await startUsedRedis({ appendonly: true }, options.ttlMs);
+  const clients = Array.from({ length: 10 }, () => client(server, options));
+  const lockOf = (at: number): RosterKey => ({ kind: 'lock', name: `${at}` });
+  const all = (state: string): Promise<unknown> =>
+    Promise.all(
+      clients.map(({ backend }) => firstWithin(backend.session$, (now) => now.state === state, 3_000, state)),
+    );
+  const places = await Promise.all(clients.map(({ backend }, at) => enter(backend, lockOf(at)).admitted()));
+  const suspended = all('suspended');
+  await server.kill();
+  await suspended;
+  // A renewal lasts 3,760 ms, and is 800 ms old at most.
+  await delay(2_000);
+  await server.start();
+  await all('live');
+  expect(places.filter((place) => !place.isValid())).toEqual([]);
+  await disposeAll(clients);
 });
 
 test('after a restart without the data nobody is admitted before every holder has given up, and tokens grow', async () => {
