@@ -1,15 +1,21 @@
 import { catchError, concat, defer, EMPTY, type Observable, of, repeat, throwError } from 'rxjs';
-import { PlaceLost } from '../backends/errors.js';
+import { BackendClosed, PlaceLost } from '../backends/errors.js';
 
-/** Subscribes to `place$` again whenever the place is lost, after emitting `lost`; and emits `lost` before any error. */
+/**
+ * Subscribes to `place$` again whenever the place is lost, after emitting `lost`; and emits `lost` before any error.
+ * Whoever closes the backend on being told of the loss finds it completed.
+ */
 export function reentering<T>(place$: Observable<T>, lost: T): Observable<T> {
   return defer(() => {
     let isLost = false;
+    let wasLost = false;
     return defer(() => {
+      wasLost = isLost;
       isLost = false;
       return place$;
     }).pipe(
       catchError((error) => {
+        if (wasLost && error instanceof BackendClosed) return EMPTY;
         isLost = error instanceof PlaceLost;
         return isLost
           ? of(lost)

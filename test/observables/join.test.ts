@@ -1,4 +1,4 @@
-import { BehaviorSubject, defer, map, NEVER, type Observable, of, Subject } from 'rxjs';
+import { BehaviorSubject, defer, map, NEVER, type Observable, of, Subject, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry, Place } from '../../src/backends/backend.js';
 import { jsonCodec } from '../../src/backends/codec.js';
@@ -444,6 +444,17 @@ describe('join over a store', () => {
       at(10, () => void member.close());
       expectObservable(ids(join(member, 'g', { id: 'm', create: true }))).toBe('m 9ms |');
       expectObservable(members(watcher, 'g').pipe(map((all) => `${all.size}`)), '-^ 19ms !').toBe('-1 8ms 0');
+    });
+  });
+
+  it('completes when the backend is closed by who is told of the loss', () => {
+    virtually(({ process, at, expire, expectObservable }) => {
+      const member = process();
+      const closing$ = join(member, 'g', { id: 'm', create: true }).pipe(
+        tap(({ signal }) => signal.addEventListener('abort', () => void member.close())),
+      );
+      at(10, () => expire(member));
+      expectObservable(ids(closing$)).toBe('m 9ms |');
     });
   });
 

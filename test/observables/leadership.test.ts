@@ -1,4 +1,4 @@
-import { defer, of, ReplaySubject, share } from 'rxjs';
+import { defer, of, ReplaySubject, share, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { AuthenticationFailed, PlaceLost } from '../../src/backends/errors.js';
 import { leadership } from '../../src/observables/leadership.js';
@@ -228,6 +228,21 @@ describe('leadership over a store', () => {
       at(10, () => void first.close());
       expectObservable(leadership(first, 'e')).toBe('(ft) 6ms (f|)', leads);
       expectObservable(leadership(second, 'e'), '^ 19ms !').toBe('f 9ms t', leads);
+    });
+  });
+
+  it('completes when the backend is closed by who is told of the loss', () => {
+    virtually(({ process, at, expire, expectObservable }) => {
+      const backend = process();
+      let led = false;
+      const closing$ = leadership(backend, 'e').pipe(
+        tap((isLeader) => {
+          if (led && !isLeader) void backend.close();
+          led = isLeader;
+        }),
+      );
+      at(10, () => expire(backend));
+      expectObservable(closing$).toBe('(ft) 6ms (f|)', leads);
     });
   });
 
