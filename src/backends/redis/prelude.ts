@@ -163,10 +163,27 @@ local function tell()
   for owner, lines in pairs(news) do redis.call(PUBLISH, T .. 'c:' .. owner, table.concat(lines, ' ')) end
 end
 
+-- Who stands first without a session, because somebody else has removed that, would stand there for ever: it gets one
+-- that ends when its owner, if there is any, has given up.
+local function adopt(r)
+  local adopted = {}
+  for _, id in ipairs(redis.call('ZRANGE', T .. 'o:' .. r, 0, 99)) do
+    local owner = parse(id)
+    if not owner or not adopted[owner] and redis.call('ZSCORE', S, owner) then return end
+    adopted[owner] = true
+    local its = tonumber(redis.call('ZSCORE', L, owner) or redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or ttl
+    redis.call('ZADD', S, int(v + its + slack(its)), owner)
+    redis.call('ZADD', L, int(its), owner)
+    redis.call('SADD', T .. 'i:' .. owner, 'e' .. id .. ':' .. r)
+  end
+end
+
 local function ahead(r, id, at)
   local _, mode = parse(id)
-  if mode == 's' then return redis.call('ZCOUNT', T .. 'w:' .. r, '-inf', '(' .. at) end
-  return redis.call('ZRANK', T .. 'o:' .. r, id)
+  local before = mode == 's' and redis.call('ZCOUNT', T .. 'w:' .. r, '-inf', '(' .. at)
+    or redis.call('ZRANK', T .. 'o:' .. r, id)
+  if before > 0 then adopt(r) end
+  return before
 end
 
 -- In how many ms to ask again for the sake of the first lease of another: when it ends, or before so much has passed

@@ -97,7 +97,8 @@ else
   changed[r] = true
   tell()
 end
-return { 'ok', quarantine, earliest(), '', at, ahead(r, id, at) }
+local before = ahead(r, id, at)
+return { 'ok', quarantine, earliest(), '', at, before }
 `);
 
 /** ARGV: roster, entry, '1' if its enter may still be on the way. */

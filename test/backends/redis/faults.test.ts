@@ -89,6 +89,25 @@ test('an evicted holder is told, and the next one admitted', async () => {
   next.leave();
 });
 
+test.each([
+  { what: 'all sessions', keyOf: () => '{conclave:0}:s' },
+  { what: 'what stands in a session', keyOf: (session: string) => `{conclave:0}:i:${session}` },
+])('somebody else removes $what: nobody is kept out for ever', async ({ what, keyOf }) => {
+  await using own = await startUsedRedis();
+  await using mine = client(own);
+  await using theirs = client(own);
+  const holder = enter(mine.backend);
+  const { entry } = await holder.admitted();
+  await ask(own, 'DEL', keyOf(entry.id.split('.')[0] ?? ''));
+  if (what === 'all sessions') await holder.lost();
+  await mine.backend.close();
+  const next = enter(theirs.backend);
+  await next.admitted(TTL_MS + 1_000);
+  next.leave();
+  await theirs.backend.close();
+  expect(await keysOf(own)).toEqual(['{conclave:0}:m']);
+});
+
 test('a holder that is cut off is followed within ttl + 1 s, after it was told', async () => {
   await using proxy = await startProxy({ port: server.port });
   await using mine = client(proxy);
