@@ -67,9 +67,22 @@ redis.call('ZREM', S, sid)
 redis.call('ZADD', S, int(v + ttl + slack(ttl)), sid)
 save(redis.pcall)
 local more = reap(200)
+local i = T .. 'i:' .. sid
+-- What somebody else has removed, its owner must know of. One roster that is spoiled is not the session's end.
+local function heed(member)
+  local id, r = string.match(member, '^e([^:]*):(.*)$')
+  if not id then return end
+  local at = redis.call('ZSCORE', T .. 'o:' .. r, id)
+  if at then return ahead(r, id, int(tonumber(at))) end
+  redis.call('SREM', i, member)
+  redis.call('ZREM', T .. 'w:' .. r, id)
+  tellOwner(id)
+end
+-- All of it where that is little, else some each time.
+for _, member in ipairs(redis.call('SRANDMEMBER', i, 100)) do pcall(heed, member) end
 tell()
 redis.call(PUBLISH, T .. 'c:' .. sid, 'beat:' .. ARGV[8])
-local stands = ARGV[9] == run and {} or redis.call('SMEMBERS', T .. 'i:' .. sid)
+local stands = ARGV[9] == run and {} or redis.call('SMEMBERS', i)
 return { 'ok', quarantine, earliest(), more and '1' or '', stands }
 `);
 

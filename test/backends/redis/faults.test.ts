@@ -108,6 +108,35 @@ test.each([
   expect(await keysOf(own)).toEqual(['{conclave:0}:m']);
 });
 
+test('whoever holds a lock whose key somebody else removes is told at the next renewal', async () => {
+  await using own = await startUsedRedis();
+  await using mine = client(own);
+  await using theirs = client(own);
+  const holder = enter(mine.backend);
+  const place = await holder.admitted();
+  const next = enter(theirs.backend);
+  await waiting(next);
+  const [line = ''] = (await keysOf(own)).filter((key) => key.includes(':o:'));
+  await ask(own, 'DEL', line);
+  expect(await holder.lost(TTL_MS / 2)).toMatchObject({ _tag: 'PlaceLost', reason: 'evicted' });
+  expect(place.isValid()).toBe(false);
+  expect(await next.lost(TTL_MS / 2)).toMatchObject({ _tag: 'PlaceLost', reason: 'evicted' });
+  await enter(theirs.backend).admitted();
+});
+
+test('who waits behind somebody whose session others have taken apart is admitted all the same', async () => {
+  await using own = await startUsedRedis();
+  await using mine = client(own);
+  await using theirs = client(own);
+  const { entry } = await enter(mine.backend).admitted();
+  const next = enter(theirs.backend);
+  await waiting(next);
+  await ask(own, 'DEL', `{conclave:0}:i:${entry.id.split('.')[0]}`);
+  await mine.backend.close();
+  await next.admitted(2 * TTL_MS);
+  next.leave();
+});
+
 test('a holder that is cut off is followed within ttl + 1 s, after it was told', async () => {
   await using proxy = await startProxy({ port: server.port });
   await using mine = client(proxy);
