@@ -190,6 +190,7 @@ export class Connections {
       if (isSelect(cause)) this.#giveUp(client, failure);
       else if (this.#isKept && !(failure instanceof Unavailable)) this.context.fault(failure);
     });
+    client.on('connect', () => hearSentinels(client));
     client.on('ready', () => {
       ready().then(
         () => this.#tellUp(),
@@ -318,4 +319,13 @@ const unheard = (): void => undefined;
 /** ioredis hears only the first error of a socket. One that follows, as TLS has them, would end the process. */
 function hearOut({ stream }: Redis): void {
   if (stream !== undefined && !stream.listeners('error').includes(unheard)) stream.on('error', unheard);
+}
+
+/** Those that tell of a fail-over: one that cannot be reached has others beside it, and ioredis would print its errors. */
+function hearSentinels(client: Redis): void {
+  const { connector } = client as unknown as { readonly connector?: { readonly failoverDetector?: unknown } };
+  const { sentinels = [] } = (connector?.failoverDetector ?? {}) as {
+    readonly sentinels?: readonly { client: Redis }[];
+  };
+  for (const sentinel of sentinels) sentinel.client.on('error', unheard);
 }

@@ -23,6 +23,8 @@ export function strictOptions({ timing }: StoreContext, retryStrategy: () => num
     disableClientInfo: true,
     monitor: false,
     readOnly: false,
+    // A master that sentinels have replaced goes on for seconds as if nothing had happened.
+    failoverDetector: true,
     keyPrefix: '',
     // With RESP3, a password that the server does not ask for leaves ioredis and the server with different protocols.
     protocol: 2,
