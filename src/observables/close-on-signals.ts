@@ -1,4 +1,4 @@
-import { concat, defer, EMPTY, from, fromEvent, map, merge, type Observable, switchMap, take } from 'rxjs';
+import { concat, defer, EMPTY, finalize, fromEvent, map, merge, type Observable, switchMap, take } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 
 /** What tells a process to end. */
@@ -30,20 +30,22 @@ export function closeOnSignals(
   return merge(...signals.map((signal) => fromEvent(process, signal).pipe(map(() => signal)))).pipe(
     // Listens no more from then on: a second signal ends the process at once.
     take(1),
-    switchMap((signal) => concat(from(closed(backend)).pipe(map(() => signal)), raised(signal))),
+    switchMap((signal) => concat(closed(backend).pipe(map(() => signal)), raised(signal))),
   );
 }
 
 /** How many backends of this process are being closed because of a signal. */
 let closing = 0;
 
-async function closed(backend: Backend): Promise<void> {
-  closing += 1;
-  try {
-    await backend.close();
-  } finally {
-    closing -= 1;
-  }
+function closed(backend: Backend): Observable<void> {
+  return defer(() => {
+    closing += 1;
+    return backend.close();
+  }).pipe(
+    finalize(() => {
+      closing -= 1;
+    }),
+  );
 }
 
 /** Raises the signal again, now that nobody here listens for it, or is still busy with it. */

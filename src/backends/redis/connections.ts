@@ -9,7 +9,7 @@ import type { Layout } from './layout.js';
 import { Replicas } from './replicas.js';
 import type { Script } from './scripts.js';
 import { type Server, serverOf } from './server.js';
-import { type StrictOptions, strictOptions } from './strict-options.js';
+import { DISCONNECT_TIMEOUT_MS, type StrictOptions, strictOptions } from './strict-options.js';
 
 /** What a script is given and what it returns. Text comes back as bytes. */
 export type Argument = string | number | Buffer;
@@ -321,11 +321,23 @@ function hearOut({ stream }: Redis): void {
   if (stream !== undefined && !stream.listeners('error').includes(unheard)) stream.on('error', unheard);
 }
 
-/** Those that tell of a fail-over: one that cannot be reached has others beside it, and ioredis would print its errors. */
-function hearSentinels(client: Redis): void {
-  const { connector } = client as unknown as { readonly connector?: { readonly failoverDetector?: unknown } };
-  const { sentinels = [] } = (connector?.failoverDetector ?? {}) as {
-    readonly sentinels?: readonly { client: Redis }[];
+/** What ioredis keeps to itself. */
+interface Inner {
+  readonly connector?: {
+    disconnectTimeout?: number;
+    readonly failoverDetector?: { readonly sentinels?: readonly { readonly client: Redis }[] } | null;
   };
-  for (const sentinel of sentinels) sentinel.client.on('error', unheard);
+}
+
+/**
+ * The connections to sentinels, over which they tell of a fail-over. One that cannot be reached has others beside it: its
+ * errors would be printed; and closing takes no longer for it.
+ */
+function hearSentinels(client: Redis): void {
+  const { connector } = client as unknown as Inner;
+  for (const sentinel of connector?.failoverDetector?.sentinels ?? []) {
+    sentinel.client.on('error', unheard);
+    const inner = sentinel.client as unknown as Inner;
+    if (inner.connector !== undefined) inner.connector.disconnectTimeout = DISCONNECT_TIMEOUT_MS;
+  }
 }

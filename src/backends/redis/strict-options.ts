@@ -3,6 +3,9 @@ import type { StoreContext } from '../store.js';
 
 export type StrictOptions = Omit<ClientOptions, 'replyMapping'> & { readonly replyMapping: 'legacy' };
 
+/** How long a socket that is being closed waits for the other side. */
+export const DISCONNECT_TIMEOUT_MS = 50;
+
 /** What no client may deviate from: each option keeps a command from being sent twice, late, or under other keys. */
 export function strictOptions({ timing }: StoreContext, retryStrategy: () => number | null): StrictOptions {
   return {
@@ -15,8 +18,7 @@ export function strictOptions({ timing }: StoreContext, retryStrategy: () => num
     retryStrategy,
     commandTimeout: timing.requestTimeoutMs,
     connectTimeout: timing.requestTimeoutMs,
-    // How long a socket that is being closed waits for the other side.
-    disconnectTimeout: 50,
+    disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     // Each connection begins with INFO anyway, to learn which server it leads to.
     enableReadyCheck: false,
     enableAutoPipelining: false,
