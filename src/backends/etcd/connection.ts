@@ -168,7 +168,10 @@ function isOverdue(cause: unknown): boolean {
   return cause instanceof Error && /^4 /.test(cause.message);
 }
 
-/** A request that etcd understood and refused says nothing about the way to it. */
+/** A request that etcd understood and refused says nothing about the way to it, unless a token that was outdated came with it. */
 function mayBeTheConnection(cause: unknown): boolean {
-  return !(cause instanceof Error && /^(3|5|6|8|9|11) .*(etcdserver|mvcc)/.test(cause.message));
+  return !(
+    cause instanceof Error &&
+    /^(3|5|6|8|9|11) .*(etcdserver(?!: revision of auth store is old)|mvcc)/.test(cause.message)
+  );
 }

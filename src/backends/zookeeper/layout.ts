@@ -76,7 +76,8 @@ export function prefixOf(kind: RosterKind, mode: Mode, id: string): string {
 
 /** `undefined` for whatever else stands there. */
 export function parseEntry(kind: RosterKind, name: string): Named | undefined {
-  const [, marker = '', digits] = /(__[A-Za-z]+__|-[a-z]+-)(-?\d{10})$/.exec(name) ?? [];
+  // The server pads to ten characters, of which a minus is one.
+  const [, marker = '', digits] = /(__[A-Za-z]+__|-[a-z]+-)(\d{10}|-\d{9,10})$/.exec(name) ?? [];
   const markers = MARKERS[kind];
   const mode = Object.hasOwn(markers, marker) ? markers[marker] : undefined;
   return mode === undefined ? undefined : { name, mode, sequence: Number(digits) | 0 };

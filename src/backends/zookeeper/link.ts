@@ -57,6 +57,7 @@ export class Link {
   #waiting: Subscription | undefined;
   #asking: Subscription | undefined;
   #failures = 0;
+  #upMs = Number.NEGATIVE_INFINITY;
   #isOpened = false;
   #isOver = false;
   #isEnding = false;
@@ -243,6 +244,7 @@ export class Link {
   /** With credentials, the first answer tells whether they were taken. */
   #isUp(connection: Connection): void {
     this.#failures = 0;
+    this.#upMs = this.context.now();
     const tell = (): void => {
       if (this.#isOver || !connection.isUp) return;
       this.up$.next(true);
@@ -281,8 +283,11 @@ export class Link {
     if (this.#isOver) return;
     if (this.up$.value) this.up$.next(false);
     if (this.#isOver) return;
-    this.#failures++;
     const round = this.hosts.all.length;
+    // A server that takes whoever comes and then hangs up is no better than one that does not answer.
+    if (this.context.now() - this.#upMs < this.context.timing.initialBackoffMs) this.#failures = round;
+    this.#upMs = Number.NEGATIVE_INFINITY;
+    this.#failures++;
     if (!this.#isOpened && this.#failures >= round) {
       this.#fail(new Unavailable('zookeeper', `open a session with ${this.options.address}`, cause));
       return;

@@ -1,3 +1,7 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
 import { isLeft, isRight } from 'fp-ts/lib/Either.js';
 import { firstValueFrom } from 'rxjs';
@@ -12,6 +16,7 @@ import {
 import { etcd } from '../../../src/backends/etcd/index.js';
 import { etcdFromUrl } from '../../../src/backends/etcd/options.js';
 import { parseUrl, type StoreUrl } from '../../../src/backends/url.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import { ReservedPorts } from '../../../src/testing/servers/ports.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
@@ -68,6 +73,32 @@ describe('with users', () => {
     await expect(firstValueFrom(backend.register({ kind: 'group', name: 'a' }))).rejects.toBeInstanceOf(
       PermissionDenied,
     );
+  });
+});
+
+describe('with signed tokens', () => {
+  it('outlives a change of users, which makes all tokens invalid', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'conclave-keys-'));
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+      modulusLength: 2048,
+      publicKeyEncoding: { type: 'spki', format: 'pem' },
+      privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+    });
+    const [publicFile, privateFile] = [join(folder, 'public'), join(folder, 'private')];
+    await Promise.all([writeFile(publicFile, publicKey), writeFile(privateFile, privateKey)]);
+    const token = `jwt,pub-key=${publicFile},priv-key=${privateFile},sign-method=RS256`;
+    await using server = await startEtcd({ args: ['--auth-token', token] });
+    await etcdctl(server.port, 'user', 'add', 'root:secret');
+    await etcdctl(server.port, 'user', 'grant-role', 'root', 'root');
+    await etcdctl(server.port, 'auth', 'enable');
+    await using backends = new Backends();
+    const backend = backends.make(server.port, { username: 'root', password: 'secret' });
+    const before = await live(backend);
+    const suspended = firstWithin(backend.session$, ({ state }) => state === 'suspended', 3_000, 'a refused renewal');
+    await etcdctl(server.port, '--user', 'root:secret', 'user', 'add', 'other:secret');
+    await suspended;
+    expect(await live(backend)).toEqual(before);
+    await rm(folder, { recursive: true });
   });
 });
 

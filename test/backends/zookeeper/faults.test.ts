@@ -1,4 +1,4 @@
-import { firstValueFrom } from 'rxjs';
+import { filter, firstValueFrom, map, take, toArray } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
@@ -42,6 +42,20 @@ describe('a lost connection', () => {
     expect(waiter.isAdmitted).toBe(false);
     holder.leave();
     await waiter.untilAdmitted();
+  });
+
+  test('as soon as it was made, again and again, does not become a storm', async () => {
+    const mine = backends.connect(proxy.port);
+    const cuts$ = mine.session$.pipe(
+      filter(({ state }) => state === 'live'),
+      map(() => {
+        proxy.resetAll();
+        return performance.now();
+      }),
+    );
+    const cuts = await firstValueFrom(cuts$.pipe(take(10), toArray()));
+    // Each pause is at least half of `initialBackoffMs`, which is 100.
+    expect((cuts.at(-1) ?? 0) - (cuts[0] ?? 0)).toBeGreaterThan(9 * 50);
   });
 
   test('in the middle of a packet does not spoil the next one', async () => {

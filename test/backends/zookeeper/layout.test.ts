@@ -122,7 +122,8 @@ test('a contender of Curator is waited for', async () => {
   client.close();
 });
 
-test('where sequence numbers have wrapped, the older entry stands before', async () => {
+// The last before the wrap, and the last negative one, which the server pads to ten characters and not to ten digits.
+test.each(['2147483647', '-000000001'])('where sequence numbers have wrapped, %s stands before', async (sequence) => {
   const backend = backends.connect(server.port);
   const roster = lockNamed('wrapped');
   (await new Stander(backend, roster).untilAdmitted()).leave();
@@ -130,7 +131,7 @@ test('where sequence numbers have wrapped, the older entry stands before', async
   const client = createClient(`127.0.0.1:${server.port}`);
   client.connect();
   await once(client, 'connected');
-  const old = `${'0'.repeat(32)}__lock__2147483647`;
+  const old = `${'0'.repeat(32)}__lock__${sequence}`;
   await new Promise<void>((resolve, reject) => {
     client.create(`/conclave/locks/wrapped/${old}`, Buffer.alloc(0), CreateMode.EPHEMERAL, (error) =>
       error ? reject(error) : resolve(),
