@@ -21,8 +21,8 @@ export function newClient(
     hosts: host,
     ...(username === undefined ? {} : { auth: { username, password: password ?? '' } }),
     ...(tls === undefined ? {} : { credentials: credentialsOf(tls) }),
-    // The request for a token has no deadline of its own otherwise.
-    defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + requestTimeoutMs }),
+    // The request for a token has no deadline of its own otherwise; it makes a connection for itself first.
+    defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + 2 * requestTimeoutMs }),
     faultHandling: { host: () => straight, global: straight },
     grpcOptions: {
       'grpc.keepalive_time_ms': PING_EVERY_MS,
@@ -34,6 +34,27 @@ export function newClient(
       'conclave.connection': made,
     },
   });
+}
+
+/** gRPC's own client, which knows whether it is connected. */
+interface Connectable {
+  waitForReady(deadlineMs: number, done: (error?: Error) => void): void;
+}
+
+/** What etcd3 has and does not tell of. */
+interface WithPool {
+  readonly client: {
+    withConnection<T>(service: 'KV', use: (connection: { readonly client: Connectable }) => T): Promise<T>;
+  };
+}
+
+/** Whether the client has a connection, as soon as it has one; `false` after so long without. */
+export async function isConnectedWithin({ leaseClient }: Etcd3, ms: number): Promise<boolean> {
+  const { client: pool } = leaseClient as unknown as WithPool;
+  const connected = (client: Connectable): Promise<boolean> =>
+    new Promise((told) => client.waitForReady(Date.now() + ms, (error) => told(error === undefined)));
+  // Where there is none because of a failure, the request that is under way fails with it.
+  return pool.withConnection('KV', ({ client }) => connected(client)).catch(() => false);
 }
 
 /** Calls once and passes on what comes: all that etcd3 asks of a policy from `cockatiel`, which need not be installed. */

@@ -1,6 +1,7 @@
 import type { Etcd3, IRangeResponse, IResponseHeader, KVClient } from 'etcd3';
 import { Observable, type Subscriber } from 'rxjs';
 import { Unavailable } from '../errors.js';
+import { isConnectedWithin } from './client.js';
 import { translate } from './failures.js';
 import { KeepAliveStream } from './keep-alive-stream.js';
 import { type KeyRange, oneKey } from './layout.js';
@@ -40,6 +41,8 @@ export class Connection {
   readonly #calls = new Set<Call>();
   readonly #turnstile = new Turnstile(AT_ONCE);
   #heardMs = Number.NEGATIVE_INFINITY;
+  #first: Promise<void> | undefined;
+  #awaiting: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   constructor(options: ConnectionOptions) {
@@ -82,8 +85,12 @@ export class Connection {
     let call: Call | undefined;
     // The only way to get hold of a call, without which it cannot be cancelled. What `next` returns is all that
     // gRPC needs of it, but its types want the class.
+    // It is also where the time begins to count, whatever the client had to do before.
     const capture = ((options, next) => {
-      call = next(options);
+      const isFirst = this.#heardMs === Number.NEGATIVE_INFINITY;
+      call = next({ ...options, deadline: Date.now() + this.#options.requestTimeoutMs * (isFirst ? 2 : 1) });
+      // A client of the caller's has its own ways to connect.
+      if (this.#options.isOwn) this.#first ??= this.#awaitFirst();
       this.#calls.add(call);
       return call;
     }) as (...args: Parameters<Interceptor>) => Call as Interceptor;
@@ -92,10 +99,9 @@ export class Connection {
       answered();
     };
     const sentMs = performance.now();
-    const deadline = Date.now() + this.#options.requestTimeoutMs;
     const response = this.#isClosed
       ? Promise.reject(new Error('the connection is closed'))
-      : send(this.#options.client, { deadline, interceptors: [capture] });
+      : send(this.#options.client, { interceptors: [capture] });
     response.then(
       (answer) => {
         this.#heard();
@@ -146,21 +152,34 @@ export class Connection {
     if (this.#isClosed) return;
     // Whoever is told first learns that the link is down before any stream fails.
     this.onBroken(cause);
-    this.close();
+    this.close(cause.cause instanceof Error ? cause.cause.message : cause.message);
   }
 
-  close(): void {
+  close(why: string = 'the connection is closed'): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    clearTimeout(this.#awaiting);
     this.watches.close();
     this.keepAlives.close();
-    for (const call of this.#calls) call.cancelWithStatus(CANCELLED, 'the connection is closed');
+    for (const call of this.#calls) call.cancelWithStatus(CANCELLED, why);
     this.#calls.clear();
     if (this.#options.isOwn) this.#options.client.close();
   }
 
+  /** To connect may take as long as a request may, and the first answer as long again. */
+  async #awaitFirst(): Promise<void> {
+    const { client, requestTimeoutMs } = this.#options;
+    const isConnected = await isConnectedWithin(client, requestTimeoutMs);
+    if (this.#isClosed || this.#heardMs > Number.NEGATIVE_INFINITY) return;
+    const silence = (what: string): void =>
+      this.suspect(new Unavailable('etcd', 'connect', new Error(`no ${what} within ${requestTimeoutMs} ms`)), 0);
+    if (isConnected) this.#awaiting = setTimeout(silence, requestTimeoutMs, 'answer');
+    else silence('connection');
+  }
+
   #heard(): void {
     this.#heardMs = performance.now();
+    clearTimeout(this.#awaiting);
   }
 }
 

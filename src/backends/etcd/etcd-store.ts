@@ -1,5 +1,5 @@
 import type { Etcd3 } from 'etcd3';
-import { forkJoin, map, NEVER, Observable, startWith, switchMap } from 'rxjs';
+import { map, NEVER, Observable, startWith, switchMap } from 'rxjs';
 import { loadClient } from '../load-client.js';
 import { orThrow } from '../or-throw.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
@@ -55,12 +55,11 @@ class EtcdStore implements Store {
     return new Observable<StoreSession>((subscriber) => {
       const connection = connect();
       subscriber.add(() => connection.close());
-      // The lease is granted to anybody; only the read shows whether the credentials are good for more.
-      const opening = forkJoin({
-        grant: grantLease(connection, context),
-        probe: connection.probe(this.#layout.probe),
-      }).pipe(
-        map(({ grant }) => this.#session(grant, connection, connect, context)),
+      // A lease is granted to anybody: only the read shows whether the credentials are good for more. It comes first, since
+      // it may have to connect, which takes nothing from the lease then.
+      const opening = connection.probe(this.#layout.probe).pipe(
+        switchMap(() => grantLease(connection, context)),
+        map((grant) => this.#session(grant, connection, connect, context)),
         switchMap(({ session, link }) =>
           NEVER.pipe(
             startWith(session),

@@ -1,7 +1,9 @@
 import type { IRequestOp, IResponseOp } from 'etcd3';
 import {
+  AsyncSubject,
   catchError,
   concat,
+  concatWith,
   defer,
   EMPTY,
   expand,
@@ -13,11 +15,14 @@ import {
   Subject,
   share,
   switchMap,
+  takeUntil,
+  tap,
   throwError,
   timeout,
 } from 'rxjs';
 import { SessionLost, Unavailable } from '../errors.js';
 import type { StoreContext } from '../store.js';
+import type { Connection } from './connection.js';
 import { isLeaseGone } from './failures.js';
 import { type Grant, grantLease, leaseHex } from './grant.js';
 import { oneKey } from './layout.js';
@@ -26,6 +31,21 @@ import { isLeased, isMadeAt, keysRead, read } from './requests.js';
 
 /** A server allows 128 operations, and to those within an operation what is left: here the two comparisons. */
 const MOVES_PER_TRANSACTION = 126;
+
+/** A keepalive's answer, which proves nothing yet. */
+interface KeptAlive {
+  readonly ttlMs: number;
+  readonly term: string;
+  readonly sentMs: number;
+  readonly tookMs: number;
+}
+
+/** A keepalive that was sent before the renewal that it is for. */
+interface KeepAliveAhead {
+  readonly lease: string;
+  readonly connection: Connection | undefined;
+  readonly kept$: Observable<KeptAlive>;
+}
 
 /** Where a key was last seen to be attached. */
 interface Kept {
@@ -53,9 +73,19 @@ export class SessionLease {
   /** Leases that nothing is attached to any more, until the server has them revoked. */
   readonly #retired = new Set<string>();
 
+  readonly #ending = new Subject<void>();
+  /** What was proved when nobody waited for it any more. */
+  #unclaimedMs: number | undefined;
+  /** Of the next renewal, where the store is slow. */
+  #ahead: KeepAliveAhead | undefined;
+
+  // Goes on when whoever asked has given up: it takes several requests, of which each may take as long as one may.
   readonly #renewal: Observable<number> = defer(() => (this.#grants.length > 1 ? this.#move() : this.#extend())).pipe(
-    (renewal) => defer(() => this.#bounded(renewal)),
-    share(),
+    takeUntil(this.#ending),
+    tap((provedMs) => {
+      this.#unclaimedMs = provedMs;
+    }),
+    share({ resetOnRefCountZero: false }),
   );
 
   constructor(
@@ -85,14 +115,23 @@ export class SessionLease {
     this.#kept.delete(key);
   }
 
-  /** Sends one renewal; emits the time that it proves. One at a time: who asks meanwhile gets the answer to that one. */
+  /**
+   * Sends one renewal; emits the time that it proves, after the one that came too late for who asked before. One at a
+   * time: who asks meanwhile gets the answer to that one.
+   */
   renew(): Observable<number> {
-    return this.#renewal;
+    return defer(() => (this.#unclaimedMs === undefined ? EMPTY : of(this.#unclaimedMs))).pipe(
+      concatWith(this.#renewal),
+      tap(() => {
+        this.#unclaimedMs = undefined;
+      }),
+    );
   }
 
   /** The session's end: all leases, and all that is attached to them. */
   revoke(): Observable<void> {
     return defer(() => {
+      this.#ending.next();
       const leases = [...this.#retired, ...this.#grants.map(({ lease }) => lease)];
       return concat(...leases.map((lease) => this.#revoke(lease)));
     });
@@ -113,23 +152,55 @@ export class SessionLease {
 
   #extend(): Observable<number> {
     const held = this.newest;
-    const sentMs = this.context.now();
-    return this.link
-      .through('renew', ({ keepAlives }) => keepAlives.renew(held.lease))
-      .pipe(
-        switchMap(({ TTL, header }) => {
-          const ttlMs = Number(TTL) * 1000;
-          if (!(ttlMs > 0)) return throwError(() => this.lost());
-          if (header.raft_term !== held.term) return this.#replace();
-          return this.link
-            .through('renew', (connection) => connection.probe(this.probeKey))
-            .pipe(
-              switchMap((answer) =>
-                answer.header.raft_term === held.term ? of(this.#proved(sentMs, ttlMs)) : this.#replace(),
-              ),
-            );
-        }),
-      );
+    const { connection } = this.link;
+    const isGood = this.#ahead?.connection === connection && this.#ahead?.lease === held.lease;
+    const ahead$ = isGood ? this.#ahead?.kept$ : undefined;
+    this.#ahead = undefined;
+    return (ahead$ ?? this.#keepAlive(held)).pipe(
+      switchMap(({ ttlMs, term, sentMs, tookMs }) => {
+        if (!(ttlMs > 0)) return throwError(() => this.lost());
+        if (term !== held.term) return this.#replace();
+        // Two such answers one after the other would come later than the next renewal is due.
+        if (2 * tookMs > this.context.timing.renewEveryMs) this.#keepAliveAhead(held, connection);
+        return this.link
+          .through('renew', (link) => link.probe(this.probeKey))
+          .pipe(
+            switchMap(({ header }) =>
+              header.raft_term === held.term ? of(this.#proved(sentMs, ttlMs)) : this.#replace(),
+            ),
+          );
+      }),
+    );
+  }
+
+  #keepAlive({ lease }: Grant): Observable<KeptAlive> {
+    return defer(() => {
+      const sentMs = this.context.now();
+      return this.link
+        .through('renew', ({ keepAlives }) => keepAlives.renew(lease))
+        .pipe(
+          (answer) => this.#bounded(answer),
+          map(({ TTL, header }) => ({
+            ttlMs: Number(TTL) * 1000,
+            term: header.raft_term,
+            sentMs,
+            tookMs: this.context.now() - sentMs,
+          })),
+        );
+    });
+  }
+
+  /** Begins the next renewal while this one still waits for its proof. */
+  #keepAliveAhead(held: Grant, connection: Connection | undefined): void {
+    const kept$ = new AsyncSubject<KeptAlive>();
+    const ahead = { lease: held.lease, connection, kept$ };
+    this.#ahead = ahead;
+    const failed = (): void => {
+      if (this.#ahead === ahead) this.#ahead = undefined;
+    };
+    this.#keepAlive(held)
+      .pipe(takeUntil(this.#ending), tap({ error: failed }))
+      .subscribe(kept$);
   }
 
   #replace(): Observable<number> {
@@ -202,11 +273,11 @@ export class SessionLease {
     this.gone$.next(key);
   }
 
-  #bounded(renewal: Observable<number>): Observable<number> {
+  #bounded<T>(answer: Observable<T>): Observable<T> {
     const { timing, scheduler } = this.context;
     const sentMs = performance.now();
     const overdue = new Error(`no answer within ${timing.requestTimeoutMs} ms`);
-    return renewal.pipe(
+    return answer.pipe(
       timeout({
         first: timing.requestTimeoutMs,
         scheduler,
