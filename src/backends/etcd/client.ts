@@ -38,7 +38,7 @@ export function newClient(
 
 /** gRPC's own client, which knows whether it is connected. */
 interface Connectable {
-  waitForReady(deadlineMs: number, done: (error?: Error) => void): void;
+  waitForReady(deadline: Date, done: (error?: Error) => void): void;
 }
 
 /** What etcd3 has and does not tell of. */
@@ -51,8 +51,12 @@ interface WithPool {
 /** Whether the client has a connection, as soon as it has one; `false` after so long without. */
 export async function isConnectedWithin({ leaseClient }: Etcd3, ms: number): Promise<boolean> {
   const { client: pool } = leaseClient as unknown as WithPool;
-  const connected = (client: Connectable): Promise<boolean> =>
-    new Promise((told) => client.waitForReady(Date.now() + ms, (error) => told(error === undefined)));
+  const connected = (client: Connectable): Promise<boolean> => {
+    // By the clock that gRPC compares it with.
+    const deadline = new Date();
+    deadline.setMilliseconds(deadline.getMilliseconds() + ms);
+    return new Promise((told) => client.waitForReady(deadline, (error) => told(error === undefined)));
+  };
   // Where there is none because of a failure, the request that is under way fails with it.
   return pool.withConnection('KV', ({ client }) => connected(client)).catch(() => false);
 }

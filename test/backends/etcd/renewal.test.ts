@@ -129,11 +129,11 @@ it('keeps the order of many who enter one roster at once, also of those who wait
 it('opens and keeps its session where each answer takes most of the time that a request may', async () => {
   await using proxy = await startProxy({ port: server.port });
   await using backends = new Backends();
-  proxy.delay({ toClientMs: 400 });
-  const backend = backends.make(proxy.port, { ttlMs: 2_000, requestTimeoutMs: 600 });
+  proxy.delay({ toClientMs: 600 });
+  const backend = backends.make(proxy.port, { ttlMs: 3_000, requestTimeoutMs: 900 });
   const stay = new Stay(backend, lock('held'));
-  const place = await stay.admitted(8_000);
-  // To wait for the failure that does not come is to wait for three lifetimes.
+  const place = await stay.admitted(12_000);
+  // To wait for the failure that does not come is to wait for two lifetimes.
   await expect(stay.failure(6_000)).rejects.toThrow('a failure');
   expect(place.isValid()).toBe(true);
 });
