@@ -229,7 +229,9 @@ export class Participation {
     this.#stay.unsubscribe();
     this.#controller.abort(error);
     leave();
-    this.subscriber.error(error);
+    // Whoever is told of it by the signal may close the backend: then nothing is to be tried again.
+    if (this.context.isClosing) this.subscriber.complete();
+    else this.subscriber.error(error);
   }
 
   #over(): void {

@@ -102,7 +102,6 @@ function membership(
 ): Observable<Membership> {
   const roster: RosterKey = { kind: 'group', name: group };
   let hasJoined = false;
-  let wasLost = false;
 
   /** Emits when nobody else has stood longer under this id. A first joining fails at once; a later one waits. */
   const alone = ({ entry: mine }: Place): Observable<unknown> =>
@@ -138,10 +137,7 @@ function membership(
       }),
       retry({
         delay: (error) => {
-          // Closed by somebody who was told of the loss.
-          if (error instanceof BackendClosed && wasLost) return EMPTY;
-          wasLost = error instanceof PlaceLost;
-          if (wasLost) return of(0);
+          if (error instanceof PlaceLost) return of(0);
           if (error instanceof GroupNotFound && create) return created(backend, roster);
           return throwError(() => error);
         },

@@ -575,6 +575,18 @@ describe('an entry whose session is lost', () => {
       { roster: 'lock "l"', reason: 'session lost', cause: { _tag: 'SessionLost', sessionId: 's1', byStore: false } },
     ]);
   });
+
+  it('completes, and is not tried again, where the backend is closed by who is told of it', async () => {
+    const { store, enter, backend, log } = setUp();
+    const { places } = enter();
+    let closed: Promise<void> | undefined;
+    places[0]?.signal.addEventListener('abort', () => {
+      closed = backend.close();
+    });
+    store.latest.link.error(new SessionLost('s1', 'expired', true));
+    await closed;
+    expect(about(log, 'place ')).toEqual(['0 place admitted', '0 place s1', '0 place aborted', '0 place complete']);
+  });
 });
 
 describe('the watch of a place', () => {
