@@ -1,6 +1,6 @@
 import { EMPTY, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
 import type { Entry, RosterKey } from '../backend.js';
-import type { Connection } from './connection.js';
+import type { Connection, Stat } from './connection.js';
 import { Code, onRefusal } from './failures.js';
 import { shared, type WatchSet } from './follow.js';
 import { type Layout, type Named, parseEntries } from './layout.js';
@@ -78,13 +78,22 @@ function reading(
   const read = (watches: WatchSet, { name, mode }: Named): Observable<unknown> => {
     const path = `${parent}/${name}`;
     watches.set('data', path);
+    const absent = (): Observable<unknown> => {
+      watches.drop('data', path);
+      known.delete(name);
+      return of(undefined);
+    };
+    const found = (stat: Stat, data: Uint8Array): unknown =>
+      known.set(name, { id: name, token: stat.czxid, mode, payload: new Uint8Array(data) });
     return connection.read(path, true).pipe(
-      map(({ data, stat }) => known.set(name, { id: name, token: stat.czxid, mode, payload: new Uint8Array(data) })),
-      onRefusal([Code.noNode], () => {
-        watches.drop('data', path);
-        known.delete(name);
-        return of(undefined);
-      }),
+      map(({ data, stat }) => found(stat, data)),
+      // What one may not read stands there all the same.
+      onRefusal([Code.noAuth], () =>
+        connection
+          .exists(path)
+          .pipe(switchMap((stat) => (stat === undefined ? absent() : of(found(stat, new Uint8Array()))))),
+      ),
+      onRefusal([Code.noNode], absent),
     );
   };
 

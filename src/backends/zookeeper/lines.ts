@@ -232,18 +232,28 @@ export class Lines {
   }
 
   #watch(connection: Connection, watches: WatchSet, parent: string, nearest: readonly Named[]): Observable<unknown> {
-    const unwatched = nearest.map(({ name }) => `${parent}/${name}`).filter((path) => !watches.has('data', path));
+    const unwatched = nearest.filter(({ name }) => !watches.has('data', `${parent}/${name}`));
     if (unwatched.length === 0) return of(undefined);
     return forkJoin(
-      unwatched.map((path) => {
+      unwatched.map(({ name }) => {
+        const path = `${parent}/${name}`;
         watches.set('data', path);
+        const absent = (): Observable<unknown> => {
+          watches.drop('data', path);
+          watches.again();
+          return of(undefined);
+        };
         // Reading leaves no watch where there is no node; looking whether it is there would leave one for ever.
         return connection.read(path, true).pipe(
-          onRefusal([Code.noNode], () => {
+          // Of what one may not read, the server does not tell that it goes either, but the parent tells of its children.
+          onRefusal([Code.noAuth], () => {
             watches.drop('data', path);
-            watches.again();
-            return of(undefined);
+            watches.set('child', parent);
+            return connection
+              .children(parent, true)
+              .pipe(switchMap((names) => (names.includes(name) ? of(undefined) : absent())));
           }),
+          onRefusal([Code.noNode], absent),
         );
       }),
     );

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { CreateMode, createClient } from 'node-zookeeper-client';
+import { ACL, CreateMode, createClient, Id, Permission } from 'node-zookeeper-client';
 import { firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../../../src/testing/processes/probes.js';
@@ -116,6 +116,34 @@ test('a contender of Curator is waited for', async () => {
   const waiter = await new Stander(backend, roster).until(({ places }) => places.length > 0);
   mine.leave();
   await untilStanding(backend, roster, 2);
+  expect(waiter.isAdmitted).toBe(false);
+  client.remove(path, () => undefined);
+  await waiter.untilAdmitted();
+  client.close();
+});
+
+test('a contender whose data nobody may read is waited for, and seen', async () => {
+  const backend = backends.connect(server.port);
+  const roster = lockNamed('unreadable');
+  const mine = await new Stander(backend, roster).untilAdmitted();
+  const client = createClient(`127.0.0.1:${server.port}`);
+  client.connect();
+  await once(client, 'connected');
+  const notToRead = new ACL(Permission.DELETE, new Id('world', 'anyone'));
+  const path = await new Promise<string>((resolve, reject) => {
+    client.create(
+      `/conclave/locks/unreadable/${'0'.repeat(32)}__lock__`,
+      Buffer.from('secret'),
+      [notToRead],
+      CreateMode.EPHEMERAL_SEQUENTIAL,
+      (error, made) => (error ? reject(error) : resolve(made)),
+    );
+  });
+  const waiter = new Stander(backend, roster);
+  mine.leave();
+  const [first] = await untilStanding(backend, roster, 2);
+  expect(path).toContain(first);
+  await waiter.until(({ places }) => places.length > 0);
   expect(waiter.isAdmitted).toBe(false);
   client.remove(path, () => undefined);
   await waiter.untilAdmitted();
