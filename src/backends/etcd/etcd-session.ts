@@ -47,7 +47,7 @@ export class EtcdSession implements StoreSession {
   place(roster: RosterKey, request: StandRequest, standing: Standing): Observable<number> {
     const contender = this.#participant.contender(roster, request);
     const watch = new PlaceWatch(this.link, this.#lease, this.context.scheduler, contender, standing.entry.token);
-    return watch.places(this.#participant.firstLook(standing));
+    return defer(() => watch.places(this.#participant.takeFirstLook(standing)));
   }
 
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {

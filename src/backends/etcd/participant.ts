@@ -71,8 +71,11 @@ export class Participant {
     return { roster, request, prefix, key: prefix + entryId(this.lease.hex, request.id, request.mode) };
   }
 
-  firstLook(standing: Standing): FirstLook | undefined {
-    return this.#firstLooks.get(standing);
+  /** For the first who follows the place: who follows it again knows of what came since. */
+  takeFirstLook(standing: Standing): FirstLook | undefined {
+    const firstLook = this.#firstLooks.get(standing);
+    this.#firstLooks.delete(standing);
+    return firstLook;
   }
 
   /** One transaction, which makes the entry or finds the one made before. */

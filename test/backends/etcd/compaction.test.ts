@@ -1,14 +1,18 @@
-import { firstValueFrom } from 'rxjs';
+import { randomUUID } from 'node:crypto';
+import { asyncScheduler, concat, filter, firstValueFrom, lastValueFrom, shareReplay } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { LockLost } from '../../../src/backends/errors.js';
+import { etcdStore } from '../../../src/backends/etcd/etcd-store.js';
 import { etcd } from '../../../src/backends/etcd/index.js';
+import { timingOf } from '../../../src/backends/options.js';
+import { orThrow } from '../../../src/backends/or-throw.js';
 import { breakLock } from '../../../src/observables/break-lock.js';
-import { lock } from '../../../src/observables/lock.js';
+import { lock as lockOf } from '../../../src/observables/lock.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { difference, etcdCounts } from '../../support/counters.js';
-import { etcdctl } from './support.js';
+import { etcdctl, exclusive, lock } from './support.js';
 
 let server: TestServer;
 
@@ -27,7 +31,7 @@ test('an eviction is told although the revision at which the entry was made has 
   const lost = new Promise((told) => {
     tellLost = told;
   });
-  await new Promise((held) => lock(backend, 'ledger').subscribe({ next: held, error: (error) => tellLost(error) }));
+  await new Promise((held) => lockOf(backend, 'ledger').subscribe({ next: held, error: (error) => tellLost(error) }));
   await etcdctl(server.port, 'put', 'unrelated', 'x');
   const { revision } = JSON.parse(await etcdctl(server.port, 'put', 'unrelated', 'x', '-w', 'json')).header;
   await etcdctl(server.port, 'compact', String(revision));
@@ -37,12 +41,36 @@ test('an eviction is told although the revision at which the entry was made has 
   expect(await lost).toBeInstanceOf(LockLost);
 });
 
+test('a place that is followed again over the same connection begins where it is now', async () => {
+  const timing = orThrow(timingOf({ ttlMs: 20_000 }));
+  const newId = (): string => randomUUID().replaceAll('-', '');
+  const context = { timing, newId, now: () => performance.now(), scheduler: asyncScheduler, fault: () => undefined };
+  const opened$ = etcdStore({ hosts: `127.0.0.1:${server.port}` })
+    .open(context)
+    .pipe(shareReplay(1));
+  const running = opened$.subscribe();
+  const session = await firstValueFrom(opened$);
+  const request = () => ({ ...exclusive, id: newId(), permits: 2, registered: false });
+  const roster = lock('berths');
+  const [first, second, third] = [request(), request(), request()];
+  await lastValueFrom(concat(session.enter(roster, first), session.enter(roster, second)));
+  const standing = await firstValueFrom(session.enter(roster, third));
+  expect(standing.ahead).toBe(2);
+  const admitted = firstValueFrom(session.place(roster, third, standing).pipe(filter((ahead) => ahead === 1)));
+  await lastValueFrom(session.leave(roster, first, false));
+  await admitted;
+  // As when the server cancels a watch, which does not cost the connection.
+  expect(await firstValueFrom(session.place(roster, third, standing))).toBe(1);
+  await lastValueFrom(session.end(false), { defaultValue: undefined });
+  running.unsubscribe();
+});
+
 test('who holds many entries for long watches each of them, and reads none of them again', async () => {
   await using backend = etcd({ hosts: [`127.0.0.1:${server.port}`], ttlMs: 20_000 });
-  await firstValueFrom(lock(backend, 'first'));
+  await firstValueFrom(lockOf(backend, 'first'));
   const before = await etcdCounts(server.url);
   const names = Array.from({ length: 50 }, (_, i) => `held ${i}`);
-  await Promise.all(names.map((name) => new Promise((held) => lock(backend, name).subscribe(held))));
+  await Promise.all(names.map((name) => new Promise((held) => lockOf(backend, name).subscribe(held))));
   await until(async () => (await watches()) - (before['Watch/Watch'] ?? 0) >= 50, 5_000, 'a watch for each');
   expect(difference(before, await etcdCounts(server.url))).toMatchObject({ 'KV/Txn': 50, 'Watch/Watch': 50 });
   expect(difference(before, await etcdCounts(server.url))['KV/Range']).toBeUndefined();
