@@ -55,8 +55,8 @@ export const weakenings = {
     edits: [
       {
         file: '/src/backends/etcd/session-lease.ts',
-        from: 'if (header.raft_term !== held.term) return this.#replace();',
-        to: 'if (header.raft_term !== undefined) return of(this.#proved(sentMs, ttlMs));',
+        from: 'if (term !== held.term) return this.#replace();',
+        to: 'if (term !== undefined) return of(this.#proved(sentMs, ttlMs));',
       },
     ],
   },
