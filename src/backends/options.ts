@@ -51,6 +51,16 @@ export interface Timing {
 /** Longest delay a timer of the platform carries. */
 const MAX_MS = 2 ** 31 - 1;
 
+/**
+ * The pause before an adapter connects again, with jitter. A session lives meanwhile, so none may outlast what is left of
+ * it when the store is back.
+ */
+export function reconnectMs(timing: Timing, attempt: number): number {
+  const { initialBackoffMs, maxBackoffMs, renewEveryMs } = timing;
+  const longest = Math.min(maxBackoffMs, Math.max(initialBackoffMs, renewEveryMs / 2));
+  return Math.min(longest, initialBackoffMs * 2 ** Math.min(attempt, 30)) * (0.5 + Math.random() / 2);
+}
+
 /** How long after its proof a session of lifetime `ttlMs` may be relied on. */
 export function reliableMs(timing: Pick<Timing, 'drift' | 'guardMs'>, ttlMs: number): number {
   return ttlMs * (1 - timing.drift) - timing.guardMs;

@@ -1,6 +1,6 @@
 import { isLeft, isRight } from 'fp-ts/lib/Either.js';
-import { describe, expect, it } from 'vitest';
-import { type BackendOptions, reliableMs, timingOf } from '../../src/backends/options.js';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { type BackendOptions, reconnectMs, reliableMs, type Timing, timingOf } from '../../src/backends/options.js';
 
 const violationsOf = (options: BackendOptions): readonly string[] => {
   const result = timingOf(options);
@@ -135,5 +135,41 @@ describe('reliableMs', () => {
     expect(reliableMs({ drift: 0.01, guardMs: 5 }, 100)).toBe(94);
     expect(reliableMs({ drift: 0, guardMs: 0 }, 100)).toBe(100);
     expect(reliableMs({ drift: 0.25, guardMs: 10 }, 1_000)).toBe(740);
+  });
+});
+
+describe('reconnectMs', () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+  const timing = (options: BackendOptions): Timing => {
+    const result = timingOf(options);
+    if (isLeft(result)) throw result.left;
+    return result.right;
+  };
+  /** The first pauses, the shortest and the longest that they may be. */
+  const pauses = (options: BackendOptions): number[][] =>
+    [0, 1].map((random) => {
+      vi.spyOn(Math, 'random').mockReturnValue(random);
+      return [0, 1, 2, 3, 4, 40, 2_000].map((attempt) => reconnectMs(timing(options), attempt));
+    });
+
+  it('doubles, with jitter, up to half of what lies between two renewals', () => {
+    expect(pauses({ ttlMs: 10_000, initialBackoffMs: 100 })).toEqual([
+      [50, 100, 200, 400, 500, 500, 500],
+      [100, 200, 400, 800, 1_000, 1_000, 1_000],
+    ]);
+  });
+
+  it('is never longer than it may be, nor shorter than it is to begin with', () => {
+    expect(pauses({ ttlMs: 10_000, initialBackoffMs: 100, maxBackoffMs: 300 })[1]).toEqual([
+      100, 200, 300, 300, 300, 300, 300,
+    ]);
+    expect(pauses({ ttlMs: 1_000, initialBackoffMs: 150 })[1]).toEqual([150, 150, 150, 150, 150, 150, 150]);
+  });
+
+  it('does not grow beyond what can be counted', () => {
+    const longest = pauses({ ttlMs: 2 ** 31 - 1, initialBackoffMs: 1, maxBackoffMs: 2 ** 31 - 1 })[1];
+    expect(longest?.slice(-2)).toEqual([(2 ** 31 - 1) / 10, (2 ** 31 - 1) / 10]);
   });
 });

@@ -1,6 +1,7 @@
 import type { Etcd3 } from 'etcd3';
 import { BehaviorSubject, defer, type Observable, Subscription, throwError, timer } from 'rxjs';
 import { Unavailable } from '../errors.js';
+import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import type { CallOptions, Connection } from './connection.js';
 
@@ -54,9 +55,9 @@ export class Link {
   }
 
   #connectAfter(attempt: number): void {
-    const { initialBackoffMs, maxBackoffMs } = this.context.timing;
-    const pauseMs = Math.min(maxBackoffMs, initialBackoffMs * 2 ** Math.min(attempt, 30)) * (0.5 + Math.random() / 2);
-    this.#attempts.add(timer(pauseMs, this.context.scheduler).subscribe(() => this.#connectAgain(attempt)));
+    const { timing, scheduler } = this.context;
+    const again$ = timer(reconnectMs(timing, attempt), scheduler);
+    this.#attempts.add(again$.subscribe(() => this.#connectAgain(attempt)));
   }
 
   #connectAgain(attempt: number): void {

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { BehaviorSubject, distinctUntilChanged, Observable, Subject } from 'rxjs';
 import { type CoordinationError, NotSupported, Unavailable } from '../errors.js';
+import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import type { Access } from './access.js';
 import { failureOf, isMoved, isRefusal, isUnanswered, isUncached } from './failures.js';
@@ -65,7 +66,7 @@ export class Connections {
         if (channel === sessionChannel) observer.next(message);
       }),
     );
-    const options = strictOptions(context, () => (this.#isKept ? this.#backoffMs() : null));
+    const options = strictOptions(context, () => (this.#isKept ? reconnectMs(context.timing, this.#attempt++) : null));
     const link = (): Link => ({ client: connect(options), server: undefined });
     this.#commands = link();
     if (waitReplicas > 0) {
@@ -297,14 +298,6 @@ export class Connections {
     if (!this.#areReplicasMissed) this.context.fault(failure);
     this.#areReplicasMissed = true;
     throw failure;
-  }
-
-  #backoffMs(): number {
-    const { initialBackoffMs, maxBackoffMs, renewEveryMs } = this.context.timing;
-    // A session lives here, and a pause must not outlast what is left of it when the server is back.
-    const longestMs = Math.min(maxBackoffMs, Math.max(initialBackoffMs, renewEveryMs / 2));
-    const pause = Math.min(longestMs, initialBackoffMs * 2 ** Math.min(this.#attempt++, 30));
-    return pause * (0.5 + Math.random() / 2);
   }
 }
 

@@ -13,7 +13,7 @@ import {
   timer,
 } from 'rxjs';
 import { AuthenticationFailed, InvalidOptions, SessionLost, Unavailable } from '../errors.js';
-import { reliableMs } from '../options.js';
+import { reconnectMs, reliableMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import { Connection } from './connection.js';
 import { Code, onRefusal } from './failures.js';
@@ -295,13 +295,9 @@ export class Link {
     this.#waiting = timer(this.#pauseMs(round), this.context.scheduler).subscribe(() => this.connect());
   }
 
-  /** None while there are hosts that were not tried; then ever longer, but not so long that it costs the session. */
+  /** None while there are hosts that were not tried; then ever longer. */
   #pauseMs(round: number): number {
-    const { timing } = this.context;
-    if (this.#failures <= round) return 0;
-    const most = Math.min(timing.maxBackoffMs, timing.ttlMs / 5);
-    const pause = Math.min(most, timing.initialBackoffMs * 2 ** Math.min(30, Math.floor(this.#failures / round) - 1));
-    return pause * (0.5 + Math.random() / 2);
+    return this.#failures <= round ? 0 : reconnectMs(this.context.timing, Math.floor(this.#failures / round) - 1);
   }
 
   #keepTicket(): void {
