@@ -252,6 +252,22 @@ export function sentinelCells(replication: () => RedisReplication): readonly Cel
       name: 'sentinel fail-over, master paused and continued',
       scenario: failOver('pause'),
     },
+    {
+      name: 'sentinel fail-over, asked for, master goes on',
+      scenario: (run) =>
+        rounds(run, 2, async () => {
+          await replication().untilReplicated();
+          const master = await replication().master();
+          const fault: Fault = {
+            name: `fail over from ${master.port}`,
+            reaches: 'all',
+            begin: () => replication().failOver(),
+            end: () => {},
+          };
+          await run.during(fault, () => replication().masterOtherThan(master));
+          await run.untilAllTakePart();
+        }),
+    },
   ];
 }
 

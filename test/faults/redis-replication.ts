@@ -8,6 +8,8 @@ export interface RedisReplication extends AsyncDisposable {
   readonly sentinels: readonly TestServer[];
   /** Whom the sentinels name. */
   master(): Promise<TestServer>;
+  /** Has them make the replica the master. The master before goes on until they tell it, seconds later. */
+  failOver(): Promise<void>;
   /** Resolves when they name another. */
   masterOtherThan(server: TestServer): Promise<TestServer>;
   /** Resolves when the master has a replica that has all of its data. */
@@ -82,6 +84,12 @@ function form(servers: readonly TestServer[], sentinels: readonly TestServer[]):
     servers,
     sentinels,
     master,
+    async failOver() {
+      const [first] = sentinels;
+      const begun = async (): Promise<boolean> =>
+        first !== undefined && (await askRedis(first.url, 'SENTINEL', 'FAILOVER', masterName)).startsWith('+OK');
+      await until(begun, failOverLimitMs, 'the beginning of a fail-over');
+    },
     async masterOtherThan(server) {
       let now = server;
       const isAnother = async (): Promise<boolean> => {
