@@ -60,7 +60,7 @@ export const explanations: readonly Explanation[] = [
     why: 'What is set here is set again before it is read.',
     mutants: {
       'src/backends/lease.ts': ['readonly #linked = new BehaviorSubject([-false-]{+true+});'],
-      'src/observables/reentering.ts': ['let isLost = [-false-]{+true+};'],
+      'src/observables/reentering.ts': ['let wasLost = [-false-]{+true+};'],
       'src/observables/settling.ts': ['let isUnderWay = [-false-]{+true+};'],
       'src/operators/while-locked.ts': [
         'let isOpen = [-(): boolean => false-]{+() => undefined+};',
@@ -88,6 +88,7 @@ export const explanations: readonly Explanation[] = [
     why: 'Asked for in two places, each of which is enough: who is told the loss is over before anything else says `SessionLost`, who is over does not fail, leave or stand any more, a lease is lost only once and after it was live, who asks for a lease passes over one that is over, and a backend that is being closed has stopped all it runs before it would open another session.',
     mutants: {
       'src/backends/participation.ts': [
+        'if ([-this.#isOver-]{+false+}) return;',
         'if ([-this.#isOver-]{+false+}) return;',
         'if ([-!this.#isLeaving && !(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-!this.#isLeaving && !(error instanceof SessionLost)-]{+!this.#isLeaving || !(error instanceof SessionLost)+}) this.#fail(error);',

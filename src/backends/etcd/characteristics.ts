@@ -11,7 +11,7 @@ export const etcdCharacteristics: Characteristics = {
   caveats: [
     'Tokens are create revisions: after a loss of all data, or a restore of a backup, they begin again from a lower one.',
     'Leases live for whole seconds, at least 1.5 election timeouts of the cluster: the lifetime granted may exceed ttlMs.',
-    'A change of the cluster’s leader is weathered by moving what is held to a new lease, which needs the deadline to be still ahead.',
+    'A change of the cluster’s leader is weathered by moving what is held to a new lease, which needs the deadline to be still ahead; the new leader gives each lease an election timeout more, so a dead holder is followed that much later.',
     'Whoever waits for one of several permits is told of each release before it, not only of the one that lets it in.',
   ],
 };
