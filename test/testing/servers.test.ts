@@ -1,7 +1,10 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { type Backend, connect, LockLost, lock, type Session } from 'conclave';
 import { MissingProgram, startEtcd, startRedis, startZooKeeper, type TestStore } from 'conclave/testing/servers';
 import { afterEach, expect, test, vi } from 'vitest';
 import { Probe } from '../../src/testing/conformance/probe.js';
+import { closeZooKeeperSession } from '../../src/testing/servers/zookeeper-session.js';
 
 const limitMs = 60_000;
 const soonMs = 15_000;
@@ -140,4 +143,23 @@ test('a number of nodes that cannot form a store is refused', () => {
     expect(() => startEtcd({ nodes })).toThrow(/nodes must be an integer from 1 to 7/);
     expect(() => startZooKeeper({ nodes })).toThrow(/nodes must be an integer from 1 to 7/);
   }
+});
+
+test('a server that takes up a session and then falls silent is not asked again, and it says so', async () => {
+  let asked = 0;
+  const silent = createServer((socket) => {
+    asked += 1;
+    // The frame's length, the protocol's version, the timeout of the session.
+    const granted = Buffer.alloc(40);
+    granted.writeInt32BE(36, 0);
+    granted.writeInt32BE(30_000, 8);
+    socket.once('data', () => socket.write(granted));
+  }).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  await expect(closeZooKeeperSession('127.0.0.1', port, '1')).rejects.toThrow(
+    `127.0.0.1:${port} did not answer within`,
+  );
+  expect(asked).toBe(1);
+  silent.close();
 });

@@ -51,7 +51,7 @@ function open(
         const provedMs = context.now();
         const asking = acquaintance.ask({ id, ttlMs }, context.now);
         let runId = '';
-        // What is on its way is opened all the same, and nobody would ever end it.
+        // What is on its way is opened all the same, and nobody else would end it. If this fails, it lasts for its ttl.
         bidFarewell = () => {
           connections.run('end the session', END, asking.preamble).catch(() => undefined);
         };

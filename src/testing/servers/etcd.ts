@@ -138,6 +138,7 @@ function fromMember(id: string): (greeting: Buffer) => boolean {
 }
 
 async function agreedLeader(nodes: readonly TestServer[]): Promise<TestServer | undefined> {
+  // A node that does not answer has no say.
   const statuses = await Promise.all(nodes.map((node) => statusOf(node).catch(() => undefined)));
   return nodes.find((_, index) => {
     const own = statuses[index];

@@ -206,6 +206,7 @@ function startClusterNode(nodeTimeoutMs: number, args: readonly string[]): Promi
 function formCluster(nodes: readonly TestServer[], replicas: readonly TestServer[]): RedisCluster {
   const all = [...nodes, ...replicas];
   const ownerOf = async (slot: number): Promise<TestServer> => {
+    // A node that does not answer has no say.
     const answers = await Promise.all(all.map(({ url }) => ownerIn(url, slot).catch(() => undefined)));
     const votes = (port: number): number => answers.filter((each) => each === port).length;
     const [owner] = [...all].sort((a, b) => votes(b.port) - votes(a.port));

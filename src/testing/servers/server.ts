@@ -241,6 +241,7 @@ class ChildServer implements TestServer {
     const failed = ended.then((how) => {
       throw new ServerDidNotStart(`${this} ${how} before it answered`, this.log());
     });
+    // It ends some time, also when nobody waits for that any more.
     failed.catch(() => {});
     const spawned = new Promise<void>((resolve) => this.#child?.once('spawn', resolve));
     await Promise.race([spawned, failed]);

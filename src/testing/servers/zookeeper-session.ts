@@ -25,10 +25,10 @@ export async function closeZooKeeperSession(host: string, port: number, hexId: s
 
 async function joinAndLeave(host: string, port: number, id: bigint): Promise<'closed' | 'absent' | 'taken back'> {
   const socket = connect({ host, port });
-  let isSilent = false;
+  let silence: Error | undefined;
   socket.setTimeout(limitMs, () => {
-    isSilent = true;
-    socket.destroy(new Error(`${host}:${port} did not answer within ${limitMs} ms`));
+    silence = new Error(`${host}:${port} did not answer within ${limitMs} ms`);
+    socket.destroy(silence);
   });
   try {
     await once(socket, 'connect');
@@ -41,8 +41,8 @@ async function joinAndLeave(host: string, port: number, id: bigint): Promise<'cl
     goodbye.writeInt32BE(1, 0);
     goodbye.writeInt32BE(closeSession, 4);
     socket.write(framed(goodbye));
-    const answer = await frames.next().catch((error: unknown) => {
-      if (isSilent) throw error;
+    const answer = await frames.next().catch(() => {
+      if (silence !== undefined) throw silence;
       // The session is closed, or another connection has it: the next attempt finds out.
       return undefined;
     });

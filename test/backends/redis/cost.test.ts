@@ -35,6 +35,7 @@ test('a release wakes one of a hundred, and waiting costs nothing', async () => 
   const others = Array.from({ length: 100 }, () => enter(theirs.backend));
   await Promise.all(others.map((other) => waiting(other)));
   const before = await redisCounts(server.url);
+  // That nothing is sent can only be waited for.
   await new Promise((resolve) => setTimeout(resolve, 300));
   expect(difference(before, await redisCounts(server.url))).toEqual({});
   holder.leave();
@@ -49,6 +50,7 @@ test('a session is renewed by one script however much stands in it', async () =>
   const stays = Array.from({ length: 50 }, (_, at) => enter(mine.backend, { kind: 'lock', name: `n${at}` }));
   await Promise.all(stays.map((stay) => stay.admitted()));
   const before = await redisCounts(server.url);
+  // What is counted is renewals in a second.
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   const counts = difference(before, await redisCounts(server.url));
   expect(counts['evalsha']).toBeGreaterThan(4);

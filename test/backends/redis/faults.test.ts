@@ -232,6 +232,7 @@ test('a server that is stopped for longer than the ttl ends what is held, in tim
   try {
     expect(await lost).toBeInstanceOf(PlaceLost);
     expect(place.isValid()).toBe(false);
+    // For the server, too, more than the ttl is to pass.
     await new Promise((resolve) => setTimeout(resolve, 800));
   } finally {
     server.resume();
