@@ -19,7 +19,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
     globalSetup: existsSync(globalSetup) ? [globalSetup] : [],
-    setupFiles: [fromRoot('./test/support/fixed-seed.ts')],
+    setupFiles: ['fixed-seed', 'fail-on-leaks'].map((name) => fromRoot(`./test/support/${name}.ts`)),
     reporters: ['default', fromRoot('./test/support/tally.ts')],
     pool: 'forks',
     maxWorkers: 2,

@@ -10,6 +10,7 @@ export default defineConfig({
     maxWorkers: 2,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,
+    setupFiles: ['./test/support/fail-on-leaks.ts'],
     reporters: ['verbose', './test/support/tally.ts'],
   },
 });

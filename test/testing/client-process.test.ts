@@ -38,6 +38,12 @@ test('a killed client rejects what it was asked, and its messages complete', asy
   await expect(client.request('double', 1n)).rejects.toThrow(/has ended and cannot be asked for 'double'/);
 });
 
+test('a client that leaks listeners ends by it', async () => {
+  await using client = await spawnClient<ObedientCalls, Message>(obedient);
+  await expect(client.request('leakListeners')).rejects.toThrow(/ended with code 1/);
+  expect(client.log()).toContain('MaxListenersExceededWarning');
+});
+
 test('a client that exits by itself says with which code', async () => {
   await using client = await spawnClient<ObedientCalls, Message>(obedient);
   await expect(client.request('exit', 7)).rejects.toThrow(/ended with code 7/);

@@ -1,3 +1,5 @@
+import { failOnLeaks } from './fail-on-leaks.js';
+
 /** What a client process can be asked to do. Arguments and results must survive the structured clone. */
 export type Calls = Readonly<Record<string, (...args: never[]) => unknown>>;
 
@@ -15,6 +17,7 @@ export type FromClient =
 
 /** To be called once by the module that runs in the client process, when it is ready to be asked. */
 export function answer(calls: Calls): void {
+  failOnLeaks();
   process.on('message', ({ id, call, args }: Request) => {
     void perform(calls[call], call, args).then(
       (result) => send({ kind: 'result', id, result }),

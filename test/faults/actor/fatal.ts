@@ -7,9 +7,6 @@ const escapedCode = 70;
 export function failOnEscapes(): void {
   process.on('unhandledRejection', (reason) => fail('unhandled rejection', reason));
   process.on('uncaughtException', (error) => fail('uncaught exception', error));
-  process.on('warning', (warning) => {
-    if (warning.name === 'MaxListenersExceededWarning') fail('leaked listeners', warning);
-  });
 }
 
 export function fail(what: string, reason: unknown): never {

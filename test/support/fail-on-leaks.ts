@@ -1,0 +1,3 @@
+import { failOnLeaks } from '../../src/testing/processes/fail-on-leaks.js';
+
+failOnLeaks();
