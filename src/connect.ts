@@ -11,6 +11,7 @@ import type { BackendOptions } from './backends/options.js';
 import { orThrow } from './backends/or-throw.js';
 import { redisCharacteristics } from './backends/redis/characteristics.js';
 import { checkOptions, type RedisUrlOptions, redisFromUrl, shardsOf } from './backends/redis/options.js';
+import { type BUILT_IN_SCHEMES, type Connector, knownSchemes, registeredConnector } from './backends/schemes.js';
 import { createShardedBackend, type Stores } from './backends/sharded-backend.js';
 import { parseUrl, type StoreUrl } from './backends/url.js';
 import { zookeeperCharacteristics } from './backends/zookeeper/characteristics.js';
@@ -18,8 +19,6 @@ import { resolveOptions, type ZooKeeperOptions, zookeeperFromUrl } from './backe
 
 /** Options of `connect`: those of the backend that the URL names. */
 export type ConnectOptions = MemoryOptions | RedisUrlOptions | EtcdUrlOptions | ZooKeeperOptions;
-
-type Connector = (url: StoreUrl, options: ConnectOptions) => Backend;
 
 const checkRedis = (options: RedisUrlOptions): Either<CoordinationError, RedisUrlOptions> =>
   map(() => options)(checkOptions(options));
@@ -46,16 +45,17 @@ const zookeeper = connector(
   async (options) => [(await import('./backends/zookeeper/zookeeper-store.js')).zookeeperStore(options)],
 );
 
-const connectors: ReadonlyMap<string, Connector> = new Map<string, Connector>([
-  ['memory', (url, options) => memory(merged(orThrow(memoryFromUrl(url)), options))],
-  ['redis', redis],
-  ['rediss', redis],
-  ['redis-cluster', redis],
-  ['rediss-cluster', redis],
-  ['etcd', etcd],
-  ['etcds', etcd],
-  ['zookeeper', zookeeper],
-]);
+const builtIn: Readonly<Record<(typeof BUILT_IN_SCHEMES)[number], Connector<ConnectOptions>>> = {
+  memory: (url, options) => memory(merged(orThrow(memoryFromUrl(url)), options)),
+  redis,
+  rediss: redis,
+  'redis-cluster': redis,
+  'rediss-cluster': redis,
+  etcd,
+  etcds: etcd,
+  zookeeper,
+};
+const connectors: ReadonlyMap<string, Connector<ConnectOptions>> = new Map(Object.entries(builtIn));
 
 /**
  * Makes a backend of a URL. Nothing is loaded or connected to until something is subscribed to.
@@ -68,6 +68,8 @@ const connectors: ReadonlyMap<string, Connector> = new Map<string, Connector>([
  * | `etcd://host:port,host:port` `etcds://…` | etcd (needs `etcd3`) |
  * | `zookeeper://host:port,host:port/chroot` | ZooKeeper (needs `node-zookeeper-client`) |
  *
+ * `registerScheme` of `conclave/backend` teaches it others.
+ *
  * Options may stand in the query (`?ttlMs=5000&namespace=shop`); those in the second argument win.
  *
  * **Throws** `InvalidUrl`, `UnknownScheme`, `InvalidOptions`, at the call. What is found out later (`MissingPackage`,
@@ -79,8 +81,8 @@ const connectors: ReadonlyMap<string, Connector> = new Map<string, Connector>([
  */
 export function connect(url: string, options: ConnectOptions = {}): Backend {
   const parsed = orThrow(parseUrl(url));
-  const connectTo = connectors.get(parsed.scheme);
-  if (connectTo === undefined) throw new UnknownScheme(parsed.scheme, [...connectors.keys()]);
+  const connectTo = connectors.get(parsed.scheme) ?? registeredConnector(parsed.scheme);
+  if (connectTo === undefined) throw new UnknownScheme(parsed.scheme, knownSchemes());
   return connectTo(parsed, options);
 }
 
@@ -91,7 +93,7 @@ function connector<O extends BackendOptions, Checked>(
   check: (options: O) => Either<CoordinationError, Checked>,
   load: (options: Checked) => Promise<Stores>,
   shardsOf: (options: Checked) => number = () => 1,
-): Connector {
+): Connector<ConnectOptions> {
   return (url, options) => {
     const all = merged(orThrow(fromUrl(url)), options);
     const checked = orThrow(check(all));

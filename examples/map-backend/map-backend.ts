@@ -1,5 +1,5 @@
 import { type Backend, type BackendOptions, InvalidUrl } from 'conclave';
-import { check, createBackend, objectWith } from 'conclave/backend';
+import { check, createBackend, objectWith, orThrow, queryOptions, registerScheme } from 'conclave/backend';
 import { of } from 'rxjs';
 import { MapStore } from './map-store.js';
 
@@ -18,10 +18,14 @@ export function mapBackend(options: MapOptions = {}): Backend {
 
 const named = new Map<string, MapStore>();
 
-/** Connects to a store of this process by its name: `map:name`. The conformance suite calls it in other processes. */
-export function connect(url: string, options: BackendOptions = {}): Backend {
-  if (!url.startsWith('map:')) throw new InvalidUrl(url, 'a store over a Map is named like map:name');
-  const store = named.get(url) ?? new MapStore();
-  named.set(url, store);
-  return mapBackend({ ...options, store });
-}
+/** Whoever has imported this module may `connect('map:name')`: to a store of this process, by its name. */
+registerScheme('map', (url, options) => {
+  if (url.hosts.length > 0)
+    throw new InvalidUrl(`map://${url.hosts[0]?.host}`, 'a Map has a name and no host: map:name');
+  const store = named.get(url.path) ?? new MapStore();
+  named.set(url.path, store);
+  return mapBackend({ ...orThrow(queryOptions(url)), ...options, store });
+});
+
+/** What the conformance suite calls in other processes. */
+export { connect } from 'conclave';

@@ -42,7 +42,7 @@ export class InvalidUrl extends CoordinationError {
   }
 }
 
-/** No backend goes by the URL's scheme. */
+/** No backend goes by the URL's scheme. `known` are those built in and those registered. */
 export class UnknownScheme extends CoordinationError {
   readonly _tag = 'UnknownScheme';
   override readonly name = 'UnknownScheme';

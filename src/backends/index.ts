@@ -26,5 +26,8 @@ export {
 } from './expectations.js';
 export { decodeSegment, encodeSegment } from './keys.js';
 export { loadClient } from './load-client.js';
-export type { BackendOptions, Timing } from './options.js';
+export { type BackendOptions, reconnectMs, type Timing } from './options.js';
+export { orThrow } from './or-throw.js';
+export { type Connector, registerScheme } from './schemes.js';
 export type { Standing, StandRequest, Store, StoreContext, StoreSession } from './store.js';
+export { type Host, type OptionKind, parseUrl, queryOptions, type StoreUrl } from './url.js';

@@ -1,5 +1,10 @@
 import { firstValueFrom, map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import { InvalidOptions } from '../../src/backends/errors.js';
+import { memory } from '../../src/backends/memory/index.js';
+import { orThrow } from '../../src/backends/or-throw.js';
+import { registerScheme } from '../../src/backends/schemes.js';
+import { queryOptions } from '../../src/backends/url.js';
 import { type ConnectOptions, connect } from '../../src/connect.js';
 import { createGroup } from '../../src/observables/create-group.js';
 import { groups } from '../../src/observables/groups.js';
@@ -149,5 +154,58 @@ describe('connect to memory', () => {
     const two = connect('memory:leak');
     expect(await ids(two)).toEqual([]);
     await two.close();
+  });
+});
+
+describe('registerScheme', () => {
+  it('teaches connect the scheme of a backend of ones own, with what the URL says taken apart', async () => {
+    const seen: unknown[] = [];
+    const forget = registerScheme('own-store', (url, options) => {
+      seen.push(url.hosts, url.path, url.password, orThrow(queryOptions(url)), options);
+      return memory(options);
+    });
+    const backend = connect('OWN-STORE://user:secret@h:1,h:2/name?ttlMs=5000', { namespace: 'shop' });
+    expect(backend.name).toBe('memory');
+    const hosts = [
+      { host: 'h', port: 1 },
+      { host: 'h', port: 2 },
+    ];
+    expect(seen).toEqual([hosts, 'name', 'secret', { ttlMs: 5_000 }, { namespace: 'shop' }]);
+    await backend.close();
+    forget();
+    expect(refusal('own-store:')).toMatchObject({ _tag: 'UnknownScheme', known: schemes });
+  });
+
+  it('is named with those that are known', () => {
+    const forget = registerScheme('own-store', () => memory());
+    expect(refusal('postgres://h')).toMatchObject({ known: [...schemes, 'own-store'] });
+    forget();
+  });
+
+  it.each(schemes)('does not let %s be replaced', (scheme) => {
+    expect(() => registerScheme(scheme, () => memory())).toThrow(InvalidOptions);
+  });
+
+  it('does not take a scheme twice, and forgets only its own', () => {
+    const forget = registerScheme('own-store', () => memory());
+    expect(() => registerScheme('own-store', () => memory())).toThrow(/own-store: is known already/);
+    forget();
+    const forgetNext = registerScheme('own-store', () => memory());
+    forget();
+    expect(refusal('own-store:')).toBe('taken');
+    forgetNext();
+  });
+
+  it.each([
+    ['Own', () => memory()],
+    ['', () => memory()],
+    ['1a', () => memory()],
+    ['a b', () => memory()],
+    [undefined, () => memory()],
+    ['own', undefined],
+  ])('refuses %s with %s', (scheme, connector) => {
+    expect(() => registerScheme(scheme as string, connector as () => ReturnType<typeof memory>)).toThrow(
+      InvalidOptions,
+    );
   });
 });
