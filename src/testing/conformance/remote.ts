@@ -1,5 +1,7 @@
 import { extname } from 'node:path';
 import type { BackendOptions } from '../../backends/options.js';
+import { orThrow } from '../../backends/or-throw.js';
+import { parseUrl } from '../../backends/url.js';
 import { type ClientProcess, spawnClient } from '../processes/client-process.js';
 import { disposeAll } from '../servers/server.js';
 import { startProxy, type TcpProxy } from '../servers/tcp-proxy.js';
@@ -53,9 +55,22 @@ export function spawnPeer(
 }
 
 async function startTcpLink(url: string, connect: Connect): Promise<Link> {
-  const { protocol, hostname, port } = new URL(url);
-  const proxy = await startProxy({ host: hostname, port: Number(port) });
-  return linkOver([proxy], (options) => connect(proxy.url(protocol.slice(0, -1)), options));
+  const proxies = await Promise.all(hostsOf(url).map((host) => startProxy(host)));
+  const through = withHosts(url, proxies);
+  return linkOver(proxies, (options) => connect(through, options));
+}
+
+function hostsOf(url: string): readonly { readonly host: string; readonly port: number }[] {
+  return orThrow(parseUrl(url)).hosts.map(({ host, port }) => {
+    if (port === undefined) throw new Error(`a proxy is put before ${host}, so the URL must name its port`);
+    return { host, port };
+  });
+}
+
+/** The same URL with other hosts: user, password, path and query stay as they were written. */
+function withHosts(url: string, hosts: readonly { readonly host: string; readonly port: number }[]): string {
+  const authority = hosts.map(({ host, port }) => `${host}:${port}`).join(',');
+  return url.replace(/^([^:]+:\/\/(?:[^/?#]*@)?)[^/?#]*/, (_, before: string) => before + authority);
 }
 
 /** A way that leads through these proxies, all of which are broken at once. */
