@@ -19,7 +19,7 @@ import { members } from '../../observables/members.js';
 import { tryLock } from '../../observables/try-lock.js';
 import { withLock } from '../../observables/with-lock.js';
 import { oddNames } from './odd-names.js';
-import { bytes, consistsOf, type Suite, textOf } from './stage.js';
+import { bytes, consistsOf, legible, type Suite, textOf } from './stage.js';
 
 export function nameCases({ hazard }: Suite): void {
   hazard('locks of odd names neither fail nor collide', async (stage) => {
@@ -28,7 +28,10 @@ export function nameCases({ hazard }: Suite): void {
     await Promise.all(
       oddNames.map(async (name, i) => {
         const seen = await firstValueFrom(holders(stage.watcher, name));
-        expect({ name, seen: seen.map(({ data }) => data) }).toEqual({ name, seen: [some(i)] });
+        expect(
+          seen.map(({ data }) => data),
+          legible(name),
+        ).toEqual([some(i)]);
       }),
     );
     for (const each of held) each.held.unsubscribe();
@@ -38,12 +41,17 @@ export function nameCases({ hazard }: Suite): void {
   hazard('elections of odd names neither fail nor collide', async (stage) => {
     const backend = stage.backend();
     await Promise.all(
-      oddNames.map((name, i) => stage.probe(campaign(backend, name, { data: i })).now(isSome, `to lead ${name}`)),
+      oddNames.map((name, i) =>
+        stage.probe(campaign(backend, name, { data: i })).now(isSome, `to lead ${legible(name)}`),
+      ),
     );
     await Promise.all(
       oddNames.map(async (name, i) => {
         const line = await firstValueFrom(candidates(stage.watcher, name));
-        expect({ name, line: line.map(({ data }) => data) }).toEqual({ name, line: [some(i)] });
+        expect(
+          line.map(({ data }) => data),
+          legible(name),
+        ).toEqual([some(i)]);
       }),
     );
   });
@@ -54,10 +62,7 @@ export function nameCases({ hazard }: Suite): void {
     await stage.probe(groups(stage.watcher)).now(consistsOf(...oddNames), 'all groups');
     await Promise.all(
       oddNames.map(async (name, i) => {
-        expect({ name, ids: await firstValueFrom(members(stage.watcher, name)) }).toEqual({
-          name,
-          ids: new Set([`m${i}`]),
-        });
+        expect(await firstValueFrom(members(stage.watcher, name)), legible(name)).toEqual(new Set([`m${i}`]));
       }),
     );
   });
@@ -77,7 +82,7 @@ export function nameCases({ hazard }: Suite): void {
     await Promise.all(
       oddNames.map(async (key, i) => {
         const cell = await firstValueFrom(stage.watcher.cell(key));
-        expect({ key, value: cell && textOf(cell.value) }).toEqual({ key, value: `${i}` });
+        expect(cell && textOf(cell.value), legible(key)).toBe(`${i}`);
       }),
     );
   });
@@ -131,7 +136,10 @@ export function nameCases({ hazard }: Suite): void {
         } catch (error) {
           thrown = error;
         }
-        expect(thrown, `${String(call)} with ${String(name)}`).toBeInstanceOf(InvalidName);
+        expect(
+          thrown,
+          `${String(call)} with ${typeof name === 'string' ? legible(name) : String(name)}`,
+        ).toBeInstanceOf(InvalidName);
         expect(Object.is((thrown as InvalidName).invalidName, name)).toBe(true);
       }
     }

@@ -88,7 +88,7 @@ export class Stage implements AsyncDisposable {
 
   async hold(backend: Backend, name: string, options: LockOptions = {}): Promise<{ grant: Grant; held: Probe<Grant> }> {
     const held = this.probe(lock(backend, name, options));
-    return { held, grant: await held.first(`the lock ${name}`, 3 * this.soonMs) };
+    return { held, grant: await held.first(`the lock ${legible(name)}`, 3 * this.soonMs) };
   }
 
   async join(
@@ -97,7 +97,7 @@ export class Stage implements AsyncDisposable {
     options: JoinOptions = {},
   ): Promise<{ membership: Membership; joined: Probe<Membership> }> {
     const joined = this.probe(join(backend, group, options));
-    return { joined, membership: await joined.first(`the membership in ${group}`, 3 * this.soonMs) };
+    return { joined, membership: await joined.first(`the membership in ${legible(group)}`, 3 * this.soonMs) };
   }
 
   enter(backend: Backend, name: string, request: Partial<EntryRequest> = {}): Probe<Place> {
@@ -113,7 +113,7 @@ export class Stage implements AsyncDisposable {
   /** Waits until so many stand in line. */
   async inLine(name: string, count: number, kind: RosterKind = 'lock'): Promise<readonly Entry[]> {
     const line = this.line(name, kind);
-    const entries = await line.now(({ length }) => length === count, `a line of ${count} for ${name}`);
+    const entries = await line.now(({ length }) => length === count, `a line of ${count} for ${legible(name)}`);
     line.unsubscribe();
     return entries;
   }
@@ -133,6 +133,14 @@ export class Stage implements AsyncDisposable {
     this.#rest.push(resource);
     return resource;
   }
+}
+
+const mostShown = 60;
+
+/** A name for a report: no character of it does anything to the terminal, and a long one is cut. */
+export function legible(name: string): string {
+  const quoted = JSON.stringify(name.length > mostShown ? `${name.slice(0, mostShown)}…` : name);
+  return quoted.replace(/(?! )[\p{C}\p{Z}]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }
 
 /** Whether a set has just these elements. */
