@@ -4,14 +4,15 @@ import type { Expected, SwapResult, Versioned } from '../backend.js';
 import { type KeyRange, type Layout, oneKey } from './layout.js';
 import type { Link } from './link.js';
 import { mirror } from './mirror.js';
+import type { Pages } from './pages.js';
 import { isAbsent, isVersion, keysRead, read, remove } from './requests.js';
 
 /** The id of a write stands before the value, so that a repeated write is known for its first. */
 const WRITE_ID_BYTES = 32;
 
-export function watchCell(link: Link, layout: Layout, key: string): Observable<Versioned | undefined> {
+export function watchCell(link: Link, pages: Pages, layout: Layout, key: string): Observable<Versioned | undefined> {
   const name = layout.cell(key);
-  return mirror(link, oneKey(name)).pipe(map((found) => versioned(found.get(name))));
+  return mirror(link, pages, oneKey(name)).pipe(map((found) => versioned(found.get(name))));
 }
 
 export function swapCell(

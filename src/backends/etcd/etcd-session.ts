@@ -7,6 +7,7 @@ import type { Grant } from './grant.js';
 import { below, isEntry, type Layout, modeOf, oneKey } from './layout.js';
 import type { Link } from './link.js';
 import { mirror } from './mirror.js';
+import { Pages } from './pages.js';
 import { Participant } from './participant.js';
 import { PlaceWatch } from './place.js';
 import { register, registered, unregister } from './registry.js';
@@ -20,6 +21,7 @@ export class EtcdSession implements StoreSession {
   readonly link$: Observable<boolean>;
   readonly #lease: SessionLease;
   readonly #participant: Participant;
+  readonly #pages: Pages;
   readonly #entries = new WeakMap<IKeyValue, Entry>();
 
   constructor(
@@ -29,6 +31,7 @@ export class EtcdSession implements StoreSession {
     private readonly context: StoreContext,
   ) {
     this.#lease = new SessionLease(grant, link, layout.probe, context);
+    this.#pages = new Pages(link, context);
     this.#participant = new Participant(link, this.#lease, layout);
     this.id = this.#lease.hex;
     this.ttlMs = grant.ttlMs;
@@ -60,7 +63,7 @@ export class EtcdSession implements StoreSession {
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
     const prefix = this.layout.entries(roster);
-    return mirror(this.link, below(prefix)).pipe(
+    return mirror(this.link, this.#pages, below(prefix)).pipe(
       map((found) =>
         [...found].map(([key, kv]) => this.#entry(key.slice(prefix.length), kv)).filter(({ id }) => isEntry(id)),
       ),
@@ -83,11 +86,11 @@ export class EtcdSession implements StoreSession {
   }
 
   registered(kind: RosterKind): Observable<ReadonlySet<string>> {
-    return registered(this.link, this.layout, kind);
+    return registered(this.link, this.#pages, this.layout, kind);
   }
 
   cell(key: string): Observable<Versioned | undefined> {
-    return watchCell(this.link, this.layout, key);
+    return watchCell(this.link, this.#pages, this.layout, key);
   }
 
   swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): Observable<SwapResult> {

@@ -95,3 +95,8 @@ export function below(prefix: string): KeyRange {
   end[end.length - 1] = (end.at(-1) ?? 0) + 1;
   return { start, end };
 }
+
+/** What is left of a range after one of its keys. */
+export function keysAfter(range: KeyRange, key: Buffer): KeyRange {
+  return { ...range, start: Buffer.concat([key, Buffer.of(0)]) };
+}

@@ -1,11 +1,11 @@
 import type { IEvent, IKeyValue } from 'etcd3';
 import { concatMap, filter, map, type Observable, of, scan } from 'rxjs';
-import type { Connection } from './connection.js';
 import type { KeyRange } from './layout.js';
 import type { Link } from './link.js';
+import type { Pages, Snapshot } from './pages.js';
 
 /** What the mirror is told: everything, once, and then what happens. */
-type News = { readonly revision: bigint; readonly kvs: readonly IKeyValue[] } | { readonly events: readonly IEvent[] };
+type News = Snapshot | { readonly events: readonly IEvent[] };
 
 interface State {
   readonly revision: bigint;
@@ -17,25 +17,18 @@ interface State {
  * watch is there before the range is read, so nothing is missed; and it begins at the present, so nothing can have been
  * compacted away.
  */
-export function mirror(link: Link, range: KeyRange): Observable<ReadonlyMap<string, IKeyValue>> {
-  const news$ = link.through('watch', (connection) =>
-    connection.watches
+export function mirror(link: Link, pages: Pages, range: KeyRange): Observable<ReadonlyMap<string, IKeyValue>> {
+  const news$ = link.through('watch', ({ watches }) =>
+    watches
       .watch(range, 'all')
-      .pipe(concatMap(({ created, events }): Observable<News> => (created ? all(connection, range) : of({ events })))),
+      .pipe(
+        concatMap(({ created, events }): Observable<News> => (created ? pages.read('list', range) : of({ events }))),
+      ),
   );
   return news$.pipe(
     scan(after, { revision: 0n, found: undefined }),
     map(({ found }) => found),
     filter((found) => found !== undefined),
-  );
-}
-
-function all(connection: Connection, range: KeyRange): Observable<News> {
-  return connection.read('list', range).pipe(
-    map(({ header, kvs }) => ({
-      revision: BigInt(header.revision),
-      kvs: kvs.sort((a, b) => (BigInt(a.create_revision) < BigInt(b.create_revision) ? -1 : 1)),
-    })),
   );
 }
 

@@ -3,6 +3,7 @@ import type { RosterKey, RosterKind } from '../backend.js';
 import { below, type Layout, nameOf, oneKey } from './layout.js';
 import type { Link } from './link.js';
 import { mirror } from './mirror.js';
+import type { Pages } from './pages.js';
 import { isAbsent, isPresent, keysRead, read, remove } from './requests.js';
 
 export function register(link: Link, layout: Layout, roster: RosterKey, writeId: string): Observable<boolean> {
@@ -41,9 +42,14 @@ export function unregister(
     );
 }
 
-export function registered(link: Link, layout: Layout, kind: RosterKind): Observable<ReadonlySet<string>> {
+export function registered(
+  link: Link,
+  pages: Pages,
+  layout: Layout,
+  kind: RosterKind,
+): Observable<ReadonlySet<string>> {
   const prefix = layout.registry(kind);
-  return mirror(link, below(prefix)).pipe(
+  return mirror(link, pages, below(prefix)).pipe(
     map((found) => {
       const names = [...found.keys()].map((key) => nameOf(key.slice(prefix.length)));
       return new Set(names.filter((name) => name !== undefined));
