@@ -8,7 +8,7 @@ import { failureOf, isMoved, isRefusal, isUnanswered, isUncached } from './failu
 import { guardedClient } from './guarded-client.js';
 import type { Layout } from './layout.js';
 import { Replicas } from './replicas.js';
-import type { Script } from './scripts.js';
+import { RENEW, type Script } from './scripts.js';
 import { type Server, serverOf } from './server.js';
 import { DISCONNECT_TIMEOUT_MS, type StrictOptions, strictOptions } from './strict-options.js';
 
@@ -112,6 +112,7 @@ export class Connections {
     const link = replicated ?? this.#commands;
     const { client, server } = link;
     if (server === undefined) throw new Unavailable('redis', operation, this.#lastError ?? new Error('not connected'));
+    if (script === RENEW && link !== this.#commands) this.#exercise(this.#commands);
     try {
       const request = String(++this.#requests);
       const reply = await this.#evaluate(client, script, [
@@ -254,6 +255,16 @@ export class Connections {
   /** Another server has the slot: each connection finds it when it is made again. */
   #moved(): void {
     for (const client of this.#clients) if (client.status === 'ready') this.#remake(client);
+  }
+
+  /** What is in between drops a connection that carries nothing, without a sign: only what is asked there tells. */
+  #exercise(link: Link): void {
+    const { client, server } = link;
+    if (server === undefined) return;
+    client.time().catch((cause) => {
+      // Whatever else it was, the connection has answered, or its end is told by an event.
+      if (isUnanswered(cause) && link.server === server) this.#remake(client);
+    });
   }
 
   #subscribe(channel: string): Promise<unknown> {

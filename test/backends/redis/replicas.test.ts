@@ -200,6 +200,48 @@ test('connections that lead to different masters are not both used: what is left
   await firstWithin(theirs.backend.entries(LOCK), (entries) => entries.length === 0, 2_000, 'an empty roster');
 });
 
+/** The first chunks of connections on which scripts run, in the order in which they were made. */
+function greetingsOf(proxy: TcpProxy): readonly Buffer[] {
+  const greetings: Buffer[] = [];
+  proxy.onData((direction, chunk) => {
+    if (direction === 'toServer' && /\r\ninfo\r\n/i.test(chunk.toString('latin1'))) greetings.push(chunk);
+  });
+  return greetings;
+}
+
+test('with it, a command connection that the network drops without a sign is noticed, though only releases need it', async () => {
+  const { master } = pair;
+  await using proxy = await startProxy({ port: master.port });
+  const greetings = greetingsOf(proxy);
+  await using mine = client(proxy, { ...replicated, ttlMs: 2_000 });
+  await using theirs = client(master);
+  const holder = enter(mine.backend);
+  await holder.admitted();
+  const next = enter(theirs.backend);
+  await waiting(next);
+  expect(greetings).toHaveLength(2);
+  const [ofCommands] = greetings;
+  proxy.blackhole((greeting) => greeting === ofCommands);
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'suspended', 1_500, 'its notice');
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'live', 1_000, 'another connection');
+  holder.leave();
+  await next.admitted(300);
+  next.leave();
+});
+
+test('with it, a renewal costs one TIME more', async () => {
+  const { master } = pair;
+  await using mine = client(master, { waitReplicas: 1, renewEveryMs: 100 });
+  await firstWithin(mine.backend.session$, ({ state }) => state === 'live', 2_000, 'a session');
+  const before = await redisCounts(master.url);
+  // What is counted is renewals in a second.
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const { evalsha = 0, time = 0 } = difference(before, await redisCounts(master.url));
+  expect(evalsha).toBeGreaterThan(4);
+  // Each script asks for the time, too.
+  expect(Math.abs(time - 2 * evalsha)).toBeLessThanOrEqual(1);
+});
+
 test('with it, an acquisition costs one WAIT more; without it, no command and no connection', async () => {
   const { master } = pair;
   const cost = async (waitReplicas: number | undefined) => {
