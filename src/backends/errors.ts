@@ -123,8 +123,9 @@ export class NotSupported extends CoordinationError {
   constructor(
     readonly backend: string,
     readonly feature: string,
+    cause?: unknown,
   ) {
-    super(`The ${backend} backend does not support ${feature}.`);
+    super(`The ${backend} backend does not support ${feature}.`, cause);
   }
 }
 
