@@ -1,15 +1,13 @@
-import { get } from 'node:https';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { etcd } from '../../src/backends/etcd/index.js';
 import { redis } from '../../src/backends/redis/index.js';
 import { connect, lock } from '../../src/index.js';
 import { Probe } from '../../src/testing/conformance/probe.js';
-import { etcdServer } from '../../src/testing/servers/etcd.js';
 import { ReservedPorts } from '../../src/testing/servers/ports.js';
 import { startRedis, startRedisCluster } from '../../src/testing/servers/redis.js';
-import { startServer } from '../../src/testing/servers/server.js';
 import { type Certificate, newCertificate } from '../support/certificate.js';
+import { startSecuredEtcd } from '../support/secured-etcd.js';
 
 const ttlMs = 2_000;
 const soonMs = 10_000;
@@ -68,27 +66,9 @@ async function securedCluster(): Promise<Secured> {
 }
 
 async function securedEtcd(): Promise<Secured> {
-  const [port, peerPort] = [await ports.take(), await ports.take()];
-  const { certFile, keyFile, pem } = certificate;
-  const url = `https://127.0.0.1:${port}`;
-  const peerUrl = `http://127.0.0.1:${peerPort}`;
-  const server = await startServer({
-    product: 'etcd',
-    needs: [etcdServer],
-    url,
-    port,
-    command: (dataDir) => [
-      ...(['etcd', '--data-dir', dataDir, '--cert-file', certFile, '--key-file', keyFile] as const),
-      ...['--listen-client-urls', url, '--advertise-client-urls', url, '--listen-peer-urls', peerUrl],
-      ...['--initial-advertise-peer-urls', peerUrl, '--initial-cluster', `default=${peerUrl}`],
-    ],
-    answers: () =>
-      new Promise((resolve, reject) => {
-        get(`${url}/health`, { ca: pem }, ({ statusCode }) => resolve(statusCode === 200)).on('error', reject);
-      }),
-  });
+  const server = await startSecuredEtcd(ports, certificate);
   // Its client asks for the name of an address otherwise, against which Node warns.
-  const host = `localhost:${port}`;
+  const host = `localhost:${server.securePort}`;
   return {
     url: `etcds://${host}`,
     trusting: ({ pem: rootCertificate }) => etcd({ ...common, hosts: `https://${host}`, tls: { rootCertificate } }),

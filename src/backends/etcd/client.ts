@@ -13,16 +13,13 @@ let made = 0;
 export function newClient(
   create: new (options: IOptions) => Etcd3,
   host: string,
-  { username, password, tls }: EtcdUrlOptions,
+  { tls }: EtcdUrlOptions,
   { requestTimeoutMs }: Timing,
 ): Etcd3 {
   made++;
   return new create({
     hosts: host,
-    ...(username === undefined ? {} : { auth: { username, password: password ?? '' } }),
     ...(tls === undefined ? {} : { credentials: credentialsOf(tls) }),
-    // The request for a token has no deadline of its own otherwise; it makes a connection for itself first.
-    defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + 2 * requestTimeoutMs }),
     faultHandling: { host: () => straight, global: straight },
     grpcOptions: {
       'grpc.keepalive_time_ms': PING_EVERY_MS,

@@ -1,23 +1,30 @@
-import type { Etcd3, IRangeResponse, IResponseHeader, KVClient } from 'etcd3';
-import { Observable, type Subscriber } from 'rxjs';
-import { Unavailable } from '../errors.js';
+import type { Etcd3, IRangeRequest, IRangeResponse, IResponseHeader } from 'etcd3';
+import { Observable, type Subscriber, switchMap, throwError } from 'rxjs';
+import { CoordinationError, Unavailable } from '../errors.js';
+import { type CallOptions, Calls, identified } from './calls.js';
 import { isConnectedWithin } from './client.js';
-import { translate } from './failures.js';
+import { isLeaseGone, isOutdatedToken, isOverdue, isRefusal, isWithoutUsers, translate } from './failures.js';
+import { Identity } from './identity.js';
 import { KeepAliveStream } from './keep-alive-stream.js';
 import { type KeyRange, oneKey } from './layout.js';
 import { rangeOf } from './requests.js';
 import { Turnstile } from './turnstile.js';
 import { WatchStream } from './watch-stream.js';
 
-export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
-type Interceptor = NonNullable<CallOptions['interceptors']>[number];
-type Call = ReturnType<Parameters<Interceptor>[1]>;
-
-/** gRPC's status for a call that its caller has given up. */
-const CANCELLED = 1;
-
 /** More at once would not be answered sooner. */
 const AT_ONCE = 64;
+
+/** The same refusal, of as many as it may concern, is told so often. */
+const TELL_AGAIN_AFTER_MS = 5_000;
+
+type RangeOptions = Pick<IRangeRequest, 'keys_only' | 'limit'>;
+type Send<T> = (client: Etcd3, options: CallOptions) => Promise<T>;
+
+/** Who asks. */
+export interface User {
+  readonly username: string;
+  readonly password: string;
+}
 
 export interface ConnectionOptions {
   readonly client: Etcd3;
@@ -25,44 +32,54 @@ export interface ConnectionOptions {
   readonly isOwn: boolean;
   readonly address: string;
   readonly requestTimeoutMs: number;
+  /** None for a client of the caller's, which asks as whom it likes. */
+  readonly user?: User | undefined;
+  /** Told of what the server refuses and is asked again. */
+  fault(fault: CoordinationError): void;
 }
 
 /**
  * One client's connection to one member. It is used until the first failure that may be its own, and then no more:
- * half-open sockets, stale tokens and streams that went silent are all cured by the next one.
+ * half-open sockets and streams that went silent are cured by the next one.
  */
 export class Connection {
   readonly address: string;
-  readonly watches: WatchStream;
   readonly keepAlives: KeepAliveStream;
   /** Called once, with what broke the connection. */
-  onBroken: (cause: Unavailable) => void = () => undefined;
+  onBroken: (cause: CoordinationError) => void = () => undefined;
   readonly #options: ConnectionOptions;
-  readonly #calls = new Set<Call>();
+  readonly #identity: Identity | undefined;
+  readonly #calls = new Calls();
   readonly #turnstile = new Turnstile(AT_ONCE);
+  readonly #toldMs = new Map<string, number>();
+  #watches: WatchStream;
   #heardMs = Number.NEGATIVE_INFINITY;
   #first: Promise<void> | undefined;
   #awaiting: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   constructor(options: ConnectionOptions) {
-    const { client } = options;
+    const { client, user } = options;
     this.#options = options;
     this.address = options.address;
-    const broken = (operation: string) => (cause: unknown) => this.break(new Unavailable('etcd', operation, cause));
-    this.watches = new WatchStream(() => client.watchClient.watch(), broken('watch'));
+    this.#identity = user === undefined ? undefined : new Identity(() => this.#authenticate(user));
+    this.#watches = this.#newWatches();
     this.keepAlives = new KeepAliveStream(
-      () => client.leaseClient.leaseKeepAlive(),
-      broken('renew'),
+      async () => client.leaseClient.leaseKeepAlive(identified(await this.#identity?.token())),
+      (cause) => this.#broken('renew', cause),
       () => this.#heard(),
     );
+  }
+
+  get watches(): WatchStream {
+    return this.#watches;
   }
 
   /**
    * One request, bounded in time. It is sent when subscribed to, and then unsubscribing does not call it back. Only so
    * many are under way at once, so that a renewal, which waits for none, is answered soon among thousands of others.
    */
-  call<T>(operation: string, send: (client: Etcd3, options: CallOptions) => Promise<T>): Observable<T> {
+  call<T>(operation: string, send: Send<T>): Observable<T> {
     return new Observable<T>((subscriber) => {
       let isSent = false;
       const gone = this.#turnstile.pass(() => {
@@ -76,52 +93,118 @@ export class Connection {
     });
   }
 
-  #send<T>(
-    operation: string,
-    send: (client: Etcd3, options: CallOptions) => Promise<T>,
-    subscriber: Subscriber<T>,
-    answered: () => void,
-  ): void {
-    let call: Call | undefined;
-    // The only way to get hold of a call, without which it cannot be cancelled. What `next` returns is all that
-    // gRPC needs of it, but its types want the class.
-    // It is also where the time begins to count, whatever the client had to do before.
-    const capture = ((options, next) => {
-      const isFirst = this.#heardMs === Number.NEGATIVE_INFINITY;
-      call = next({ ...options, deadline: Date.now() + this.#options.requestTimeoutMs * (isFirst ? 2 : 1) });
-      // A client of the caller's has its own ways to connect.
-      if (this.#options.isOwn) this.#first ??= this.#awaitFirst();
-      this.#calls.add(call);
-      return call;
-    }) as (...args: Parameters<Interceptor>) => Call as Interceptor;
-    const settle = (): void => {
-      if (call !== undefined) this.#calls.delete(call);
-      answered();
-    };
+  #send<T>(operation: string, send: Send<T>, subscriber: Subscriber<T>, answered: () => void): void {
     const sentMs = performance.now();
-    const response = this.#isClosed
-      ? Promise.reject(new Error('the connection is closed'))
-      : send(this.#options.client, { interceptors: [capture] });
-    response.then(
+    this.#ask(operation, send).then(
       (answer) => {
         this.#heard();
-        settle();
+        answered();
         subscriber.next(answer);
         subscriber.complete();
       },
       (cause: unknown) => {
-        settle();
-        const failure = translate(cause, operation, this.address);
-        if (failure instanceof Unavailable && isOverdue(cause)) this.suspect(failure, sentMs);
-        else if (failure instanceof Unavailable && mayBeTheConnection(cause)) this.break(failure);
+        answered();
+        const failure = cause instanceof CoordinationError ? cause : new Unavailable('etcd', operation, cause);
+        if (isOverdue(failure)) this.suspect(failure, sentMs);
+        else if (isRefusal(failure)) this.#tell(failure);
+        else if (failure instanceof Unavailable) this.break(failure);
         subscriber.error(failure);
       },
     );
   }
 
+  async #ask<T>(operation: string, send: Send<T>): Promise<T> {
+    if (this.#identity === undefined) return this.#attempt(operation, send, undefined);
+    const token = this.#identity.token();
+    try {
+      return await this.#attempt(operation, send, await token);
+    } catch (cause) {
+      if (!isOutdatedToken(cause)) throw cause;
+      this.#identity.forget(token);
+      return this.#attempt(operation, send, await this.#identity.token());
+    }
+  }
+
+  async #attempt<T>(operation: string, send: Send<T>, token: string | undefined): Promise<T> {
+    if (this.#isClosed) throw new Unavailable('etcd', operation, 'the connection is closed');
+    // The time begins to count when it is sent, whatever the client had to do before.
+    const deadline = (): number => {
+      const isFirst = this.#heardMs === Number.NEGATIVE_INFINITY;
+      // A client of the caller's has its own ways to connect.
+      if (this.#options.isOwn) this.#first ??= this.#awaitFirst();
+      return Date.now() + this.#options.requestTimeoutMs * (isFirst ? 2 : 1);
+    };
+    const attempt = this.#calls.next({ deadline, token });
+    try {
+      return await send(this.#options.client, attempt.options);
+    } catch (cause) {
+      throw translate(cause, {
+        operation,
+        address: this.address,
+        username: this.#options.user?.username,
+        ...attempt.sent,
+      });
+    } finally {
+      attempt.settle();
+    }
+  }
+
+  async #authenticate({ username: name, password }: User): Promise<string | undefined> {
+    try {
+      const { token } = await this.#attempt(
+        'authenticate',
+        ({ auth }, options) => auth.authenticate({ name, password }, options),
+        undefined,
+      );
+      return token;
+    } catch (cause) {
+      // Then everybody may do everything, and needs no token.
+      if (isWithoutUsers(cause)) return undefined;
+      throw cause;
+    }
+  }
+
+  #newWatches(): WatchStream {
+    const { client } = this.#options;
+    return new WatchStream(
+      async () => client.watchClient.watch(identified(await this.#identity?.token())),
+      (range, why) => this.#refusedWatch(range, why),
+      (cause) => this.#broken('watch', cause),
+    );
+  }
+
+  /**
+   * Not every version says why. Whoever may not read what is watched may not watch it; whoever may has come over a
+   * stream whose token is outdated, and all that watch over it begin again over another.
+   */
+  #refusedWatch(range: KeyRange, why: Error): Observable<never> {
+    return this.read('watch', range, { keys_only: true, limit: 1 }).pipe(
+      switchMap(() => {
+        const failure = new Unavailable('etcd', 'watch', why);
+        const outdated = this.#watches;
+        if (!this.#isClosed) this.#watches = this.#newWatches();
+        outdated.close();
+        return throwError(() => failure);
+      }),
+    );
+  }
+
+  /** What the server refuses for now: whoever asked asks again, and would wait in silence. */
+  #tell(failure: CoordinationError): void {
+    if (!(failure instanceof Unavailable) || isLeaseGone(failure)) return;
+    const nowMs = performance.now();
+    if (nowMs - (this.#toldMs.get(failure.message) ?? Number.NEGATIVE_INFINITY) < TELL_AGAIN_AFTER_MS) return;
+    this.#toldMs.set(failure.message, nowMs);
+    this.#options.fault(failure);
+  }
+
+  #broken(operation: string, cause: unknown): void {
+    this.break(cause instanceof CoordinationError ? cause : new Unavailable('etcd', operation, cause));
+  }
+
   /** A read that the cluster's majority has a part in. */
-  read(operation: string, range: KeyRange): Observable<IRangeResponse> {
-    return this.call(operation, ({ kv }, options) => kv.range(rangeOf(range), options));
+  read(operation: string, range: KeyRange, how: RangeOptions = {}): Observable<IRangeResponse> {
+    return this.call(operation, ({ kv }, options) => kv.range({ ...rangeOf(range), ...how }, options));
   }
 
   /** Asks for an answer that only a majority can give; its header tells the term. */
@@ -140,7 +223,7 @@ export class Connection {
    * Something is overdue since then (as of `performance.now`). A busy process runs its timers before it reads what has
    * arrived long ago, so it reads first, and only silence breaks the connection.
    */
-  suspect(cause: Unavailable, sinceMs: number): void {
+  suspect(cause: CoordinationError, sinceMs: number): void {
     setImmediate(() =>
       setImmediate(() => {
         if (this.#heardMs < sinceMs) this.break(cause);
@@ -148,7 +231,7 @@ export class Connection {
     );
   }
 
-  break(cause: Unavailable): void {
+  break(cause: CoordinationError): void {
     if (this.#isClosed) return;
     // Whoever is told first learns that the link is down before any stream fails.
     this.onBroken(cause);
@@ -159,10 +242,9 @@ export class Connection {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#awaiting);
-    this.watches.close();
+    this.#watches.close();
     this.keepAlives.close();
-    for (const call of this.#calls) call.cancelWithStatus(CANCELLED, why);
-    this.#calls.clear();
+    this.#calls.cancel(why);
     if (this.#options.isOwn) this.#options.client.close();
   }
 
@@ -181,16 +263,4 @@ export class Connection {
     this.#heardMs = performance.now();
     clearTimeout(this.#awaiting);
   }
-}
-
-function isOverdue(cause: unknown): boolean {
-  return cause instanceof Error && /^4 /.test(cause.message);
-}
-
-/** A request that etcd understood and refused says nothing about the way to it, unless a token that was outdated came with it. */
-function mayBeTheConnection(cause: unknown): boolean {
-  return !(
-    cause instanceof Error &&
-    /^(3|5|6|8|9|11) .*(etcdserver(?!: revision of auth store is old)|mvcc)/.test(cause.message)
-  );
 }

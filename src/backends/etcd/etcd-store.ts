@@ -81,14 +81,16 @@ class EtcdStore implements Store {
     return { session: new EtcdSession(grant, link, this.#layout, context), link };
   }
 
-  #connect({ Etcd3 }: Module, { timing }: StoreContext): Connection {
-    const { client } = this.options;
+  #connect({ Etcd3 }: Module, { timing, fault }: StoreContext): Connection {
+    const { client, username, password = '' } = this.options;
     const host = this.#hosts[this.#turn++ % this.#hosts.length] ?? '';
     return new Connection({
       client: client === undefined ? newClient(Etcd3, host, this.options, timing) : clientOf(client),
       isOwn: client === undefined,
       address: this.options.client === undefined ? host : this.address,
       requestTimeoutMs: timing.requestTimeoutMs,
+      user: username === undefined ? undefined : { username, password },
+      fault,
     });
   }
 }

@@ -1,22 +1,92 @@
-import { AuthenticationFailed, type CoordinationError, PermissionDenied, Unavailable } from '../errors.js';
+import {
+  AuthenticationFailed,
+  type CoordinationError,
+  InvalidPayload,
+  NotSupported,
+  PermissionDenied,
+  Unavailable,
+} from '../errors.js';
+import { type Asked, keysOf } from './asked.js';
 
-const REFUSED =
-  /etcdserver: (authentication failed|user name is empty|user name not found|authentication is not enabled)/;
+const REFUSED = /etcdserver: (authentication failed|user name is empty|user name not found)/;
+const TOO_LARGE = /etcdserver: request is too large|message larger than max|message with a size larger than/i;
+const TOO_MANY_OPERATIONS = /etcdserver: too many operations in txn request/;
 
 /** What etcd or gRPC said, in the library's words. What is not known to be lasting may pass. */
-export function translate(cause: unknown, operation: string, address: string): CoordinationError {
+export function translate(cause: unknown, asked: Asked): CoordinationError {
+  const { operation, address, username, path = '', message: request } = asked;
   const message = messageOf(cause);
+  // What was given up here may quote the reason why, which was another request's.
+  if (isStatus(cause, 1)) return new Unavailable('etcd', operation, cause);
   if (REFUSED.test(message)) return new AuthenticationFailed('etcd', address, cause);
-  // The number is gRPC's status, which stands first in its messages.
-  if (message.includes('etcdserver: permission denied') || /^7 /.test(message))
-    return new PermissionDenied('etcd', operation, cause);
+  if (isStatus(cause, 7)) {
+    const right = /\/Range$/.test(path) ? 'read' : 'readwrite';
+    const whom = username === undefined ? 'whoever connects' : `user ${JSON.stringify(username)}`;
+    return new PermissionDenied(
+      'etcd',
+      operation,
+      told(
+        `${address} refuses ${whom} the keys ${keysOf(request)}`,
+        cause,
+        `etcdctl role grant-permission ROLE ${right} KEYS`,
+      ),
+    );
+  }
+  if (TOO_LARGE.test(message)) {
+    const keys = keysOf(request);
+    const reason = `${address} refuses "${operation}" for its size (${message}): send less, or raise its --max-request-bytes`;
+    return new InvalidPayload(keys, reason, cause);
+  }
+  if (TOO_MANY_OPERATIONS.test(message))
+    return new NotSupported('etcd', `the --max-txn-ops of ${address}, which is too low for "${operation}"`, cause);
+  if (/etcdserver: mvcc: database space exceeded/.test(message)) {
+    const cure = 'compact and defragment it, or raise --quota-backend-bytes, then etcdctl alarm disarm';
+    return new Unavailable('etcd', operation, told(`the database of ${address} is full`, cause, cure));
+  }
+  if (isRefusal(cause)) return new Unavailable('etcd', operation, told(`${address} refuses it`, cause));
   return new Unavailable('etcd', operation, cause);
 }
 
 /** Whether the failure is that the lease, to which something should be attached, has ended. */
-export function isLeaseGone(error: unknown): boolean {
-  const cause = error instanceof Unavailable ? error.cause : error;
-  return messageOf(cause).includes('etcdserver: requested lease not found');
+export function isLeaseGone(failure: unknown): boolean {
+  return hasSaid(failure, /etcdserver: requested lease not found/);
+}
+
+/** Whether it was refused for having too many parts, or too large ones: in smaller ones it may pass. */
+export function isTooMuch(failure: unknown): boolean {
+  return hasSaid(failure, TOO_LARGE) || hasSaid(failure, TOO_MANY_OPERATIONS);
+}
+
+/** A token that the server has forgotten, or given under other rights, or none since none was needed. Nothing was done. */
+export function isOutdatedToken(failure: unknown): boolean {
+  return hasSaid(failure, /etcdserver: (invalid auth token|revision of auth store is old|user name is empty)/);
+}
+
+export function isWithoutUsers(failure: unknown): boolean {
+  return hasSaid(failure, /etcdserver: authentication is not enabled/);
+}
+
+export function isOverdue(failure: unknown): boolean {
+  return hasSaid(failure, /^4 /);
+}
+
+/** What etcd has understood, and refused: it says nothing about the way to it. */
+export function isRefusal(failure: unknown): boolean {
+  return hasSaid(failure, /^(3|5|6|8|9|11) .*(etcdserver|mvcc)/) && !isOutdatedToken(failure);
+}
+
+/** gRPC's status stands first in its messages. */
+function isStatus(cause: unknown, code: number): boolean {
+  return messageOf(cause).startsWith(`${code} `);
+}
+
+function told(what: string, cause: unknown, cure?: string): Error {
+  return new Error(`${what}: ${messageOf(cause)}${cure === undefined ? '' : `; ${cure}`}`, { cause });
+}
+
+/** Also where the failure has been translated. */
+function hasSaid(failure: unknown, words: RegExp): boolean {
+  return words.test(messageOf(failure)) || (failure instanceof Error && hasSaid(failure.cause, words));
 }
 
 function messageOf(cause: unknown): string {

@@ -3,7 +3,8 @@ import { BehaviorSubject, defer, type Observable, Subscription, throwError, time
 import { Unavailable } from '../errors.js';
 import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
-import type { CallOptions, Connection } from './connection.js';
+import type { CallOptions } from './calls.js';
+import type { Connection } from './connection.js';
 
 /** Keeps a session connected: when its connection breaks, it connects again, with back-off, to the next member. */
 export class Link {

@@ -6,11 +6,19 @@ import { rangeOf } from './requests.js';
 
 type Stream = Awaited<ReturnType<WatchClient['watch']>>;
 
+/** What a server gives as the id of a watch that it refuses. */
+const NO_WATCH = '-1';
+
 /** `created` comes first: whatever happens after its revision follows. What came before is for whoever watches to read. */
 export interface Watched {
   readonly created: boolean;
   readonly revision: bigint;
   readonly events: readonly IEvent[];
+}
+
+interface Watcher {
+  readonly range: KeyRange;
+  readonly subscriber: Subscriber<Watched>;
 }
 
 /** The revision that a watch was to begin at has been compacted. */
@@ -23,7 +31,9 @@ export class Compacted extends Error {}
  * every 100 ms, and errors with `Compacted` as the cause where that past is gone. When the connection breaks every watch errors with `Unavailable`; none is resumed.
  */
 export class WatchStream {
-  readonly #watchers = new Map<string, Subscriber<Watched>>();
+  readonly #watchers = new Map<string, Watcher>();
+  /** Whose creation has not been answered: the server answers in the order of the requests. */
+  readonly #uncreated: string[] = [];
   #unsent: IWatchRequest[] = [];
   #stream: Stream | undefined;
   #isOpening = false;
@@ -32,6 +42,8 @@ export class WatchStream {
 
   constructor(
     private readonly open: () => Promise<Stream>,
+    /** Says what a refusal means for whoever watches this. */
+    private readonly refused: (range: KeyRange, why: Error) => Observable<never>,
     private readonly broken: (cause: unknown) => void,
   ) {}
 
@@ -42,7 +54,8 @@ export class WatchStream {
         return undefined;
       }
       const id = String(++this.#lastId);
-      this.#watchers.set(id, subscriber);
+      this.#watchers.set(id, { range, subscriber });
+      this.#uncreated.push(id);
       this.#send({
         create_request: {
           ...rangeOf(range),
@@ -64,7 +77,8 @@ export class WatchStream {
     this.#stream?.cancel();
     const watchers = [...this.#watchers.values()];
     this.#watchers.clear();
-    for (const watcher of watchers) watcher.error(new Unavailable('etcd', 'watch', 'the connection is closed'));
+    for (const { subscriber } of watchers)
+      subscriber.error(new Unavailable('etcd', 'watch', 'the connection is closed'));
   }
 
   #send(request: IWatchRequest): void {
@@ -82,8 +96,8 @@ export class WatchStream {
     this.open().then(
       (stream) => {
         // A listener from the first moment on: an error that nobody hears would end the process.
-        stream.on('error', this.broken);
-        stream.on('end', () => this.broken(new Error('the stream of watches has ended')));
+        stream.on('error', (cause) => this.#failed(cause));
+        stream.on('end', () => this.#failed(new Error('the stream of watches has ended')));
         stream.on('data', (response) => this.#receive(response));
         if (this.#isClosed) {
           stream.cancel();
@@ -92,34 +106,37 @@ export class WatchStream {
         this.#stream = stream;
         for (const request of this.#unsent.splice(0)) stream.write(request);
       },
-      (cause: unknown) => this.broken(cause),
+      (cause: unknown) => this.#failed(cause),
     );
   }
 
-  #receive(response: IWatchResponse): void {
-    if (response.canceled) {
-      this.#canceled(response);
-      return;
-    }
-    this.#watchers.get(response.watch_id)?.next({
-      created: response.created,
-      revision: BigInt(response.header.revision),
-      events: response.events,
-    });
+  /** One that was closed here ends with an error, too. */
+  #failed(cause: unknown): void {
+    if (!this.#isClosed) this.broken(cause);
   }
 
-  #canceled({ watch_id, created, cancel_reason, compact_revision }: IWatchResponse): void {
-    // Refused where reading is allowed, which whoever watches does too, means a token that is out of date.
+  #receive(response: IWatchResponse): void {
+    const { created, canceled, header, events } = response;
+    const asked = created ? this.#uncreated.shift() : undefined;
+    // Some versions refuse a watch without saying which.
+    const id = asked !== undefined && response.watch_id === NO_WATCH ? asked : response.watch_id;
+    const watcher = this.#watchers.get(id);
+    if (watcher === undefined) return;
+    if (canceled) {
+      this.#watchers.delete(id);
+      this.#canceled(watcher, response);
+    } else watcher.subscriber.next({ created, revision: BigInt(header.revision), events });
+  }
+
+  #canceled({ range, subscriber }: Watcher, { created, cancel_reason, compact_revision }: IWatchResponse): void {
     if (created && compact_revision === '0') {
-      this.broken(new Error(cancel_reason));
+      this.refused(range, new Error(cancel_reason)).subscribe(subscriber);
       return;
     }
-    const watcher = this.#watchers.get(watch_id);
-    this.#watchers.delete(watch_id);
     const why =
       compact_revision === '0'
         ? new Error(cancel_reason || 'the server has cancelled the watch')
         : new Compacted(`what came before revision ${compact_revision} is gone`);
-    watcher?.error(new Unavailable('etcd', 'watch', why));
+    subscriber.error(new Unavailable('etcd', 'watch', why));
   }
 }

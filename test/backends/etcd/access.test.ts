@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Etcd3 } from 'etcd3';
 import { isLeft, isRight } from 'fp-ts/lib/Either.js';
-import { firstValueFrom } from 'rxjs';
+import { firstValueFrom, timer } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Backend } from '../../../src/backends/backend.js';
 import {
   AuthenticationFailed,
   ConnectionRefused,
@@ -16,11 +17,10 @@ import {
 import { etcd } from '../../../src/backends/etcd/index.js';
 import { etcdFromUrl } from '../../../src/backends/etcd/options.js';
 import { parseUrl, type StoreUrl } from '../../../src/backends/url.js';
-import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import { ReservedPorts } from '../../../src/testing/servers/ports.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
-import { Backends, etcdctl, live, lock, Stay } from './support.js';
+import { Backends, enableUsers, etcdctl, live, lock, Stay } from './support.js';
 
 describe('with users', () => {
   let server: TestServer;
@@ -28,13 +28,7 @@ describe('with users', () => {
 
   beforeAll(async () => {
     server = await startEtcd();
-    await etcdctl(server.port, 'user', 'add', 'root:secret');
-    await etcdctl(server.port, 'user', 'grant-role', 'root', 'root');
-    await etcdctl(server.port, 'role', 'add', 'shop');
-    await etcdctl(server.port, 'role', 'grant-permission', 'shop', 'readwrite', '--prefix=true', 'shop/');
-    await etcdctl(server.port, 'user', 'add', 'keeper:pass');
-    await etcdctl(server.port, 'user', 'grant-role', 'keeper', 'shop');
-    await etcdctl(server.port, 'auth', 'enable');
+    await enableUsers(server.port, { keeper: [['readwrite', '--prefix', 'shop/']] });
   });
   afterAll(() => server[Symbol.asyncDispose]());
 
@@ -77,7 +71,10 @@ describe('with users', () => {
 });
 
 describe('with signed tokens', () => {
-  it('outlives a change of users, which makes all tokens invalid', async () => {
+  it.each([
+    ['a change of users, which makes all tokens invalid', '5m'],
+    ['their end', '1s'],
+  ])('outlives %s, and nobody is in doubt meanwhile', async (what, ttl) => {
     const folder = await mkdtemp(join(tmpdir(), 'conclave-keys-'));
     const { publicKey, privateKey } = generateKeyPairSync('rsa', {
       modulusLength: 2048,
@@ -86,18 +83,27 @@ describe('with signed tokens', () => {
     });
     const [publicFile, privateFile] = [join(folder, 'public'), join(folder, 'private')];
     await Promise.all([writeFile(publicFile, publicKey), writeFile(privateFile, privateKey)]);
-    const token = `jwt,pub-key=${publicFile},priv-key=${privateFile},sign-method=RS256`;
+    const token = `jwt,pub-key=${publicFile},priv-key=${privateFile},sign-method=RS256,ttl=${ttl}`;
     await using server = await startEtcd({ args: ['--auth-token', token] });
-    await etcdctl(server.port, 'user', 'add', 'root:secret');
-    await etcdctl(server.port, 'user', 'grant-role', 'root', 'root');
-    await etcdctl(server.port, 'auth', 'enable');
+    await enableUsers(server.port);
     await using backends = new Backends();
-    const backend = backends.make(server.port, { username: 'root', password: 'secret' });
-    const before = await live(backend);
-    const suspended = firstWithin(backend.session$, ({ state }) => state === 'suspended', 3_000, 'a refused renewal');
-    await etcdctl(server.port, '--user', 'root:secret', 'user', 'add', 'other:secret');
-    await suspended;
-    expect(await live(backend)).toEqual(before);
+    const credentials = { username: 'root', password: 'secret' };
+    const [backend, other] = [1, 2].map(() => backends.make(server.port, credentials)) as [Backend, Backend];
+    const held = new Stay(other, lock('held'));
+    await held.admitted();
+    // Over the stream of watches that has the first token.
+    await new Stay(backend, lock('held')).waiting();
+    const states: string[] = [];
+    backend.session$.subscribe(({ state }) => states.push(state));
+    if (what.startsWith('a change')) await etcdctl(server.port, '--user', 'root:secret', 'user', 'add', 'new:secret');
+    else await firstValueFrom(timer(2_000));
+    const next = new Stay(other, lock('next'));
+    await next.admitted();
+    const last = new Stay(backend, lock('next'));
+    await last.waiting();
+    next.leave();
+    await last.admitted();
+    expect(states).toEqual(['live']);
     await rm(folder, { recursive: true });
   });
 });

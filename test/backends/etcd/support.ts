@@ -88,3 +88,19 @@ export class EtcdctlLock implements AsyncDisposable {
     await this.#ended;
   }
 }
+
+/** Switches users on: `root:secret`, and others with the password `pass`, each with what `grant-permission` is given. */
+export async function enableUsers(
+  port: number,
+  users: Readonly<Record<string, readonly (readonly string[])[]>> = {},
+): Promise<void> {
+  await etcdctl(port, 'user', 'add', 'root:secret');
+  await etcdctl(port, 'user', 'grant-role', 'root', 'root');
+  for (const [name, permissions] of Object.entries(users)) {
+    await etcdctl(port, 'role', 'add', name);
+    for (const permission of permissions) await etcdctl(port, 'role', 'grant-permission', name, ...permission);
+    await etcdctl(port, 'user', 'add', `${name}:pass`);
+    await etcdctl(port, 'user', 'grant-role', name, name);
+  }
+  await etcdctl(port, 'auth', 'enable');
+}
