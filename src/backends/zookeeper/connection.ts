@@ -1,4 +1,5 @@
 import type { Observable } from 'rxjs';
+import { codeOf, Refused } from './failures.js';
 import { isRawClient, override, type RawEvent, type RawResult, type RawStat, type Server } from './raw-client.js';
 import { Watches, type WatchKind } from './watches.js';
 import { type ConnectionObserver, type ConnectionOptions, Wire } from './wire.js';
@@ -13,12 +14,20 @@ export interface Stat {
   readonly version: number;
 }
 
-export type NodeKind = 'persistent' | 'ephemeralSequential';
+export type NodeKind = 'persistent' | 'ephemeral' | 'ephemeralSequential';
+
+const MODES: Readonly<Record<NodeKind, number>> = { persistent: 0, ephemeral: 1, ephemeralSequential: 3 };
 
 export type Step =
   | { readonly act: 'create'; readonly path: string; readonly data: Uint8Array; readonly kind: NodeKind }
   | { readonly act: 'set'; readonly path: string; readonly data: Uint8Array; readonly version: number }
   | { readonly act: 'remove' | 'check'; readonly path: string; readonly version: number };
+
+/** What a step of a transaction came to: the name of a node that was made, or what one that was written is like. */
+export interface Answer {
+  readonly path?: string | undefined;
+  readonly stat?: Stat | undefined;
+}
 
 /** The requests that ZooKeeper takes, and the watches that some of them leave. */
 export class Connection extends Wire {
@@ -85,10 +94,7 @@ export class Connection extends Wire {
   }
 
   /** All of the steps, or none. */
-  transact(
-    operation: string,
-    steps: readonly Step[],
-  ): Observable<readonly { readonly path?: string | undefined; readonly stat?: Stat | undefined }[]> {
+  transact(operation: string, steps: readonly Step[]): Observable<readonly Answer[]> {
     return this.call(operation, (done) => {
       const transaction = this.client.transaction();
       for (const step of steps) {
@@ -101,7 +107,13 @@ export class Connection extends Wire {
           if (made !== undefined) made.version = step.version;
         }
       }
-      transaction.commit((error, results) => done(error, (results ?? []).map(toResult)));
+      transaction.commit((error, results) => {
+        const step = results?.findIndex(({ err }) => err !== undefined && err !== 0) ?? -1;
+        const refused = steps[step];
+        if (error && refused)
+          done(new Refused(codeOf(error), `${operation}: ${refused.act} ${refused.path}`, error, step));
+        else done(error, (results ?? []).map(toAnswer));
+      });
     });
   }
 
@@ -123,8 +135,7 @@ export class Connection extends Wire {
   }
 
   #creation(data: Uint8Array, kind: NodeKind): unknown[] {
-    const mode = kind === 'persistent' ? 0 : 3;
-    return [toBuffer(data), ...(this.#acls.length > 0 ? [this.#acls] : []), mode];
+    return [toBuffer(data), ...(this.#acls.length > 0 ? [this.#acls] : []), MODES[kind]];
   }
 
   /** The client knows no such request, so it is made by hand; whatever the server answers to it will do. */
@@ -176,7 +187,7 @@ function toStat({ czxid, mzxid, version }: RawStat): Stat {
   return { czxid: czxid.readBigInt64BE(), mzxid: mzxid.readBigInt64BE(), version };
 }
 
-function toResult({ path, stat }: RawResult): { readonly path?: string | undefined; readonly stat?: Stat | undefined } {
+function toAnswer({ path, stat }: RawResult): Answer {
   return { path, stat: stat && toStat(stat) };
 }
 

@@ -35,9 +35,16 @@ export class Refused extends Error {
     readonly code: number,
     readonly operation: string,
     cause?: unknown,
+    /** Of a transaction: which of its steps. */
+    readonly step?: number,
   ) {
     super(`ZooKeeper answered "${operation}" with ${nameOf(code)}`, { cause });
   }
+}
+
+/** 0 for an error that is no answer of the server. */
+export function codeOf(error: Error): number {
+  return 'code' in error && typeof error.code === 'number' ? error.code : 0;
 }
 
 function nameOf(code: number): string {

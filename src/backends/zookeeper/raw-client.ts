@@ -24,6 +24,8 @@ export interface RawEvent {
 export interface RawResult {
   readonly path?: string;
   readonly stat?: RawStat;
+  /** Of a transaction that was refused: 0 for the steps before the one that was, and something else for those after it. */
+  readonly err?: number;
 }
 
 interface RawTransaction {

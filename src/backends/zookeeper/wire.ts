@@ -1,6 +1,6 @@
 import { Observable, type SchedulerLike, type Subscription, timer } from 'rxjs';
 import { InvalidOptions, Unavailable } from '../errors.js';
-import { Code, Refused } from './failures.js';
+import { Code, codeOf, Refused } from './failures.js';
 import { type ClientModule, isRawClient, override, type RawClient, type Server } from './raw-client.js';
 
 /** Largest answer that is believed: anything else means that no ZooKeeper is speaking. */
@@ -176,14 +176,14 @@ export abstract class Wire {
 
   /** The client tells the callers of a lost connection first, and would take new requests from them for it. */
   #refused(call: Call, error: Error): void {
-    const code = 'code' in error && typeof error.code === 'number' ? error.code : 0;
+    const code = codeOf(error);
     if (code === Code.connectionLoss) {
       this.#end('cut', this.#socketError ?? error);
       return;
     }
     this.#calls.delete(call);
     if (code === Code.sessionExpired) this.#end('expired', error);
-    call.fail(new Refused(code, call.operation, error));
+    call.fail(error instanceof Refused ? error : new Refused(code, call.operation, error));
   }
 
   /** One timer for the oldest call: answers come in order. */
