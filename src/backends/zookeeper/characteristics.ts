@@ -10,7 +10,7 @@ export const zookeeperCharacteristics: Characteristics = {
   cells: true,
   caveats: [
     'An ensemble that loses its data starts its transaction ids, and with them the tokens, anew.',
-    'Connected to a follower, renewals are proved late, and only if tickTimeMs is not less than the tickTime of the servers.',
+    'In an ensemble, renewals are proved late, and only if tickTimeMs is not less than the tickTime of the servers; through the leader at once, where balanced is false.',
     'A server that touches sessions for observers behind an observer master has two hops, which the proof does not cover.',
     'A parent node that conclave made and that is empty is deleted: a kazoo Lock object that has used it before fails with NoNodeError once, unless keepParents is set.',
     'A plain kazoo Lock is not held back by read locks; kazoo WriteLock is.',

@@ -19,8 +19,9 @@ export { type ZooKeeperAcl, type ZooKeeperOptions, zookeeperFromUrl } from './op
  * `ReadLock`, `WriteLock` and `Election`; contenders of Curator in the same place count as well. `namespace: ''` puts
  * `locks` directly below the chroot.
  *
- * A renewal is a write of its own, for reads are answered by servers that have lost touch with their leader. On a
- * follower it takes three of them to prove one, with half of `tickTimeMs` between the first two. So where `hosts` names
+ * A renewal is a write of its own, for reads are answered by servers that have lost touch with their leader. In an
+ * ensemble it takes three of them to prove one, with half of `tickTimeMs` between the first two, unless `balanced` is
+ * `false` and the server leads. So where `hosts` names
  * several, `ttlMs` must be at least 1.35 of the servers' ticks (2.7 s by default; below 5.4 s each renewal is two
  * writes); the error names the relation.
  * The server bounds `ttlMs` by its `minSessionTimeout` and `maxSessionTimeout`, 2 and 20 ticks by default.

@@ -13,31 +13,16 @@ import {
   timer,
 } from 'rxjs';
 import { AuthenticationFailed, InvalidOptions, SessionLost, Unavailable } from '../errors.js';
-import { reconnectMs, reliableMs } from '../options.js';
+import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import { Connection } from './connection.js';
 import { Code, onRefusal } from './failures.js';
+import type { Hosts } from './hosts.js';
 import type { ResolvedOptions } from './options.js';
-import { followerPlan, Proof } from './proof.js';
+import { followerPlan, Proof, tooShortFor } from './proof.js';
 import type { ClientModule, Server } from './raw-client.js';
-import { askRole, type Role } from './role.js';
+import { askRole, isAlone, type Role, unanswered } from './role.js';
 import type { Ticket } from './wire.js';
-
-/** Where the next connection is tried. Shared by the sessions of one backend, so that a dead server is not asked first each time. */
-export class Hosts {
-  #at: number;
-
-  constructor(readonly all: readonly Server[]) {
-    this.#at = Math.floor(Math.random() * all.length);
-  }
-
-  next(): Server {
-    const host = this.all[this.#at % this.all.length];
-    this.#at++;
-    if (host === undefined) throw new InvalidOptions(['hosts must name at least one server']);
-    return host;
-  }
-}
 
 export interface LinkObserver {
   /** Once: the session is open. */
@@ -86,10 +71,28 @@ export class Link {
 
   /** Tries each host once; then, for an open session, again after a pause. */
   connect(): void {
+    try {
+      const server = this.hosts.next();
+      if (this.#violation() === undefined) this.#connectTo(server);
+      else this.#askFirst(server);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Where all depends on the role, there may be room for one connection only: it is not kept while the other asks. */
+  #askFirst(server: Server): void {
+    this.#asking?.unsubscribe();
+    this.#asking = this.#ask(server).subscribe((role) => {
+      if (role === 'unanswered') this.#retry(unanswered(server));
+      else this.#connectTo(server, role);
+    });
+  }
+
+  #connectTo(server: Server, role?: Role): void {
     const { timing, scheduler } = this.context;
     const { client, auth, acl } = this.options;
     const inTurn = Math.max(1, this.hosts.all.length);
-    const server = this.hosts.next();
     try {
       const connection: Connection = new Connection(
         {
@@ -105,7 +108,7 @@ export class Link {
           scheduler,
         },
         {
-          connected: () => this.#connected(connection),
+          connected: () => this.#connected(connection, role),
           ended: (how, cause) => this.#ended(how, cause),
         },
       );
@@ -133,7 +136,7 @@ export class Link {
   renew(): Observable<number> {
     return this.use('renew', (connection) => {
       const first = this.#beat(connection);
-      const plan = followerPlan(this.context.timing, this.#ttlMs, this.options.tickTimeMs);
+      const plan = this.#plan();
       const again = this.#proof?.isForwarded && (typeof plan === 'string' || plan.twice);
       const provedMs = again ? first.pipe(switchMap(() => this.#beat(connection))) : first;
       return new Observable<number>((subscriber) =>
@@ -191,7 +194,23 @@ export class Link {
     });
   }
 
-  #connected(connection: Connection): void {
+  #plan(): ReturnType<typeof followerPlan> {
+    const { timing } = this.context;
+    return followerPlan(timing, this.#ticket === undefined ? timing.ttlMs : this.#ttlMs, this.options.tickTimeMs);
+  }
+
+  /** Why nothing would be proved in time by a server that is not known to lead. */
+  #violation(): string | undefined {
+    const plan = this.#plan();
+    return typeof plan === 'string' ? plan : undefined;
+  }
+
+  #ask(server: Server): Observable<Role> {
+    const { timing, scheduler } = this.context;
+    return askRole(server, Math.min(timing.requestTimeoutMs, 1_000), scheduler);
+  }
+
+  #connected(connection: Connection, told?: Role): void {
     const isNew = this.#ticket === undefined;
     const { negotiatedMs } = connection;
     if (!isNew && negotiatedMs < this.#ttlMs) {
@@ -207,36 +226,44 @@ export class Link {
     this.#keepTicket();
     const proof = new Proof(connection.connectSentMs, this.options.tickTimeMs);
     this.#proof = proof;
-    const plan = followerPlan(this.context.timing, this.#ttlMs, this.options.tickTimeMs);
-    const violation = typeof plan === 'string' ? plan : undefined;
-    const tooShort = isNew ? this.#tooShort() : undefined;
+    const violation = this.#violation();
+    const tooShort = isNew ? tooShortFor(this.context.timing, this.#ttlMs) : undefined;
     if (tooShort !== undefined) {
       this.#fail(new InvalidOptions([tooShort]));
       return;
     }
     const ready = (role: Role): void => {
-      proof.roleIs(role);
+      proof.roleIs(this.#isBelieved(role) ? role : 'undisclosed');
       if (violation !== undefined && proof.isForwarded) this.#unprovable(violation, connection, role);
       if (!this.#isOver && !this.up$.value && connection.isUp) this.#isUp(connection);
     };
-    const limitMs = Math.min(this.context.timing.requestTimeoutMs, 1_000);
     this.#asking?.unsubscribe();
-    if (this.options.balanced) ready('undisclosed');
+    if (told !== undefined && isAlone(told)) ready(told);
     else {
-      this.#asking = askRole(connection.peer, limitMs, this.context.scheduler).subscribe(ready);
+      this.#asking = this.#ask(connection.peer).subscribe(ready);
       // Only where all depends on the role is it waited for.
       if (violation === undefined || this.#isOpened) this.#isUp(connection);
     }
   }
 
-  /** Nothing would be proved in time by a server that is not known to lead. */
+  /**
+   * Behind a balancer the question may reach the leader, and the session a follower; nothing in the protocol tells them
+   * apart.
+   */
+  #isBelieved(role: Role): boolean {
+    return isAlone(role) || !this.options.balanced;
+  }
+
   #unprovable(violation: string, connection: Connection, role: Role): void {
     const { host, port } = connection.peer;
+    const doubt = this.#isBelieved(role) ? '' : ', which is believed only where balanced is false';
     // One that is only slow is asked again, with the next session.
     const error =
       role === 'unanswered'
-        ? new Unavailable('zookeeper', `ask ${host}:${port} whether it leads`, new Error('no answer to srvr'))
-        : new InvalidOptions([`${violation} (the server at ${host}:${port} is ${role})`]);
+        ? unanswered(connection.peer)
+        : new InvalidOptions([
+            `${violation} (the server at ${host}:${port} is ${role}${role === 'leader' ? doubt : ''})`,
+          ]);
     if (this.#isOpened) this.context.fault(error);
     else this.#fail(error);
   }
@@ -254,17 +281,6 @@ export class Link {
     };
     if (this.#isOpened || this.options.auth === undefined) tell();
     else this.#waiting = this.#beat(connection).subscribe({ next: tell, error: () => undefined });
-  }
-
-  #tooShort(): string | undefined {
-    const { timing } = this.context;
-    const reliable = reliableMs(timing, this.#ttlMs);
-    if (this.#ttlMs >= timing.ttlMs || timing.renewEveryMs + timing.requestTimeoutMs < reliable) return undefined;
-    return (
-      `the server grants at most ${this.#ttlMs} ms instead of ttlMs (${timing.ttlMs}), and renewEveryMs ` +
-      `(${timing.renewEveryMs}) + requestTimeoutMs (${timing.requestTimeoutMs}) must be less than that ` +
-      `* (1 - drift) - guardMs (${reliable}). Lower ttlMs, or raise the server's maxSessionTimeout`
-    );
   }
 
   #ended(how: 'cut' | 'expired' | 'authFailed', cause: unknown): void {

@@ -43,7 +43,10 @@ export interface ZooKeeperOptions extends BackendOptions {
   readonly auth?: { readonly scheme: string; readonly auth: string } | undefined;
   /** Who may do what with the nodes that are made. Default: everybody everything. */
   readonly acl?: readonly ZooKeeperAcl[] | undefined;
-  /** `true` where a host stands for several servers behind a balancer: then what it says of its role is not believed. */
+  /**
+   * Whether a host may stand for several servers, behind a balancer for one. `false` where each is one server: then one
+   * that says that it leads is believed, and proves renewals at once. Default `true`.
+   */
   readonly balanced?: boolean | undefined;
   /** `true` leaves empty parents of locks and elections, for kazoo's sake, whose Lock objects rely on them. */
   readonly keepParents?: boolean | undefined;
@@ -116,7 +119,7 @@ export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions
     tickTimeMs,
     auth,
     acl,
-    balanced: options.balanced ?? false,
+    balanced: options.balanced ?? true,
     keepParents: options.keepParents ?? false,
     client: makeClient,
   });

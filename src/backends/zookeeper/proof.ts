@@ -33,6 +33,18 @@ export function followerPlan(timing: Timing, ttlMs: number, tickTimeMs: number):
   );
 }
 
+/** Which relation does not hold for the lifetime that the server granted, where it is less than was asked for. */
+export function tooShortFor(timing: Timing, grantedMs: number): string | undefined {
+  const { ttlMs, renewEveryMs, requestTimeoutMs } = timing;
+  const reliable = reliableMs(timing, grantedMs);
+  if (grantedMs >= ttlMs || renewEveryMs + requestTimeoutMs < reliable) return undefined;
+  return (
+    `the server grants at most ${grantedMs} ms instead of ttlMs (${ttlMs}), and renewEveryMs (${renewEveryMs}) + ` +
+    `requestTimeoutMs (${requestTimeoutMs}) must be less than that * (1 - drift) - guardMs (${reliable}). Lower ttlMs, ` +
+    `or raise the server's maxSessionTimeout`
+  );
+}
+
 interface Beat {
   readonly sentMs: number;
   readonly ackedMs: number;

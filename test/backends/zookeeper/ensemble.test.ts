@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { firstValueFrom, lastValueFrom, takeUntil, timer, toArray } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { InvalidOptions } from '../../../src/backends/errors.js';
@@ -37,6 +39,29 @@ test('renewals through a follower are proved in time', async () => {
   expect(holder.places.at(-1)?.isValid()).toBe(true);
 });
 
+/** A balancer that happens to lead whoever asks for the role elsewhere than sessions. */
+async function balancing(asked: TestServer, used: TestServer): Promise<{ port: number } & AsyncDisposable> {
+  const balancer = createServer((client) => {
+    client.once('data', (first) => {
+      const { host, port } = first.toString() === 'srvr' ? asked : used;
+      const server = connect({ host, port });
+      server.write(first);
+      client.pipe(server).pipe(client);
+      for (const [end, other] of [[client, server] as const, [server, client] as const])
+        end.on('error', () => other.destroy()).on('close', () => other.destroy());
+    });
+    client.on('error', () => client.destroy());
+  }).listen(0, '127.0.0.1');
+  await once(balancer, 'listening');
+  const address = balancer.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    async [Symbol.asyncDispose]() {
+      balancer.close();
+    },
+  };
+}
+
 test('the acknowledgements of a follower that is cut off keep nobody in place too long', async () => {
   const node = await follower();
   const mine = backends.connect(node.port, times);
@@ -64,8 +89,19 @@ test('times in which a follower can prove nothing are refused: where it may be o
   const failure: unknown = await lastValueFrom(backend.session$).catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(InvalidOptions);
   expect(String(failure)).toMatch(/tickTimeMs .* is follower/);
-  const onLeader = backends.connect((await ensemble.leader()).port, tooShort);
+  const onLeader = backends.connect((await ensemble.leader()).port, { ...tooShort, balanced: false });
   await new Stander(onLeader, lockNamed('on the leader')).untilAdmitted();
+});
+
+test('what the leader says of itself is not believed of the follower that a balancer leads the session to', async () => {
+  await using balancer = await balancing(await ensemble.leader(), await follower());
+  // Were it the leader, each renewal would be proved by its acknowledgement; through a follower none is in time.
+  const backend = backends.connect(balancer.port, { ttlMs: 2_000, tickTimeMs: 2_000 });
+  const failure: unknown = await lastValueFrom(backend.session$).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(InvalidOptions);
+  expect(String(failure)).toMatch(/is leader, which is believed only where balanced is false/);
+  const proved = backends.connect(balancer.port, times);
+  await new Stander(proved, lockNamed('behind a balancer')).untilAdmitted();
 });
 
 test('when the leader is killed, the session goes on with the new one', async () => {
