@@ -9,7 +9,8 @@ import {
 import { type Asked, keysOf } from './asked.js';
 
 const REFUSED = /etcdserver: (authentication failed|user name is empty|user name not found)/;
-const TOO_LARGE = /etcdserver: request is too large|message larger than max|message with a size larger than/i;
+const TOO_LARGE =
+  /etcdserver: request is too large|grpc: (received|trying to send) message larger than max|Attempted to send message with a size/;
 const TOO_MANY_OPERATIONS = /etcdserver: too many operations in txn request/;
 
 /** What etcd or gRPC said, in the library's words. What is not known to be lasting may pass. */

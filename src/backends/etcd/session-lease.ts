@@ -23,14 +23,14 @@ import {
 import { SessionLost, Unavailable } from '../errors.js';
 import type { StoreContext } from '../store.js';
 import type { Connection } from './connection.js';
-import { isLeaseGone } from './failures.js';
+import { isLeaseGone, isTooMuch } from './failures.js';
 import { type Grant, grantLease, leaseHex } from './grant.js';
 import { oneKey } from './layout.js';
 import type { Link } from './link.js';
 import { isLeased, isMadeAt, keysRead, read } from './requests.js';
 
-/** A server allows 128 operations, and to those within an operation what is left: here the two comparisons. */
-const MOVES_PER_TRANSACTION = 126;
+/** A server allows 128 operations, if not told otherwise, and to those within one what is left: here two comparisons. */
+const MOST_MOVES_AT_ONCE = 126;
 
 /** A keepalive's answer, which proves nothing yet. */
 interface KeptAlive {
@@ -68,6 +68,8 @@ export class SessionLease {
   /** Keys that turned out to be gone while being moved. */
   readonly gone$: Subject<string> = new Subject<string>();
   readonly #kept = new Map<string, Kept>();
+  /** As many as the server has not refused yet. */
+  #movesAtOnce = MOST_MOVES_AT_ONCE;
   /** Leases that keys may still be attached to, the newest last. */
   #grants: Grant[];
   /** Leases that nothing is attached to any more, until the server has them revoked. */
@@ -220,7 +222,7 @@ export class SessionLease {
     if (this.context.now() - target.sentMs > target.ttlMs / 2) return this.#replace();
     return of(undefined).pipe(
       expand(() => {
-        const batch = [...this.#kept].filter(([, { lease }]) => lease !== target.lease).slice(0, MOVES_PER_TRANSACTION);
+        const batch = [...this.#kept].filter(([, { lease }]) => lease !== target.lease).slice(0, this.#movesAtOnce);
         return batch.length === 0 ? EMPTY : this.#moveBatch(batch, target.lease);
       }),
       last(),
@@ -251,7 +253,12 @@ export class SessionLease {
           for (const [index, [key, kept]] of batch.entries()) this.#moved(key, kept, target, responses[index]);
           return undefined;
         }),
-        catchError((error) => throwError(() => (isLeaseGone(error) ? this.lost(error) : error))),
+        catchError((error) => {
+          if (isLeaseGone(error)) return throwError(() => this.lost(error));
+          if (!isTooMuch(error) || batch.length === 1) return throwError(() => error);
+          this.#movesAtOnce = Math.ceil(batch.length / 2);
+          return of(undefined);
+        }),
       );
   }
 

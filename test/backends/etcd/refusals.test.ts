@@ -1,0 +1,68 @@
+import { merge } from 'rxjs';
+import { expect, it } from 'vitest';
+import { type CoordinationError, InvalidPayload, Unavailable } from '../../../src/backends/errors.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
+import { startEtcd } from '../../../src/testing/servers/etcd.js';
+import { Backends, etcdctl, exclusive, live, lock, Stay } from './support.js';
+
+it('tells of a full database, instead of waiting for it in silence, and goes on when there is room', async () => {
+  await using server = await startEtcd({ args: ['--quota-backend-bytes', '2000000'] });
+  await using backends = new Backends();
+  const backend = backends.make(server.port);
+  const told: CoordinationError[] = [];
+  backend.faults$.subscribe((fault) => told.push(fault));
+  await live(backend);
+  const fill = async (): Promise<void> => {
+    for (let each = 0; each < 100; each++) await etcdctl(server.port, 'put', `filler-${each}`, 'x'.repeat(100_000));
+  };
+  await expect(fill()).rejects.toThrow('database space exceeded');
+
+  const stays = ['wanted', 'wanted too'].map((name) => new Stay(backend, lock(name)));
+  const fault = await firstWithin(backend.faults$, () => true, 5_000, 'a fault');
+  expect(fault).toBeInstanceOf(Unavailable);
+  for (const word of ['"enter"', `127.0.0.1:${server.port} is full`, 'alarm disarm'])
+    expect(fault.message).toContain(word);
+
+  const { header } = JSON.parse(await etcdctl(server.port, 'del', '--prefix', 'filler-', '-w', 'json'));
+  await etcdctl(server.port, 'compact', String(header.revision));
+  await etcdctl(server.port, 'defrag');
+  await etcdctl(server.port, 'alarm', 'disarm');
+  await Promise.all(stays.map((stay) => stay.admitted()));
+  // As many as ask, and as often: it is told once in a while.
+  expect(told).toHaveLength(1);
+});
+
+it('refuses for good what the server says is too large', async () => {
+  await using server = await startEtcd({ args: ['--max-request-bytes', '8192'] });
+  await using backends = new Backends();
+  const backend = backends.make(server.port);
+  const place = await new Stay(backend, lock('held')).admitted();
+  for (const size of [10_000, 60_000]) {
+    const failure = await new Stay(backend, lock('wanted'), { ...exclusive, payload: new Uint8Array(size) }).failure();
+    expect(failure).toBeInstanceOf(InvalidPayload);
+    for (const word of ['"wanted/', `127.0.0.1:${server.port}`, '--max-request-bytes'])
+      expect(String(failure)).toContain(word);
+  }
+  // Nobody stands in line for it, and nobody else is concerned.
+  await new Stay(backend, lock('wanted')).admitted();
+  expect(place.isValid()).toBe(true);
+});
+
+it('moves to a new lease in as small transactions as the server allows', async () => {
+  await using server = await startEtcd({ args: ['--max-txn-ops', '5'] });
+  await using backends = new Backends();
+  const backend = backends.make(server.port);
+  const stays = Array.from({ length: 20 }, (_, each) => new Stay(backend, lock(`held-${each}`)));
+  const places = await Promise.all(stays.map((stay) => stay.admitted()));
+  const lost = merge(...stays.map(({ places$ }) => places$));
+  const failures: unknown[] = [];
+  lost.subscribe({ error: (error) => failures.push(error) });
+  const suspended = firstWithin(backend.session$, ({ state }) => state === 'suspended', 5_000, 'the suspension');
+  await server.kill();
+  await suspended;
+  await server.start();
+  await firstWithin(backend.session$, ({ state }) => state === 'live', 5_000, 'the end of the suspension');
+  await expect.poll(() => etcdctl(server.port, 'lease', 'list'), { timeout: 5_000 }).toContain('found 1 leases');
+  expect(failures).toEqual([]);
+  expect(places.every((place) => place.isValid())).toBe(true);
+});
