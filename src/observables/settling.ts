@@ -1,4 +1,14 @@
-import { defer, EMPTY, from, Observable, type ObservableInput, ReplaySubject } from 'rxjs';
+import {
+  AsyncSubject,
+  catchError,
+  defer,
+  EMPTY,
+  from,
+  ignoreElements,
+  Observable,
+  type ObservableInput,
+  ReplaySubject,
+} from 'rxjs';
 
 /** Work, and what is left of it when one has unsubscribed. */
 export interface Settling<T> {
@@ -11,16 +21,23 @@ export interface Settling<T> {
 
 /** Takes what RxJS takes for an Observable, and tells when it has really ended: promises and async iterables go on by themselves. */
 export function settling<T>(input: ObservableInput<T>): Settling<T> {
-  if (isThenable(input)) return { work$: from(input), settled$: settledOf(input), isPromise: true };
+  if (isThenable<T>(input)) return { ...settlingOf(input), isPromise: true };
   if (isAsyncIterable<T>(input)) return { ...iterating(input), isPromise: false };
   return { work$: from(input), settled$: EMPTY, isPromise: false };
 }
 
-interface Thenable {
-  then(settled: () => void, failed: () => void): unknown;
+/** Lets go of what nobody may begin any more. A promise runs already, and its failure must not escape. */
+export function disown(input: unknown): void {
+  const ignore = (): void => undefined;
+  // Anything else with a `then` may begin only when that is called.
+  if (isThenable(input) && Object.prototype.toString.call(input) === '[object Promise]') input.then(ignore, ignore);
 }
 
-function isThenable(input: unknown): input is Thenable {
+interface Thenable<T> {
+  then(settled: (value: T) => void, failed: (error: unknown) => void): unknown;
+}
+
+function isThenable<T>(input: unknown): input is Thenable<T> {
   return typeof input === 'object' && input !== null && 'then' in input && typeof input.then === 'function';
 }
 
@@ -28,11 +45,23 @@ function isAsyncIterable<T>(input: unknown): input is AsyncIterable<T> {
   return typeof input === 'object' && input !== null && Symbol.asyncIterator in input;
 }
 
-function settledOf(thenable: Thenable): Observable<never> {
-  const settled = new ReplaySubject<never>();
-  const done = (): void => settled.complete();
-  thenable.then(done, done);
-  return settled;
+/** Calls `then` once: a query builder, for one, runs its query each time. */
+function settlingOf<T>(thenable: Thenable<T>): Pick<Settling<T>, 'work$' | 'settled$'> {
+  const result = new AsyncSubject<T>();
+  thenable.then(
+    (value) => {
+      result.next(value);
+      result.complete();
+    },
+    (error) => result.error(error),
+  );
+  return {
+    work$: result.asObservable(),
+    settled$: result.pipe(
+      ignoreElements(),
+      catchError(() => EMPTY),
+    ),
+  };
 }
 
 /** Unlike RxJS, waits for the step that is under way when one unsubscribes, and for what the iterator does at its end. */

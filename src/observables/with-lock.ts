@@ -1,8 +1,9 @@
-import { EMPTY, Observable, type ObservableInput, Subscription } from 'rxjs';
+import { EMPTY, Observable, type ObservableInput, ReplaySubject, Subscription } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
+import { LockLost } from '../backends/errors.js';
 import type { Grant } from './grant.js';
 import { acquiring, checkLock, type LockOptions } from './lock.js';
-import { settling } from './settling.js';
+import { disown, settling } from './settling.js';
 import { Work } from './work.js';
 
 /**
@@ -12,7 +13,7 @@ import { Work } from './work.js';
  *     work        --a--b--|          emits, completes, and then the lock is released
  *     output   -----a--b--|
  *
- * **Emits** what the work emits.
+ * **Emits** what the work emits, unless a loss is due by then: that comes first.
  * **Errors** what the work errors with; `LockLost` when the lock is lost, after the work was torn down; and what `lock`
  * errors with.
  * **Completes** when the work does; when the backend is closed.
@@ -34,38 +35,74 @@ export function withLock<T>(
   checkLock(name, options);
   return new Observable<T>((subscriber) => {
     let running: Work<T> | undefined;
-    let mustSettle = false;
-    /** Completes when nothing of the work runs any more. */
+    /** What there is of the work. While it is `called` nobody knows what it will be; `settling` is a promise. */
+    let stage: 'none' | 'called' | 'running' | 'settling' = 'none';
+    let isLost = false;
+    let isClosing = false;
+    /** Completes when nothing of the work runs any more, the call that makes it included. */
     let settled$: Observable<never> = EMPTY;
     const held = new Subscription();
     subscriber.add(() => {
       running?.stop();
       held.unsubscribe();
     });
-    held.add(
-      acquiring(backend, name, options, () => settled$).subscribe({
-        next: (grant) => {
-          const started = attempt(() => settling(work(grant)));
-          if ('error' in started) {
-            subscriber.error(started.error);
-            return;
-          }
-          settled$ = started.value.settled$;
-          mustSettle = started.value.isPromise;
-          running = new Work(started.value.work$, subscriber);
-          running.start();
+
+    const fail = (error: unknown): void => {
+      isLost = true;
+      running?.stop();
+      subscriber.error(error);
+    };
+    /** A promise settles first, and tells its value; anything else ends when the backend closes. */
+    const close = (): void => {
+      isClosing = true;
+      if (stage === 'called' || stage === 'settling') return;
+      running?.stop();
+      subscriber.complete();
+    };
+    const begin = (grant: Grant): void => {
+      const settled = new ReplaySubject<never>();
+      settled$ = settled;
+      /** Asked of the clock: a blocked event loop runs what the work tells before the timer that tells the loss. */
+      const tellLoss = (): void => {
+        if (!grant.isValid()) fail(new LockLost(name, grant.token, 'session lost'));
+      };
+      stage = 'called';
+      const made = attempt(() => {
+        const input = work(grant);
+        tellLoss();
+        if (!isLost) return settling(input);
+        disown(input);
+        return settling(EMPTY);
+      });
+      if ('error' in made) {
+        settled.complete();
+        subscriber.error(made.error);
+        return;
+      }
+      const { work$, settled$: rest$, isPromise } = made.value;
+      stage = isPromise ? 'settling' : 'running';
+      if (subscriber.closed || (isClosing && !isPromise)) {
+        // Ended while the work was made: it is not begun, and what runs already is waited for.
+        (isPromise ? rest$ : EMPTY).subscribe(settled);
+        subscriber.complete();
+        return;
+      }
+      running = new Work(work$, {
+        next: (value) => {
+          tellLoss();
+          subscriber.next(value);
         },
-        error: (error) => {
-          running?.stop();
-          subscriber.error(error);
-        },
+        error: (error) => subscriber.error(error),
         complete: () => {
-          // The backend closes. A promise settles first, and tells its value; anything else ends here.
-          if (mustSettle) return;
-          running?.stop();
+          tellLoss();
           subscriber.complete();
         },
-      }),
+        over: () => rest$.subscribe(settled),
+      });
+      running.start();
+    };
+    held.add(
+      acquiring(backend, name, options, () => settled$).subscribe({ next: begin, error: fail, complete: close }),
     );
   });
 }

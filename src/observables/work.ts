@@ -1,5 +1,11 @@
 import { type Observable, type Observer, Subject, takeUntil } from 'rxjs';
 
+/** Who is told of guarded work. */
+export interface WorkObserver<T> extends Observer<T> {
+  /** Nothing of the work is left, neither its subscribing nor its teardown. Comes last, however the work has ended. */
+  over(): void;
+}
+
 /**
  * Guarded work: an Observable that can be stopped at any time, even while it is being subscribed to, and whose end is
  * told after its own teardown. So whatever guards it is let go only when nothing of it is left.
@@ -10,8 +16,12 @@ export class Work<T> {
 
   constructor(
     private readonly source: Observable<T>,
-    private readonly observer: Observer<T>,
+    private readonly observer: WorkObserver<T>,
   ) {}
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
 
   start(): void {
     let end = (): void => undefined;
@@ -21,16 +31,18 @@ export class Work<T> {
         end = () => this.observer.error(error);
       },
       complete: () => {
-        end = () => this.observer.complete();
+        // That it was stopped is no end of its own.
+        if (!this.#isStopped) end = () => this.observer.complete();
       },
     });
-    // A source tears down after it has completed; what is added here comes after that.
+    // A source tears down after it has completed, and may be stopped while it subscribes; what is added here comes after both.
     running.add(() => {
-      if (!this.#isStopped) end();
+      end();
+      this.observer.over();
     });
   }
 
-  /** Unsubscribes from the source; the observer is told nothing more. */
+  /** Unsubscribes from the source; no item and no completion is told any more. */
   stop(): void {
     this.#isStopped = true;
     this.#stopping.next();

@@ -8,10 +8,11 @@ import { type GateOptions, whileTrue } from './while-true.js';
  *     source       -a-b-c-     -a-b-
  *     output   -----a-b-c-------a-b-
  *
- * **Emits** the items of the source. Before each one the clock is asked whether the leadership is due to be lost: then
- * `false` comes first, and the item is dropped, even where a blocked event loop has kept the timers from telling.
+ * **Emits** the items of the source. Before it subscribes to the source, and before each item, the clock is asked whether
+ * the leadership is due to be lost: then `false` comes first, and nothing is subscribed to, or the item is dropped, even
+ * where a blocked event loop has kept the timers from telling.
  * **Errors** what the source or `leadership$` errors with; `GateClosed` with `onLoss: 'error'`.
- * **Completes** when the source completes, which steps down; when `leadership$` completes; with `onLoss: 'complete'`, when
+ * **Completes** when the source completes while one leads, which steps down; when `leadership$` completes; with `onLoss: 'complete'`, when
  * the leadership is lost.
  * **Teardown** unsubscribes from the source, then steps down.
  * **Guarantee** not: that work stops which an item has started; give the token of `campaign` to the resource for that. But:

@@ -20,10 +20,11 @@ import { type GateOptions, whileTrue } from './while-true.js';
  *     source      -a-b-c-
  *     output   ----a-b-c--#
  *
- * **Emits** the items of the source; before each one `grant.isValid()` is asked, and the item is dropped if it is not.
+ * **Emits** the items of the source. Before it subscribes to the source, and before each item, `grant.isValid()` is asked:
+ * if it is not, the source is not subscribed to, or the item is dropped.
  * **Errors** what the source or `lock$` errors with: `LockLost` when the lock is lost, unless `onLoss` says otherwise
  * (`resubscribe`: acquires it again).
- * **Completes** when the source completes, which releases; when `lock$` completes; with `onLoss: 'complete'`, when the
+ * **Completes** when the source completes while it is held, which releases; when `lock$` completes; with `onLoss: 'complete'`, when the
  * lock is lost.
  * **Teardown** unsubscribes from the source, then releases.
  * **Guarantee** not: that work stops which an item has started; give `grant.token` to the resource for that.
@@ -40,21 +41,30 @@ export function whileLocked<T>(
   return (source) =>
     defer(() => {
       let isOpen = (): boolean => false;
-      let isLost = false;
-      const held$ = defer(() => {
-        isLost = false;
-        return lock$;
-      }).pipe(
+      const grants$ = lock$.pipe(
         map((grant) => {
           isOpen = () => grant.isValid();
           return true;
         }),
-        catchError((error) => {
-          isLost = error instanceof LockLost && onLoss !== 'error';
-          return isLost ? of(false) : throwError(() => error);
-        }),
-        repeat({ delay: () => (isLost && onLoss === 'resubscribe' ? of(0) : EMPTY) }),
       );
+      const held$ = onLoss === 'error' ? grants$ : withoutLoss(grants$, onLoss);
       return source.pipe(whileTrue(held$, { onLoss, isOpen: () => isOpen() }));
     });
+}
+
+/** Says `false` where the lock is lost, and then waits for the next grant, if one is to be acquired. */
+function withoutLoss(grants$: Observable<boolean>, onLoss: 'resubscribe' | 'complete'): Observable<boolean> {
+  return defer(() => {
+    let isLost = false;
+    return defer(() => {
+      isLost = false;
+      return grants$;
+    }).pipe(
+      catchError((error) => {
+        isLost = error instanceof LockLost;
+        return isLost ? of(false) : throwError(() => error);
+      }),
+      repeat({ delay: () => (isLost && onLoss === 'resubscribe' ? of(0) : EMPTY) }),
+    );
+  });
 }

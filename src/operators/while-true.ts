@@ -20,7 +20,7 @@ const ON_LOSS: Expectation = [
 
 /** A gate that can be asked, too, besides telling. */
 interface AskedGate extends GateOptions {
-  /** Whether what opened the gate still holds, asked before each item. */
+  /** Whether what opened the gate still holds, asked before the source is subscribed to, before each item, and at its end. */
   readonly isOpen?: () => boolean;
 }
 
@@ -31,15 +31,17 @@ interface AskedGate extends GateOptions {
  *     source       -a-b-c-     -a-b-
  *     output   -----a-b-c-------a-b-
  *
- * **Emits** the items of the source. Before each one the clock is asked whether a loss is due: if so, the gate closes
- * first, and the item is dropped, even where a blocked event loop has kept the timers from telling.
+ * **Emits** the items of the source. Before it subscribes to the source, and before each item, the clock is asked whether a
+ * loss is due: if so, the gate closes first, and the source is not subscribed to, or the item is dropped, even where a
+ * blocked event loop has kept the timers from telling.
  * **Errors** what the source or the gate errors with, the source being unsubscribed from first; `GateClosed` with
  * `onLoss: 'error'`.
- * **Completes** when the source completes; when the gate completes, whatever it said last; with `onLoss: 'complete'`, when
- * the gate closes.
+ * **Completes** when the source completes, unless a loss is due by then; when the gate completes, whatever it said last;
+ * with `onLoss: 'complete'`, when the gate closes.
  * **Teardown** unsubscribes from the source, then from the gate.
- * **Guarantee** the source is never subscribed to while the gate is `false`, nor twice at once. Not: that work which the
- * source has started elsewhere stops; that is the source's to do when it is unsubscribed from.
+ * **Guarantee** the source is never subscribed to while the gate is `false`, nor twice at once, whatever it ends or opens
+ * while it is being subscribed to or torn down. Not: that work which the source has started elsewhere stops; that is the
+ * source's to do when it is unsubscribed from.
  * **Source** RxJS `windowToggle`, `switchMap`, neither of which ends the source with its gate.
  *
  * @example
@@ -50,52 +52,81 @@ export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}
   const { onLoss = 'resubscribe', isOpen = () => true } = options;
   return (source) =>
     new Observable<T>((subscriber) => {
+      let isTrue = false;
+      let isAsking = false;
+      let isOver = false;
+      /** The source, from its subscribing until nothing of it is left: so it never runs twice at once. */
       let running: Work<T> | undefined;
-      const close = (): void => {
-        const closing = running;
-        running = undefined; // its teardown may open the gate again
-        closing?.stop();
+      const gate = new Subscription();
+
+      /** The gate is not open any longer, whatever it said last. */
+      const lose = (): void => {
+        isTrue = false;
+        isOver = onLoss !== 'resubscribe';
+        running?.stop();
+        if (onLoss === 'complete') subscriber.complete();
+        if (onLoss === 'error') subscriber.error(new GateClosed());
+      };
+      /** Asks the clock, and whoever else may know of a loss that the gate has not told. Whatever is asked may end anything. */
+      const isStillOpen = (mine: Work<T>): boolean => {
+        tellDueLosses();
+        if (mine.isStopped) return false;
+        const isHeld = isOpen();
+        if (mine.isStopped) return false;
+        if (!isHeld) lose();
+        return isHeld;
       };
       const open = (): void => {
-        if (running !== undefined || subscriber.closed) return;
+        if (running !== undefined || isAsking || isOver || subscriber.closed) return;
+        isAsking = true;
+        tellDueLosses();
+        const isHeld = isTrue && isOpen();
+        isAsking = false;
+        if (!isTrue || isOver || subscriber.closed) return;
+        if (!isHeld) {
+          lose();
+          return;
+        }
         const mine: Work<T> = new Work(source, {
           next: (value) => {
-            tellDueLosses();
-            if (running !== mine) return;
-            if (isOpen()) subscriber.next(value);
-            else shut();
+            if (isStillOpen(mine)) subscriber.next(value);
           },
           error: (error) => subscriber.error(error),
-          complete: () => subscriber.complete(),
+          complete: () => {
+            if (isStillOpen(mine)) subscriber.complete();
+          },
+          over: () => {
+            running = undefined;
+            if (subscriber.closed) gate.unsubscribe();
+            else if (isTrue) open();
+          },
         });
         running = mine;
         mine.start();
       };
-      const shut = (): void => {
-        if (running === undefined) return;
-        close();
-        if (onLoss === 'complete') subscriber.complete();
-        if (onLoss === 'error') subscriber.error(new GateClosed());
+      const end = (tell: () => void): void => {
+        isOver = true;
+        running?.stop();
+        tell();
       };
-      const gate = new Subscription();
       subscriber.add(() => {
-        close();
-        gate.unsubscribe();
+        running?.stop();
+        if (running === undefined) gate.unsubscribe();
       });
       gate.add(
         gate$.subscribe({
-          next: (isTrue) => {
-            if (isTrue) open();
-            else shut();
+          next: (says) => {
+            if (says) {
+              isTrue = true;
+              open();
+            } else if (isTrue) {
+              const wasOpen = running !== undefined && !running.isStopped;
+              isTrue = false;
+              if (wasOpen) lose();
+            }
           },
-          error: (error) => {
-            close();
-            subscriber.error(error);
-          },
-          complete: () => {
-            close();
-            subscriber.complete();
-          },
+          error: (error) => end(() => subscriber.error(error)),
+          complete: () => end(() => subscriber.complete()),
         }),
       );
     });

@@ -155,7 +155,7 @@ describe('whileLocked', () => {
       const lock$ = defer(() => rounds[round++] ?? cold<Held>('#'));
       const output = cold('--a').pipe(whileLocked(lock$, { onLoss: 'complete' }));
       expectObservable(output, '^---!').toBe('--a--');
-      expectObservable(output).toBe('---|');
+      expectObservable(output).toBe('-|');
     });
   });
 
