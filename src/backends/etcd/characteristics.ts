@@ -13,5 +13,6 @@ export const etcdCharacteristics: Characteristics = {
     'Leases live for whole seconds, at least 1.5 election timeouts of the cluster: the lifetime granted may exceed ttlMs.',
     'A change of the cluster’s leader is weathered by moving what is held to a new lease, which needs the deadline to be still ahead; the new leader gives each lease an election timeout more, so a dead holder is followed that much later.',
     'Whoever waits for one of several permits is told of each release before it, not only of the one that lets it in.',
+    'It talks to the members of the cluster themselves: etcd grpc-proxy, which renews leases on its own account so that no renewal is proved through it, is refused with NotSupported.',
   ],
 };

@@ -1,5 +1,5 @@
 import type { Etcd3, IRangeRequest, IRangeResponse, IResponseHeader } from 'etcd3';
-import { Observable, type Subscriber, switchMap, throwError } from 'rxjs';
+import { AsyncSubject, defer, finalize, Observable, type Subscriber, switchMap, take, throwError, timeout } from 'rxjs';
 import { CoordinationError, Unavailable } from '../errors.js';
 import { type CallOptions, Calls, identified } from './calls.js';
 import { isConnectedWithin } from './client.js';
@@ -166,11 +166,12 @@ export class Connection {
 
   #newWatches(): WatchStream {
     const { client } = this.#options;
-    return new WatchStream(
-      async () => client.watchClient.watch(identified(await this.#identity?.token())),
-      (range, why) => this.#refusedWatch(range, why),
-      (cause) => this.#broken('watch', cause),
-    );
+    return new WatchStream({
+      address: this.address,
+      open: async () => client.watchClient.watch(identified(await this.#identity?.token())),
+      refused: (range, why) => this.#refusedWatch(range, why),
+      broken: (cause) => this.#broken('watch', cause),
+    });
   }
 
   /**
@@ -205,6 +206,23 @@ export class Connection {
   /** A read that the cluster's majority has a part in. */
   read(operation: string, range: KeyRange, how: RangeOptions = {}): Observable<IRangeResponse> {
     return this.call(operation, ({ kv }, options) => kv.range({ ...rangeOf(range), ...how }, options));
+  }
+
+  /**
+   * Whether a majority answers, and answers to this. A lease is granted to anybody: only the read shows whether the
+   * credentials are good for more; and the watch, whether something in between watches, and renews, on its own account.
+   */
+  greet(key: string): Observable<unknown> {
+    return defer(() => {
+      const created = new AsyncSubject<unknown>();
+      const watching = this.#watches.watch(oneKey(key), 'deletions').pipe(take(1)).subscribe(created);
+      const { requestTimeoutMs } = this.#options;
+      const silence = new Unavailable('etcd', 'watch', new Error(`no answer within ${requestTimeoutMs} ms`));
+      return this.probe(key).pipe(
+        switchMap(() => created.pipe(timeout({ first: requestTimeoutMs, with: () => throwError(() => silence) }))),
+        finalize(() => watching.unsubscribe()),
+      );
+    });
   }
 
   /** Asks for an answer that only a majority can give; its header tells the term. */

@@ -55,9 +55,8 @@ class EtcdStore implements Store {
     return new Observable<StoreSession>((subscriber) => {
       const connection = connect();
       subscriber.add(() => connection.close());
-      // A lease is granted to anybody: only the read shows whether the credentials are good for more. It comes first, since
-      // it may have to connect, which takes nothing from the lease then.
-      const opening = connection.probe(this.#layout.probe).pipe(
+      // First, since it may have to connect, which takes nothing from the lease then.
+      const opening = connection.greet(this.#layout.probe).pipe(
         switchMap(() => grantLease(connection, context)),
         map((grant) => this.#session(grant, connection, connect, context)),
         switchMap(({ session, link }) =>

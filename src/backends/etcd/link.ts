@@ -72,13 +72,15 @@ export class Link {
     }
     const abandoned = new Subscription(() => connection.close());
     this.#attempts.add(abandoned);
-    connection.probe(this.probeKey).subscribe({
+    connection.greet(this.probeKey).subscribe({
       next: () => {
         this.#attempts.remove(abandoned);
         this.#adopt(connection);
         this.up$.next(true);
       },
-      error: () => {
+      error: (cause) => {
+        // What waiting does not heal is told, since the session may end for it.
+        if (!(cause instanceof Unavailable)) this.context.fault(cause);
         this.#attempts.remove(abandoned);
         connection.close();
         if (!this.#attempts.closed) this.#connectAfter(attempt + 1);

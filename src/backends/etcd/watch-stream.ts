@@ -1,6 +1,6 @@
 import type { IEvent, IWatchRequest, IWatchResponse, WatchClient } from 'etcd3';
 import { Observable, type Subscriber } from 'rxjs';
-import { Unavailable } from '../errors.js';
+import { NotSupported, Unavailable } from '../errors.js';
 import type { KeyRange } from './layout.js';
 import { rangeOf } from './requests.js';
 
@@ -24,6 +24,14 @@ interface Watcher {
 /** The revision that a watch was to begin at has been compacted. */
 export class Compacted extends Error {}
 
+export interface WatchStreamOptions {
+  readonly address: string;
+  open(): Promise<Stream>;
+  /** Says what a refusal means for whoever watches this. */
+  refused(range: KeyRange, why: Error): Observable<never>;
+  broken(cause: unknown): void;
+}
+
 /**
  * All watches of a connection, over one stream, which is opened for the first of them.
  *
@@ -40,12 +48,7 @@ export class WatchStream {
   #isClosed = false;
   #lastId = 0;
 
-  constructor(
-    private readonly open: () => Promise<Stream>,
-    /** Says what a refusal means for whoever watches this. */
-    private readonly refused: (range: KeyRange, why: Error) => Observable<never>,
-    private readonly broken: (cause: unknown) => void,
-  ) {}
+  constructor(private readonly options: WatchStreamOptions) {}
 
   watch(range: KeyRange, only: 'deletions' | 'all', from?: bigint): Observable<Watched> {
     return new Observable<Watched>((subscriber) => {
@@ -93,7 +96,7 @@ export class WatchStream {
   #openOnce(): void {
     if (this.#isOpening) return;
     this.#isOpening = true;
-    this.open().then(
+    this.options.open().then(
       (stream) => {
         // A listener from the first moment on: an error that nobody hears would end the process.
         stream.on('error', (cause) => this.#failed(cause));
@@ -112,14 +115,18 @@ export class WatchStream {
 
   /** One that was closed here ends with an error, too. */
   #failed(cause: unknown): void {
-    if (!this.#isClosed) this.broken(cause);
+    if (!this.#isClosed) this.options.broken(cause);
   }
 
   #receive(response: IWatchResponse): void {
     const { created, canceled, header, events } = response;
-    const asked = created ? this.#uncreated.shift() : undefined;
+    const asked = created ? (this.#uncreated.shift() ?? '') : response.watch_id;
     // Some versions refuse a watch without saying which.
-    const id = asked !== undefined && response.watch_id === NO_WATCH ? asked : response.watch_id;
+    const id = created && canceled && response.watch_id === NO_WATCH ? asked : response.watch_id;
+    if (id !== asked) {
+      this.#strange();
+      return;
+    }
     const watcher = this.#watchers.get(id);
     if (watcher === undefined) return;
     if (canceled) {
@@ -128,9 +135,19 @@ export class WatchStream {
     } else watcher.subscriber.next({ created, revision: BigInt(header.revision), events });
   }
 
+  /** What chooses the ids itself stands in between, and answers for the store in other things, too. */
+  #strange(): void {
+    const server = `${this.options.address}, which is an etcd grpc-proxy, or older than etcd 3.4: no renewal would be proved through it. Connect to the members themselves`;
+    const failure = new NotSupported('etcd', server);
+    const watchers = [...this.#watchers.values()];
+    this.#watchers.clear();
+    this.options.broken(failure);
+    for (const { subscriber } of watchers) subscriber.error(failure);
+  }
+
   #canceled({ range, subscriber }: Watcher, { created, cancel_reason, compact_revision }: IWatchResponse): void {
     if (created && compact_revision === '0') {
-      this.refused(range, new Error(cancel_reason)).subscribe(subscriber);
+      this.options.refused(range, new Error(cancel_reason)).subscribe(subscriber);
       return;
     }
     const why =

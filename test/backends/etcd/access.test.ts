@@ -20,6 +20,7 @@ import { parseUrl, type StoreUrl } from '../../../src/backends/url.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import { ReservedPorts } from '../../../src/testing/servers/ports.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { Backends, enableUsers, etcdctl, live, lock, Stay } from './support.js';
 
 describe('with users', () => {
@@ -67,6 +68,36 @@ describe('with users', () => {
     await expect(firstValueFrom(backend.register({ kind: 'group', name: 'a' }))).rejects.toBeInstanceOf(
       PermissionDenied,
     );
+  });
+});
+
+describe('with users that are switched off, and on again', () => {
+  it('keeps what is held, also over another connection, and lets newcomers in', async () => {
+    await using server = await startEtcd();
+    await enableUsers(server.port);
+    await using proxy = await startProxy({ port: server.port });
+    await using backends = new Backends();
+    const credentials = { username: 'root', password: 'secret', ttlMs: 6_000 };
+    const backend = backends.make(proxy.port, credentials);
+    const place = await new Stay(backend, lock('held')).admitted();
+    const another = async (): Promise<void> => {
+      const { connectionsAccepted } = proxy.counters;
+      proxy.resetAll();
+      await expect
+        .poll(() => proxy.counters.connectionsAccepted, { timeout: 5_000 })
+        .toBeGreaterThan(connectionsAccepted);
+      await live(backend);
+    };
+    await etcdctl(server.port, '--user', 'root:secret', 'auth', 'disable');
+    await new Stay(backend, lock('meanwhile')).admitted();
+    await another();
+    await new Stay(backend, lock('over another connection')).admitted();
+    await new Stay(backends.make(server.port, credentials), lock('by a newcomer')).admitted();
+
+    await etcdctl(server.port, 'auth', 'enable');
+    await new Stay(backend, lock('with users again')).admitted();
+    await another();
+    expect(place.isValid()).toBe(true);
   });
 });
 
