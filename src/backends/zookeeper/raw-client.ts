@@ -56,6 +56,7 @@ interface RawManager {
   sessionId: Buffer;
   sessionPassword: Buffer;
   zxid: Buffer;
+  xid: number;
   readonly sessionTimeout: number;
   readonly chrootPath: string | undefined;
   readonly credentials?: readonly { readonly scheme: string; readonly auth: Buffer }[];

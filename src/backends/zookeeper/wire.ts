@@ -8,6 +8,9 @@ const MOST_BYTES = 64 * 1024 * 1024;
 /** After a timer came due: what arrived while the event loop was blocked is read before anything is concluded. */
 const SECOND_LOOK_MS = 20;
 
+/** The last number that a request can have: those of requests in flight must differ, and no more. */
+const LAST_XID = 2 ** 31 - 1;
+
 /** What makes a new connection the continuation of an old one. */
 export interface Ticket {
   readonly sessionId: Buffer;
@@ -246,6 +249,14 @@ export abstract class Wire {
   #takeOver(manager: RawClient['connectionManager']): void {
     const { onSocketData, onSocketConnected } = manager;
     const { server, scheduler } = this.options;
+    let { xid } = manager;
+    // The client counts its requests without end, and has 32 bits for it; negative ones mean something else.
+    Object.defineProperty(manager, 'xid', {
+      get: () => xid,
+      set: (next: number) => {
+        xid = next > LAST_XID ? 0 : next;
+      },
+    });
     override(manager, {
       findNextServer: (found) => found(server),
       onSocketConnected: () => {

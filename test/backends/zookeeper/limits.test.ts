@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { createClient } from 'node-zookeeper-client';
 import { firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { firstWithin } from '../../../src/testing/processes/until.js';
@@ -51,3 +52,25 @@ test('where the server has room for one connection more, a session with a short 
   expect((await firstValueFrom(backend.session$)).state).toBe('live');
   for (const socket of occupied) socket.destroy();
 });
+
+test('the session outlives the last number that a request can have', async () => {
+  const client = (): object => {
+    const made = createClient(`${server.host}:${server.port}`);
+    return Object.assign(made, { connectionManager: Object.assign(managerOf(made), { xid: 2 ** 31 - 20 }) });
+  };
+  const backend = backends.connect(server.port, { client });
+  const holder = await new Stander(backend, lockNamed('numbered')).untilAdmitted();
+  const states: string[] = [];
+  backend.session$.subscribe(({ state }) => states.push(state));
+  const nobody = `${'0'.repeat(32)}__lock__0000000000`;
+  for (let request = 0; request < 40; request++) await firstValueFrom(backend.evict(lockNamed('numbered'), nobody));
+  expect(states).toEqual(['live']);
+  expect(holder.places.at(-1)?.isValid()).toBe(true);
+});
+
+/** What the types of the client do not tell. */
+function managerOf(client: object): object {
+  if (!('connectionManager' in client) || typeof client.connectionManager !== 'object' || !client.connectionManager)
+    throw new Error('another client');
+  return client.connectionManager;
+}
