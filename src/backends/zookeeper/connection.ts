@@ -1,9 +1,12 @@
 import type { Observable } from 'rxjs';
 import { codeOf, Refused } from './failures.js';
 import { isRawClient, override, type RawEvent, type RawResult, type RawStat, type Server } from './raw-client.js';
+import { ReadWindow } from './read-window.js';
 import { Watches, type WatchKind } from './watches.js';
 import { type ConnectionObserver, type ConnectionOptions, Wire } from './wire.js';
 
+/** What the answer to a read has besides the data: the node's statistics. */
+const STAT_BYTES = 80;
 const REMOVE_WATCHES = 18;
 /** A request type whose answer has no body: how the client is told to read the answer to one that it does not know. */
 const BODILESS = 2;
@@ -32,6 +35,8 @@ export interface Answer {
 /** The requests that ZooKeeper takes, and the watches that some of them leave. */
 export class Connection extends Wire {
   readonly #acls: readonly unknown[];
+  readonly #reads = new ReadWindow();
+  readonly #lists = new ReadWindow();
   readonly #watches = new Watches((kind, path) => this.#forget(kind, path));
   readonly #onData = (event: RawEvent): void => this.#watches.fire('data', event.path);
   readonly #onChild = (event: RawEvent): void => this.#watches.fire('child', event.path);
@@ -66,23 +71,25 @@ export class Connection extends Wire {
 
   /** A node that is not there is refused with `noNode`, and not watched. */
   read(path: string, watched = false): Observable<{ readonly data: Buffer; readonly stat: Stat }> {
-    return this.call(`read ${path}`, (done) =>
+    const read = this.call<{ readonly data: Buffer; readonly stat: Stat }>(`read ${path}`, (done) =>
       this.client.getData(path, watched ? this.#onData : undefined, (error, data, stat) => {
         if (error) return done(error);
         if (watched) this.#watches.armed('data', path);
         done(undefined, { data: data ?? Buffer.alloc(0), stat: toStat(stat) });
       }),
     );
+    return this.#reads.through(read, ({ data }) => data.length + STAT_BYTES);
   }
 
   /** A node that is not there is refused with `noNode`, and not watched. */
   children(path: string, watched = false): Observable<readonly string[]> {
-    return this.call(`list ${path}`, (done) =>
+    const list = this.call<readonly string[]>(`list ${path}`, (done) =>
       this.client.getChildren(path, watched ? this.#onChild : undefined, (error, children) => {
         if (!error && watched) this.#watches.armed('child', path);
         done(error, children ?? []);
       }),
     );
+    return this.#lists.through(list, (names) => names.reduce((sum, name) => sum + name.length + 4, STAT_BYTES));
   }
 
   write(path: string, data: Uint8Array, version = -1): Observable<Stat> {

@@ -49,8 +49,8 @@ interface Call {
  * of a packet the client misreads the next connection, and what it has queued never comes back. This,
  * connection.ts and raw-client.ts are the only files that know the client.
  *
- * Requests are cold, answered in the order in which they were sent, and fail at once when the connection ends. A request
- * that is not answered in time ends the connection, since everything after it would wait as well.
+ * Requests are cold, answered in the order in which they were sent, and fail at once when the connection ends. A server
+ * that falls silent while a request is unanswered ends the connection; one whose answers take long to arrive does not.
  */
 export abstract class Wire {
   /** When the request that opens or resumes the session was about to be sent. */
@@ -60,6 +60,8 @@ export abstract class Wire {
   readonly #onState = (state: { readonly name: string }): void => this.#stateChanged(state.name);
   readonly #endings = new Set<(cause: unknown) => void>();
   #limit: Subscription | undefined;
+  /** When the last answer arrived, or a part of one. */
+  #heardMs = Number.NEGATIVE_INFINITY;
   #rest: Buffer = Buffer.alloc(0);
   #state: 'connecting' | 'up' | 'over' = 'connecting';
   #socketError: unknown;
@@ -192,18 +194,16 @@ export abstract class Wire {
   /** One timer for the oldest call: answers come in order. */
   #watchOver(): void {
     if (this.#limit !== undefined && !this.#limit.closed) return;
-    const [oldest] = this.#calls;
-    if (oldest === undefined) return;
     const { requestTimeoutMs, scheduler } = this.options;
-    const isLate = (): boolean => {
-      const [first] = this.#calls;
-      return first !== undefined && scheduler.now() - first.sentMs >= requestTimeoutMs;
+    const silentMs = (): number => {
+      const [oldest] = this.#calls;
+      return oldest === undefined ? 0 : scheduler.now() - Math.max(oldest.sentMs, this.#heardMs);
     };
-    const dueMs = Math.max(1, oldest.sentMs + requestTimeoutMs - scheduler.now());
-    this.#limit = timer(dueMs, scheduler).subscribe(() => {
-      this.#limit = timer(isLate() ? SECOND_LOOK_MS : 0, scheduler).subscribe(() => {
+    if (this.#calls.size === 0) return;
+    this.#limit = timer(Math.max(1, requestTimeoutMs - silentMs()), scheduler).subscribe(() => {
+      this.#limit = timer(silentMs() >= requestTimeoutMs ? SECOND_LOOK_MS : 0, scheduler).subscribe(() => {
         this.#limit = undefined;
-        if (isLate()) this.#end('cut', new Error(`no answer within ${requestTimeoutMs} ms`));
+        if (silentMs() >= requestTimeoutMs) this.#end('cut', new Error(`no answer within ${requestTimeoutMs} ms`));
         else this.#watchOver();
       });
     });
@@ -268,12 +268,14 @@ export abstract class Wire {
       onSocketData: (chunk) => {
         for (const packet of this.#packets(chunk)) {
           if (this.#state === 'over') return;
+          if (isAnswer(packet)) this.#heardMs = scheduler.now();
           try {
             onSocketData.call(manager, packet);
           } catch (error) {
             this.#misread(error);
           }
         }
+        if (this.#rest.length > 0) this.#heardMs = scheduler.now();
       },
     });
   }
@@ -309,4 +311,9 @@ export abstract class Wire {
     // The session has gone to another connection, and the server closes this one.
     if (Number(code) === Code.sessionMoved) this.#end('cut', error);
   }
+}
+
+/** Events and answers to pings overtake the answers that are waited for, so they tell nothing of them. */
+function isAnswer(packet: Buffer): boolean {
+  return packet.length >= 8 && packet.readInt32BE(4) >= 0;
 }

@@ -92,6 +92,29 @@ describe('a lost connection', () => {
   });
 });
 
+describe('a slow connection', () => {
+  test('over which answers flow for longer than a request may take is not cut', async () => {
+    const writer = backends.connect(server.port);
+    const keys = Array.from({ length: 120 }, (_, index) => `large ${index}`);
+    const value = new Uint8Array(60_000).fill(7);
+    await Promise.all(keys.map((key) => firstValueFrom(writer.swap(key, 'any', value))));
+    const mine = backends.connect(proxy.port);
+    const holder = await new Stander(mine, lockNamed('over a slow connection')).untilAdmitted();
+    const states: string[] = [];
+    mine.session$.subscribe(({ state }) => states.push(state));
+    proxy.throttle(4_000_000);
+    const begunMs = performance.now();
+    const seen = await Promise.all(
+      keys.map((key) => firstWithin(mine.cell(key), (cell) => cell !== undefined, 10_000, key)),
+    );
+    // Longer than `requestTimeoutMs`, which is 900.
+    expect(performance.now() - begunMs).toBeGreaterThan(1_500);
+    expect(seen.every((cell) => cell?.value.length === value.length)).toBe(true);
+    expect(states).toEqual(['live']);
+    expect(holder.places.at(-1)?.isValid()).toBe(true);
+  });
+});
+
 describe('a lost reply', () => {
   test('to an enter leaves one entry, not two', async () => {
     const mine = backends.connect(proxy.port);
