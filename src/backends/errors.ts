@@ -111,8 +111,10 @@ export class PermissionDenied extends CoordinationError {
     readonly backend: string,
     readonly operation: string,
     cause?: unknown,
+    /** What to do, in a sentence without its full stop. */
+    remedy = "Extend the user's rights",
   ) {
-    super(`${backend} does not permit "${operation}" (${reasonOf(cause)}). Extend the user's rights.`, cause);
+    super(`${backend} does not permit "${operation}" (${reasonOf(cause)}). ${remedy}.`, cause);
   }
 }
 

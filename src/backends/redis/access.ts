@@ -25,6 +25,9 @@ export interface Access {
   readonly waitReplicas: number;
   /** For messages. */
   readonly address: string;
+  /** For messages: who logs in, and the commands that this user needs, as `ACL SETUSER` takes them. */
+  readonly user: string;
+  readonly commands: string;
   /** A client, not yet connected; on a cluster it leads to whoever has the slot. */
   connect(options: StrictOptions, slot: number): Redis;
 }
@@ -32,7 +35,12 @@ export interface Access {
 /** By a client that was given, or by the package, which is loaded when it is first needed. */
 export function accessOf(options: RedisOptions): Observable<Access> {
   const { client, waitReplicas = 0 } = options;
-  const access = { waitReplicas, address: serverAddress(options), isCluster: isCluster(options) };
+  const access = {
+    waitReplicas,
+    address: serverAddress(options),
+    isCluster: isCluster(options),
+    ...loginFor(options),
+  };
   if (isCluster(options)) return clusterAccess(options).pipe(map((connect) => ({ ...access, connect })));
   if (client !== undefined) {
     let model: Redis | undefined;
@@ -41,7 +49,8 @@ export function accessOf(options: RedisOptions): Observable<Access> {
       if (isCluster({ client: model }))
         throw new InvalidOptions(['client is a function that makes a client of a cluster: give that client itself']);
       const { duplicate } = model;
-      return of({ ...access, connect: (strict: StrictOptions) => duplicate.call(model, strict) });
+      const known = { ...access, address: addressOfClient(model), ...loginFor({ ...options, client: model }) };
+      return of({ ...known, connect: (strict: StrictOptions) => duplicate.call(model, strict) });
     });
   }
   const { host, port, db } = options;
@@ -96,6 +105,30 @@ function loginOf({ username, password, tls }: RedisOptions): ClientOptions {
   };
 }
 
+/** Who logs in, and which commands that takes. */
+function loginFor(options: RedisOptions): Pick<Access, 'user' | 'commands'> {
+  const { username, db = 0 } = ownOptions(options);
+  return {
+    user: username ?? 'default',
+    commands: [
+      '+@read +@write +@pubsub +@scripting +info +time',
+      ...(db > 0 ? ['+select'] : []),
+      ...((options.waitReplicas ?? 0) > 0 ? ['+wait'] : []),
+      ...(isCluster(options) ? ['+cluster|slots'] : []),
+    ].join(' '),
+  };
+}
+
+/** What a connection is made with, as far as it is known before the given function has made its client. */
+function ownOptions(options: RedisOptions): {
+  readonly username?: string | undefined;
+  readonly db?: number | undefined;
+} {
+  const { client } = options;
+  if (isCluster(options)) return modelOf(options).own;
+  return client === undefined || typeof client === 'function' ? options : (client as Redis).options;
+}
+
 /** Names the server, or the nodes, and never the password. */
 export function serverAddress(options: RedisOptions): string {
   if (isCluster(options))
@@ -104,6 +137,11 @@ export function serverAddress(options: RedisOptions): string {
       .join(',');
   const { client, host = 'localhost', port = 6379 } = options;
   if (typeof client === 'function') return 'the address of the given client';
-  const of = (client as Redis | undefined)?.options ?? { host, port };
-  return of.path ?? `${of.host}:${of.port}`;
+  return client === undefined ? `${host}:${port}` : addressOfClient(client as Redis);
+}
+
+function addressOfClient({ options: { host, port, path, sentinels, name } }: Redis): string {
+  if (sentinels !== undefined && sentinels !== null && sentinels.length > 0)
+    return `${name} of the sentinels ${sentinels.map((each) => `${each.host}:${each.port ?? 26_379}`).join(',')}`;
+  return path ?? `${host}:${port}`;
 }

@@ -4,13 +4,23 @@ import { type CoordinationError, NotSupported, Unavailable } from '../errors.js'
 import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import type { Access } from './access.js';
-import { failureOf, isMoved, isRefusal, isUnanswered, isUncached } from './failures.js';
+import {
+  commandOf,
+  failureOf,
+  isMoved,
+  isRefusal,
+  isServedElsewhere,
+  isUnanswered,
+  isUncached,
+  LONE_NODE,
+} from './failures.js';
 import { guardedClient } from './guarded-client.js';
 import type { Layout } from './layout.js';
 import { Replicas } from './replicas.js';
 import { RENEW, type Script } from './scripts.js';
+import { hearOut, hearSentinels } from './sentinels.js';
 import { type Server, serverOf } from './server.js';
-import { DISCONNECT_TIMEOUT_MS, type StrictOptions, strictOptions } from './strict-options.js';
+import { type StrictOptions, strictOptions } from './strict-options.js';
 
 /** What a script is given and what it returns. Text comes back as bytes. */
 export type Argument = string | number | Buffer;
@@ -122,8 +132,8 @@ export class Connections {
         ...args(server),
       ]);
       if (Array.isArray(reply) && String(reply[0]) === request) {
-        // Not before: a cluster that is down can be connected to, and then again and again.
-        this.#attempt = 0;
+        // Not before: what cannot be renewed can be connected to, and read from, and then again and again.
+        if (script === RENEW) this.#attempt = 0;
         // What was not done need not last.
         if (String(reply[2]) === 'ok') await this.#untilReplicated(operation, replicated?.replicas);
         return reply.slice(1);
@@ -134,12 +144,11 @@ export class Connections {
     } catch (cause) {
       // Nobody notices a half-open connection; one on which a command went unanswered may be one.
       if (isUnanswered(cause) && link.server === server) this.#remake(client);
-      if (isMoved(cause) && link.server === server) this.#moved();
-      if (isMoved(cause) && !this.access.isCluster)
-        throw new NotSupported('redis', 'one node of a cluster by itself: name the cluster, as in redis-cluster:');
-      const failure = failureOf(cause, operation, this.access.address);
+      if (isServedElsewhere(cause) && link.server === server) this.#moved();
+      if (isMoved(cause) && !this.access.isCluster) throw new NotSupported('redis', LONE_NODE);
+      const failure = this.failureOf(cause, operation, script);
       // It is tried again, and again in vain if the reason is not a passing one: somebody should know.
-      if (isRefusal(cause)) this.context.fault(failure);
+      if (isRefusal(cause) && failure instanceof Unavailable) this.context.fault(failure);
       throw failure;
     }
   }
@@ -170,6 +179,14 @@ export class Connections {
     });
   }
 
+  /** What it means, told in the words of these connections. */
+  failureOf(cause: unknown, operation: string, script?: Script): CoordinationError {
+    const { address, user, commands } = this.access;
+    const names = `${/^\{[^}]*:/.exec(this.layout.keys[0])?.[0]}*`;
+    const lua = script && this.#source(script).lua;
+    return failureOf(cause, { operation, address, user, rights: `~${names} &${names} ${commands}`, lua });
+  }
+
   /** Makes the connection for messages again, because they do not seem to arrive. */
   distrustMessages(): void {
     this.#remake(this.#subscriber);
@@ -188,20 +205,20 @@ export class Connections {
       hearOut(client);
       this.#lastError = cause;
       // The wrong database would be used without a word.
-      const failure = failureOf(cause, operation, this.access.address);
-      if (isSelect(cause)) this.#giveUp(client, failure);
+      const failure = this.failureOf(cause, operation);
+      if (commandOf(cause) === 'SELECT') this.#giveUp(client, failure);
       else if (this.#isKept && !(failure instanceof Unavailable)) this.context.fault(failure);
     });
     client.on('connect', () => hearSentinels(client));
     client.on('ready', () => {
       ready().then(
         () => this.#tellUp(),
-        (cause) => this.#giveUp(client, failureOf(cause, operation, this.access.address)),
+        (cause) => this.#giveUp(client, this.failureOf(cause, operation)),
       );
     });
     client.on('close', () => this.#broken(client));
     client.on('end', () => {
-      if (!this.#isKept && !this.#isClosed) this.failed(failureOf(this.#lastError, operation, this.access.address));
+      if (!this.#isKept && !this.#isClosed) this.failed(this.failureOf(this.#lastError, operation));
     });
   }
 
@@ -210,6 +227,8 @@ export class Connections {
     if (server.isTooOld) throw new NotSupported('redis', `version ${server.version}: it must be 6.2 or later`);
     if (this.access.isCluster && server.isTooOldForClusters)
       throw new NotSupported('redis', `a cluster of version ${server.version}: it must be 7.0 or later`);
+    // One that is to be promoted tells nothing yet of what it will be then.
+    if (server.isReplica) throw new Error(`READONLY: the server at ${this.access.address} is a replica`);
     if (server.isLoading) throw new Error('LOADING: the server is still reading its data');
     // It may have broken again while the server answered.
     if (link.client.status !== 'ready' || this.#isClosed) return;
@@ -252,7 +271,7 @@ export class Connections {
     this.#remake(client);
   }
 
-  /** Another server has the slot: each connection finds it when it is made again. */
+  /** Another server is the one that serves: each connection finds it when it is made again. */
   #moved(): void {
     for (const client of this.#clients) if (client.status === 'ready') this.#remake(client);
   }
@@ -277,8 +296,8 @@ export class Connections {
 
   #failSubscription(cause: unknown, tell: (error: CoordinationError) => void): void {
     if (isUnanswered(cause)) this.distrustMessages();
-    if (isMoved(cause)) this.#moved();
-    tell(failureOf(cause, 'subscribe', this.access.address));
+    if (isServedElsewhere(cause)) this.#moved();
+    tell(this.failureOf(cause, 'subscribe'));
   }
 
   #tellUp(): void {
@@ -286,8 +305,12 @@ export class Connections {
     this.#up.next(up);
   }
 
+  #source(script: Script): Script['plain'] {
+    return this.access.isCluster ? script.sharded : script.plain;
+  }
+
   async #evaluate(client: Redis, script: Script, args: Argument[]): Promise<unknown> {
-    const { sha, lua } = this.access.isCluster ? script.sharded : script.plain;
+    const { sha, lua } = this.#source(script);
     try {
       return await client.callBuffer('EVALSHA', sha, ...args);
     } catch (cause) {
@@ -309,39 +332,5 @@ export class Connections {
     if (!this.#areReplicasMissed) this.context.fault(failure);
     this.#areReplicasMissed = true;
     throw failure;
-  }
-}
-
-function isSelect(cause: unknown): boolean {
-  if (!(cause instanceof Error) || !('command' in cause)) return false;
-  const { command } = cause;
-  return typeof command === 'object' && command !== null && 'name' in command && command.name === 'select';
-}
-
-const unheard = (): void => undefined;
-
-/** ioredis hears only the first error of a socket. One that follows, as TLS has them, would end the process. */
-function hearOut({ stream }: Redis): void {
-  if (stream !== undefined && !stream.listeners('error').includes(unheard)) stream.on('error', unheard);
-}
-
-/** What ioredis keeps to itself. */
-interface Inner {
-  readonly connector?: {
-    disconnectTimeout?: number;
-    readonly failoverDetector?: { readonly sentinels?: readonly { readonly client: Redis }[] } | null;
-  };
-}
-
-/**
- * The connections to sentinels, over which they tell of a fail-over. One that cannot be reached has others beside it: its
- * errors would be printed; and closing takes no longer for it.
- */
-function hearSentinels(client: Redis): void {
-  const { connector } = client as unknown as Inner;
-  for (const sentinel of connector?.failoverDetector?.sentinels ?? []) {
-    sentinel.client.on('error', unheard);
-    const inner = sentinel.client as unknown as Inner;
-    if (inner.connector !== undefined) inner.connector.disconnectTimeout = DISCONNECT_TIMEOUT_MS;
   }
 }

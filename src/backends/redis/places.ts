@@ -1,5 +1,5 @@
 import { Observable, Subject, Subscription, timer } from 'rxjs';
-import { type CoordinationError, PlaceLost, Unavailable } from '../errors.js';
+import { type CoordinationError, PlaceLost, SessionLost, Unavailable } from '../errors.js';
 import type { StandRequest, StoreContext } from '../store.js';
 
 /** Entries that one script looks at. */
@@ -202,12 +202,19 @@ export class Places {
           this.#heed(outlook);
         },
         error: (cause) => {
-          if (!(cause instanceof Unavailable)) return this.failed(cause);
           for (const stay of stays) stay.isOutdated = true;
-          if (stays.length > 0) this.#interrupted.next(cause);
+          if (cause instanceof SessionLost) this.failed(cause);
+          else if (!(cause instanceof Unavailable)) this.#refused(stays, cause);
+          else if (stays.length > 0) this.#interrupted.next(cause);
         },
       }),
     );
+  }
+
+  /** What waiting does not heal is told to those concerned, and ends nobody else's stay. */
+  #refused(stays: readonly Stay[], cause: CoordinationError): void {
+    if (stays.length === 0) this.context.fault(cause);
+    for (const stay of stays) stay.changes.error(cause);
   }
 
   get #isWaiting(): boolean {

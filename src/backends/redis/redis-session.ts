@@ -12,7 +12,15 @@ import {
   tap,
 } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
-import { type CoordinationError, GroupNotFound, PlaceLost, SessionLost, Unavailable } from '../errors.js';
+import {
+  type CoordinationError,
+  GroupNotFound,
+  NotSupported,
+  PermissionDenied,
+  PlaceLost,
+  SessionLost,
+  Unavailable,
+} from '../errors.js';
 import { decodeSegment } from '../keys.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import type { Acquaintance } from './acquaintance.js';
@@ -116,6 +124,8 @@ export class RedisSession implements StoreSession {
           error: (cause) => {
             // It did not happen, and is not repeated.
             if (!(cause instanceof Unavailable)) this.#places.forget(id);
+            // But a script that is refused half-way keeps what it has written.
+            if (cause instanceof PermissionDenied || cause instanceof NotSupported) this.#withdraw(at, id);
           },
         }),
       );
@@ -232,6 +242,11 @@ export class RedisSession implements StoreSession {
     return this.#run('leave', scripts.LEAVE, () => [at, entryId, inDoubt ? '1' : '']).pipe(map(() => undefined));
   }
 
+  /** Takes out what nobody asks for any more. */
+  #withdraw(at: string, entryId: string): void {
+    this.#running.add(this.#leave(at, entryId, false).subscribe({ error: (cause) => this.context.fault(cause) }));
+  }
+
   /** A message in the session's channel: one of its own heartbeats, or what there is to know about some entries. */
   #hear(message: string): void {
     if (this.#heartbeat.hear(message)) return;
@@ -257,7 +272,7 @@ export class RedisSession implements StoreSession {
       if (stay.ahead !== undefined && !there.has(stay.entryId)) this.#places.gone(stay);
     for (const [id, roster] of there) {
       if (this.#places.get(id) !== undefined) continue;
-      this.#running.add(this.#leave(roster, id, false).subscribe({ error: (cause) => this.context.fault(cause) }));
+      this.#withdraw(roster, id);
     }
   }
 

@@ -5,7 +5,6 @@ import { type Access, accessOf, type RedisOptions, serverAddress } from './acces
 import { Acquaintance } from './acquaintance.js';
 import { redisCharacteristics } from './characteristics.js';
 import { Connections } from './connections.js';
-import { failureOf } from './failures.js';
 import { compact, type Layout, layoutOf } from './layout.js';
 import { DEFAULT_NAMESPACE, shardsOf } from './options.js';
 import { RedisSession } from './redis-session.js';
@@ -75,7 +74,7 @@ function open(
           observer.add(() => session.dispose());
           observer.next(session);
         },
-        error: (cause) => observer.error(failureOf(cause, 'open a session', access.address)),
+        error: (cause) => observer.error(connections.failureOf(cause, 'open a session')),
       }),
     );
     connections.open();

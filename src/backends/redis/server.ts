@@ -8,6 +8,8 @@ export interface Server {
   /** Knows no sharded channels. */
   readonly isTooOldForClusters: boolean;
   readonly isLoading: boolean;
+  /** Takes no writes, other than those of its master. */
+  readonly isReplica: boolean;
   /** For how many milliseconds it has surely been up as what it is; 0 if it was promoted from a replica. */
   upMs(): number;
 }
@@ -27,6 +29,7 @@ export function serverOf(info: string, { now }: Pick<StoreContext, 'now'>): Serv
     isTooOld: major < 6 || (major === 6 && minor < 2),
     isTooOldForClusters: major < 7,
     isLoading: field('loading') === '1',
+    isReplica: field('role') === 'slave',
     upMs: () => (isOriginal ? Math.floor(thenUpMs + now() - askedMs) : 0),
   };
 }
