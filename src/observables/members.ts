@@ -1,5 +1,6 @@
-import { concatMap, map, type Observable, pairwise, startWith } from 'rxjs';
+import { distinctUntilChanged, map, type Observable } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
+import { idsOf } from './incarnations.js';
 import { type Member, memberMap } from './member-map.js';
 
 /**
@@ -10,8 +11,9 @@ import { type Member, memberMap } from './member-map.js';
  *     output   {}--{a}--{a,b}----{b}--
  *
  * **Emits** the ids on subscribe (as soon as the store has answered), then after each joining and leaving. Where a member
- * has left and joined again between two looks, a set without it comes first, so that the change is seen. Never the same
- * set twice in a row. Silent while disconnected; never a false empty set.
+ * has left and joined again between two looks, the set comes again: the ids are the same, a member is another, and
+ * `membershipChanges` sees it. Never the same members twice in a row. Silent while disconnected; never a false empty set,
+ * nor one without a member who is there.
  * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`. Never on a lost connection, nor because the group
  * does not exist: then it has no members.
  * **Completes** when the backend is closed.
@@ -23,20 +25,9 @@ import { type Member, memberMap } from './member-map.js';
  * members(backend, 'workers').subscribe((ids) => console.log([...ids]));
  */
 export function members(backend: Backend, group: string): Observable<ReadonlySet<string>> {
-  return memberMap(backend, group).pipe(
-    startWith(undefined),
-    pairwise(),
-    concatMap(([before, now]) => setsBetween(before, now ?? new Map())),
-    map((ids): ReadonlySet<string> => new Set(ids)),
-  );
+  return memberMap(backend, group).pipe(distinctUntilChanged(sameMembers), map(idsOf));
 }
 
-type Members = ReadonlyMap<string, Member>;
-
-function setsBetween(before: Members | undefined, now: Members): readonly (readonly string[])[] {
-  const ids = [...now.keys()];
-  if (before === undefined) return [ids];
-  const stayed = ids.filter((id) => !before.has(id) || before.get(id)?.token === now.get(id)?.token);
-  if (stayed.length < ids.length) return [stayed, ids];
-  return ids.length === before.size && ids.every((id) => before.has(id)) ? [] : [ids];
+function sameMembers(a: ReadonlyMap<string, Member>, b: ReadonlyMap<string, Member>): boolean {
+  return a.size === b.size && [...a].every(([id, { token }]) => b.get(id)?.token === token);
 }

@@ -1,6 +1,5 @@
-import * as RS from 'fp-ts/lib/ReadonlySet.js';
-import * as S from 'fp-ts/lib/string.js';
-import { filter, map, type OperatorFunction, pairwise, startWith } from 'rxjs';
+import { concatMap, map, type OperatorFunction, pairwise, startWith } from 'rxjs';
+import { incarnationsOf, type Present } from '../observables/incarnations.js';
 
 /** Who came and who went between two sets. */
 export interface MembershipChange {
@@ -8,31 +7,50 @@ export interface MembershipChange {
   readonly left: ReadonlySet<string>;
 }
 
-const EMPTY_SET: ReadonlySet<string> = new Set();
-const without = RS.difference(S.Eq);
-
 /**
- * Turns the sets of `members` into changes.
+ * Turns what `members` or `memberMap` tells into changes.
  *
  *     source   {}--{a}--{a,b}----{b}--
  *     output   ----+a---+b-------(-a)-
  *
- * **Emits** `{ joined, left }` for each set that differs from the one before; the first set counts as joined.
+ * **Emits** `{ joined, left }` for each set that differs from the one before; the first set counts as joined. Where a
+ * member has left and joined again between two sets, two changes: it has left, then it has joined. So nobody is in both.
  * **Errors** what the source errors with.
  * **Completes** when the source completes.
  * **Teardown** that of the source.
- * **Guarantee** a member that left and joined again is seen as both, since `members` tells it as two sets.
+ * **Guarantee** a member that left and joined again is seen to have done both, by its token, which the sets of `members`
+ * keep unseen. Not: in sets made anew of them, which have lost it; there a member is but an id.
  * **Source** tooz `watch_join_group` and `watch_leave_group`.
  *
  * @example
  * members(backend, 'workers').pipe(membershipChanges()).subscribe(({ joined, left }) => rebalance(joined, left));
  */
-export function membershipChanges(): OperatorFunction<ReadonlySet<string>, MembershipChange> {
+export function membershipChanges(): OperatorFunction<Present, MembershipChange> {
   return (source) =>
     source.pipe(
-      startWith(EMPTY_SET),
+      map(incarnationsOf),
+      startWith(new Map<string, bigint | undefined>()),
       pairwise(),
-      map(([before, now]): MembershipChange => ({ joined: without(now, before), left: without(before, now) })),
-      filter(({ joined, left }) => joined.size + left.size > 0),
+      concatMap(([before, now]) => changesBetween(before, now)),
     );
+}
+
+type Incarnations = ReadonlyMap<string, bigint | undefined>;
+
+function changesBetween(before: Incarnations, now: Incarnations): readonly MembershipChange[] {
+  const came = [...now.keys()].filter((id) => !before.has(id));
+  const went = [...before.keys()].filter((id) => !now.has(id));
+  const again = [...now].filter(([id, token]) => isAnother(before.get(id), token)).map(([id]) => id);
+  return [change(came, [...went, ...again]), change(again, [])].filter(
+    ({ joined, left }) => joined.size + left.size > 0,
+  );
+}
+
+/** Unknown tokens tell nothing apart. */
+function isAnother(before: bigint | undefined, now: bigint | undefined): boolean {
+  return before !== undefined && now !== undefined && before !== now;
+}
+
+function change(joined: readonly string[], left: readonly string[]): MembershipChange {
+  return { joined: new Set(joined), left: new Set(left) };
 }

@@ -1,5 +1,6 @@
-import { repeat } from 'rxjs';
+import { map as map$, repeat } from 'rxjs';
 import { describe, it } from 'vitest';
+import { idsOf } from '../../src/observables/incarnations.js';
 import { join } from '../../src/observables/join.js';
 import { members } from '../../src/observables/members.js';
 import { membershipChanges } from '../../src/operators/membership-changes.js';
@@ -20,6 +21,31 @@ describe('membershipChanges', () => {
         d: change([], ['b']),
       });
       expectSubscriptions(source.subscriptions).toBe('^---------!');
+    });
+  });
+
+  it('tells one who has joined again as gone and then as there, with whoever else comes and goes', () => {
+    virtually(({ cold, expectObservable }) => {
+      const map = (tokens: Readonly<Record<string, bigint>>) =>
+        new Map(Object.entries(tokens).map(([id, token]) => [id, { id, token, capabilities: undefined }]));
+      const source = cold('a---b---c---|', {
+        a: map({ a: 1n, x: 2n }),
+        b: map({ a: 3n, b: 4n }),
+        c: map({ a: 3n, b: 4n }),
+      });
+      const changes = { x: change(['a', 'x'], []), y: change(['b'], ['x', 'a']), z: change(['a'], []) };
+      expectObservable(source.pipe(membershipChanges())).toBe('x---(yz)----|', changes);
+      expectObservable(source.pipe(map$(idsOf), membershipChanges())).toBe('x---(yz)----|', changes);
+      const bare = source.pipe(map$((members) => new Set(members.keys())));
+      expectObservable(bare.pipe(membershipChanges())).toBe('x---w-------|', { ...changes, w: change(['b'], ['x']) });
+    });
+  });
+
+  it('takes a set without tokens for the same members', () => {
+    virtually(({ cold, expectObservable }) => {
+      const known = idsOf(new Map([['a', { id: 'a', token: 1n, capabilities: undefined }]]));
+      const source = cold('a-k-a-|', { a: set('a'), k: known });
+      expectObservable(source.pipe(membershipChanges())).toBe('x-----|', { x: change(['a'], []) });
     });
   });
 

@@ -3,6 +3,7 @@ import {
   type Grant,
   lock,
   type MembershipChange,
+  memberMap,
   members,
   membershipChanges,
   retryWithBackoff,
@@ -71,7 +72,8 @@ describe('the other operators', () => {
     expectTypeOf(jobs.pipe(retryWithBackoff({ tries: 2 }))).toEqualTypeOf<Observable<Job>>();
     expectTypeOf(lock(backend, 'l').pipe(retryWithBackoff())).toEqualTypeOf<Observable<Grant>>();
     expectTypeOf(members(backend, 'g').pipe(membershipChanges())).toEqualTypeOf<Observable<MembershipChange>>();
-    expectTypeOf(membershipChanges()).toEqualTypeOf<OperatorFunction<ReadonlySet<string>, MembershipChange>>();
+    expectTypeOf(memberMap(backend, 'g').pipe(membershipChanges())).toEqualTypeOf<Observable<MembershipChange>>();
+    expectTypeOf(membershipChanges()).toExtend<OperatorFunction<ReadonlySet<string>, MembershipChange>>();
   });
 
   it('give sets that cannot be written to', () => {

@@ -21,10 +21,9 @@ interface View {
   readonly from: bigint;
   /** When the next view came, or the watcher ended. */
   readonly to: bigint;
-  readonly before: View | undefined;
 }
 
-/** Shorter than that nobody is missing: a set without a member may come before the one with its next incarnation. */
+/** Shorter than that nobody is missing: so far apart lie what happens and what a process writes down of it. */
 const briefly = msToNs(100);
 
 /**
@@ -75,13 +74,6 @@ function absent(
   if (contains(losses, at)) return [];
   const gone = stays.filter((stay) => {
     if (view.members.has(stay.member) || at >= stay.to || at - tolerance < stay.from) return false;
-    // It has joined again since the last view: a set without it comes first, so that the change is seen.
-    const before = view.before;
-    if (
-      before?.members.has(stay.member) &&
-      stays.some((old) => isEarlier(old, stay) && old.to > before.from - tolerance)
-    )
-      return false;
     return !contains(reading.stops(stay.process), at);
   });
   if (view.members.size > 0 || gone.length === 0)
@@ -162,24 +154,17 @@ function arrivalsOf(reading: Reading): Stay[] {
 function viewsOf(reading: Reading): View[] {
   const last = new Map<string, View>();
   const views: View[] = [];
-  const finish = (key: string, at: bigint): View | undefined => {
+  const finish = (key: string, at: bigint): void => {
     const view = last.get(key);
-    const whole = view && { ...view, to: later(view.from, at) };
-    if (whole !== undefined) views.push(whole);
-    return whole;
+    if (view !== undefined) views.push({ ...view, to: later(view.from, at) });
   };
   for (const { process, group, members, at } of reading.history.filter(isKind('saw'))) {
     const key = JSON.stringify([process, group]);
-    const before = withoutBefore(finish(key, at));
-    last.set(key, { watcher: process, group, members: new Set(members), from: at, to: reading.endAt, before });
+    finish(key, at);
+    last.set(key, { watcher: process, group, members: new Set(members), from: at, to: reading.endAt });
   }
   for (const [key, view] of last) finish(key, watchedUntil(reading, view));
   return views;
-}
-
-/** Only the view before is of interest: the chain would keep them all. */
-function withoutBefore(view: View | undefined): View | undefined {
-  return view && { ...view, before: undefined };
 }
 
 function watchedUntil(reading: Reading, { watcher, group }: View): bigint {
@@ -188,10 +173,6 @@ function watchedUntil(reading: Reading, { watcher, group }: View): bigint {
       event.kind === 'unwatched' && event.process === watcher && event.group === group,
   );
   return stopped?.at ?? reading.died.get(watcher) ?? reading.endAt;
-}
-
-function isEarlier(old: Stay, stay: Stay): boolean {
-  return old.member === stay.member && old.from < stay.from;
 }
 
 function extended({ from, to }: Interval, by: bigint): Interval {
