@@ -3,7 +3,15 @@ import { AsyncSubject, defer, finalize, Observable, type Subscriber, switchMap, 
 import { CoordinationError, Unavailable } from '../errors.js';
 import { type CallOptions, Calls, identified } from './calls.js';
 import { isConnectedWithin } from './client.js';
-import { isLeaseGone, isOutdatedToken, isOverdue, isRefusal, isWithoutUsers, translate } from './failures.js';
+import {
+  isLeaseGone,
+  isOutdatedToken,
+  isOverdue,
+  isRefusal,
+  isWithoutUsers,
+  translate,
+  unavailable,
+} from './failures.js';
 import { Identity } from './identity.js';
 import { KeepAliveStream } from './keep-alive-stream.js';
 import { type KeyRange, oneKey } from './layout.js';
@@ -104,7 +112,7 @@ export class Connection {
       },
       (cause: unknown) => {
         answered();
-        const failure = cause instanceof CoordinationError ? cause : new Unavailable('etcd', operation, cause);
+        const failure = this.#translated(operation, cause);
         if (isOverdue(failure)) this.suspect(failure, sentMs);
         else if (isRefusal(failure)) this.#tell(failure);
         else if (failure instanceof Unavailable) this.break(failure);
@@ -126,7 +134,7 @@ export class Connection {
   }
 
   async #attempt<T>(operation: string, send: Send<T>, token: string | undefined): Promise<T> {
-    if (this.#isClosed) throw new Unavailable('etcd', operation, 'the connection is closed');
+    if (this.#isClosed) throw unavailable(operation, this.address, 'the connection is closed');
     // The time begins to count when it is sent, whatever the client had to do before.
     const deadline = (): number => {
       const isFirst = this.#heardMs === Number.NEGATIVE_INFINITY;
@@ -181,7 +189,7 @@ export class Connection {
   #refusedWatch(range: KeyRange, why: Error): Observable<never> {
     return this.read('watch', range, { keys_only: true, limit: 1 }).pipe(
       switchMap(() => {
-        const failure = new Unavailable('etcd', 'watch', why);
+        const failure = unavailable('watch', this.address, why);
         const outdated = this.#watches;
         if (!this.#isClosed) this.#watches = this.#newWatches();
         outdated.close();
@@ -200,7 +208,11 @@ export class Connection {
   }
 
   #broken(operation: string, cause: unknown): void {
-    this.break(cause instanceof CoordinationError ? cause : new Unavailable('etcd', operation, cause));
+    this.break(this.#translated(operation, cause));
+  }
+
+  #translated(operation: string, cause: unknown): CoordinationError {
+    return cause instanceof CoordinationError ? cause : unavailable(operation, this.address, cause);
   }
 
   /** A read that the cluster's majority has a part in. */
@@ -217,7 +229,7 @@ export class Connection {
       const created = new AsyncSubject<unknown>();
       const watching = this.#watches.watch(oneKey(key), 'deletions').pipe(take(1)).subscribe(created);
       const { requestTimeoutMs } = this.#options;
-      const silence = new Unavailable('etcd', 'watch', new Error(`no answer within ${requestTimeoutMs} ms`));
+      const silence = unavailable('watch', this.address, `no answer within ${requestTimeoutMs} ms`);
       return this.probe(key).pipe(
         switchMap(() => created.pipe(timeout({ first: requestTimeoutMs, with: () => throwError(() => silence) }))),
         finalize(() => watching.unsubscribe()),
@@ -272,7 +284,7 @@ export class Connection {
     const isConnected = await isConnectedWithin(client, requestTimeoutMs);
     if (this.#isClosed || this.#heardMs > Number.NEGATIVE_INFINITY) return;
     const silence = (what: string): void =>
-      this.suspect(new Unavailable('etcd', 'connect', new Error(`no ${what} within ${requestTimeoutMs} ms`)), 0);
+      this.suspect(unavailable('connect', this.address, `no ${what} within ${requestTimeoutMs} ms`), 0);
     if (isConnected) this.#awaiting = setTimeout(silence, requestTimeoutMs, 'answer');
     else silence('connection');
   }

@@ -18,7 +18,7 @@ export function translate(cause: unknown, asked: Asked): CoordinationError {
   const { operation, address, username, path = '', message: request } = asked;
   const message = messageOf(cause);
   // What was given up here may quote the reason why, which was another request's.
-  if (isStatus(cause, 1)) return new Unavailable('etcd', operation, cause);
+  if (isStatus(cause, 1)) return unavailable(operation, address, cause);
   if (REFUSED.test(message)) return new AuthenticationFailed('etcd', address, cause);
   if (isStatus(cause, 7)) {
     const right = /\/Range$/.test(path) ? 'read' : 'readwrite';
@@ -45,7 +45,12 @@ export function translate(cause: unknown, asked: Asked): CoordinationError {
     return new Unavailable('etcd', operation, told(`the database of ${address} is full`, cause, cure));
   }
   if (isRefusal(cause)) return new Unavailable('etcd', operation, told(`${address} refuses it`, cause));
-  return new Unavailable('etcd', operation, cause);
+  return unavailable(operation, address, cause);
+}
+
+/** It may pass, and says where it was. */
+export function unavailable(operation: string, address: string, cause: unknown): Unavailable {
+  return new Unavailable('etcd', operation, told(address, cause));
 }
 
 /** Whether the failure is that the lease, to which something should be attached, has ended. */

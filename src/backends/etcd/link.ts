@@ -47,11 +47,12 @@ export class Link {
 
   #adopt(connection: Connection): void {
     this.#connection = connection;
-    connection.onBroken = () => {
+    connection.onBroken = (cause) => {
       if (this.#connection !== connection) return;
       this.#connection = undefined;
       this.up$.next(false);
       this.#connectAfter(0);
+      this.context.fault(cause);
     };
   }
 
@@ -79,11 +80,11 @@ export class Link {
         this.up$.next(true);
       },
       error: (cause) => {
-        // What waiting does not heal is told, since the session may end for it.
-        if (!(cause instanceof Unavailable)) this.context.fault(cause);
         this.#attempts.remove(abandoned);
         connection.close();
         if (!this.#attempts.closed) this.#connectAfter(attempt + 1);
+        // What waiting does not heal is told, since the session may end for it.
+        if (!(cause instanceof Unavailable)) this.context.fault(cause);
       },
     });
   }

@@ -20,10 +20,10 @@ import {
   throwError,
   timeout,
 } from 'rxjs';
-import { SessionLost, Unavailable } from '../errors.js';
+import { SessionLost } from '../errors.js';
 import type { StoreContext } from '../store.js';
 import type { Connection } from './connection.js';
-import { isLeaseGone, isTooMuch } from './failures.js';
+import { isLeaseGone, isTooMuch, unavailable } from './failures.js';
 import { type Grant, grantLease, leaseHex } from './grant.js';
 import { oneKey } from './layout.js';
 import type { Link } from './link.js';
@@ -283,7 +283,7 @@ export class SessionLease {
   #bounded<T>(answer: Observable<T>): Observable<T> {
     const { timing, scheduler } = this.context;
     const sentMs = performance.now();
-    const overdue = new Error(`no answer within ${timing.requestTimeoutMs} ms`);
+    const { connection } = this.link;
     return answer.pipe(
       timeout({
         first: timing.requestTimeoutMs,
@@ -291,8 +291,9 @@ export class SessionLease {
         with: () =>
           throwError(() => {
             // Streams say nothing when the server stalls: only this tells that they must be begun again.
-            const failure = new Unavailable('etcd', 'renew', overdue);
-            this.link.connection?.suspect(failure, sentMs);
+            const silence = `no answer within ${timing.requestTimeoutMs} ms`;
+            const failure = unavailable('renew', connection?.address ?? 'no connection', silence);
+            connection?.suspect(failure, sentMs);
             return failure;
           }),
       }),
