@@ -8,6 +8,9 @@ import { type ConnectionObserver, type ConnectionOptions, Wire } from './wire.js
 /** What the answer to a read has besides the data: the node's statistics. */
 const STAT_BYTES = 80;
 const REMOVE_WATCHES = 18;
+const CREATE_CONTAINER = 19;
+/** Where a request says what it is: after its length and its number. */
+const TYPE_AT = 8;
 /** A request type whose answer has no body: how the client is told to read the answer to one that it does not know. */
 const BODILESS = 2;
 
@@ -17,9 +20,15 @@ export interface Stat {
   readonly version: number;
 }
 
-export type NodeKind = 'persistent' | 'ephemeral' | 'ephemeralSequential';
+/** A container is deleted by the server some time after the last of its children has gone. */
+export type NodeKind = 'persistent' | 'ephemeral' | 'ephemeralSequential' | 'container';
 
-const MODES: Readonly<Record<NodeKind, number>> = { persistent: 0, ephemeral: 1, ephemeralSequential: 3 };
+const MODES: Readonly<Record<NodeKind, number>> = {
+  persistent: 0,
+  ephemeral: 1,
+  ephemeralSequential: 3,
+  container: 4,
+};
 
 export type Step =
   | { readonly act: 'create'; readonly path: string; readonly data: Uint8Array; readonly kind: NodeKind }
@@ -48,11 +57,14 @@ export class Connection extends Wire {
   }
 
   create(path: string, data: Uint8Array, kind: NodeKind): Observable<string> {
-    return this.call(`create ${path}`, (done) =>
-      this.client.create(path, ...this.#creation(data, kind), (error: Error | undefined, made: string) =>
-        done(error, made),
-      ),
-    );
+    return this.call(`create ${path}`, (done) => {
+      const create = (): void =>
+        this.client.create(path, ...this.#creation(data, kind), (error: Error | undefined, made: string) =>
+          done(error, made),
+        );
+      if (kind === 'container') this.#asContainer(create);
+      else create();
+    });
   }
 
   /** `version` -1 stands for whichever. */
@@ -139,6 +151,25 @@ export class Connection extends Wire {
       this.client.close();
       override(manager, { queue });
     });
+  }
+
+  /** The client knows no such request; its answer begins as that to any creation does. */
+  #asContainer(create: () => void): void {
+    const manager = this.client.connectionManager;
+    const { queue } = manager;
+    override(manager, {
+      queue: (request, done) => {
+        const { toBuffer } = request;
+        const toRequest = (): Buffer => {
+          const packet = toBuffer.call(request);
+          packet.writeInt32BE(CREATE_CONTAINER, TYPE_AT);
+          return packet;
+        };
+        queue.call(manager, override(request, { toBuffer: toRequest }), done);
+      },
+    });
+    create();
+    override(manager, { queue });
   }
 
   #creation(data: Uint8Array, kind: NodeKind): unknown[] {

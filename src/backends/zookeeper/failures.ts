@@ -17,6 +17,7 @@ import {
 /** Error codes of ZooKeeper that mean something to the adapter. */
 export const Code = {
   connectionLoss: -4,
+  unimplemented: -6,
   noNode: -101,
   noAuth: -102,
   badVersion: -103,

@@ -12,7 +12,7 @@ import {
   throwError,
 } from 'rxjs';
 import { PermissionDenied } from '../errors.js';
-import type { Connection } from './connection.js';
+import type { Connection, NodeKind } from './connection.js';
 import { Code, onRefusal, Refused } from './failures.js';
 import { type Layout, MARK } from './layout.js';
 
@@ -27,18 +27,23 @@ interface Use {
 }
 
 /**
- * The persistent nodes that entries stand under: made when they are needed, and deleted when nobody here has needed them
- * for a while. Only those are deleted which some conclave made for entries alone (by their data), so neither groups
- * nor what kazoo made before.
+ * The nodes that entries stand under: containers, made when they are needed, which the server deletes some time after the
+ * last entry has gone, whatever has become of those who made them. It deletes only so many in a minute, so they are also
+ * deleted here, when nobody here has needed them for a while. Only those are deleted which some conclave made for entries
+ * alone (by their data), so neither groups nor what kazoo made before.
  */
 export class Parents {
   readonly #uses = new Map<string, Use>();
+  /** Servers before 3.5.1 know no containers. */
+  #kind: 'container' | 'persistent';
 
   constructor(
     private readonly layout: Layout,
     private readonly now: () => number,
     private readonly keep: boolean,
-  ) {}
+  ) {
+    this.#kind = keep ? 'persistent' : 'container';
+  }
 
   /**
    * Makes an ephemeral sequential child. Where the parent is not known to stand, it is made by the request before, so that
@@ -48,7 +53,7 @@ export class Parents {
     const child = (): Observable<string> => connection.create(`${parent}/${prefix}`, data, 'ephemeralSequential');
     const both = (): Observable<string> =>
       forkJoin([
-        this.#make(connection, parent, MARK_BYTES),
+        this.#makeParent(connection, parent),
         child().pipe(onRefusal([Code.noNode], () => of(undefined))),
       ]).pipe(
         switchMap(([made, path]) => {
@@ -107,9 +112,23 @@ export class Parents {
     return this.#remove(connection, parents);
   }
 
+  #makeParent(connection: Connection, parent: string): Observable<true | Refused> {
+    return this.#make(connection, parent, MARK_BYTES, this.#kind).pipe(
+      onRefusal([Code.unimplemented], () => {
+        this.#kind = 'persistent';
+        return this.#makeParent(connection, parent);
+      }),
+    );
+  }
+
   /** Emits a refusal instead of failing: whoever may not create a node is refused as well where it is there already. */
-  #make(connection: Connection, path: string, data: Uint8Array): Observable<true | Refused> {
-    return connection.create(path, data, 'persistent').pipe(
+  #make(
+    connection: Connection,
+    path: string,
+    data: Uint8Array,
+    kind: NodeKind = 'persistent',
+  ): Observable<true | Refused> {
+    return connection.create(path, data, kind).pipe(
       map((): true => true),
       catchError((error) => {
         const isExpected =

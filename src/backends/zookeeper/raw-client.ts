@@ -120,6 +120,6 @@ export function isRawClient(value: unknown): value is RawClient {
 }
 
 /** The client's instance, with those of its methods that it calls on itself replaced. */
-export function override<T extends object>(target: T, methods: Partial<T>): void {
-  Object.assign(target, methods);
+export function override<T extends object>(target: T, methods: Partial<T>): T {
+  return Object.assign(target, methods);
 }

@@ -1,12 +1,10 @@
-import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
 import { firstValueFrom, lastValueFrom, takeUntil, timer, toArray } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { InvalidOptions } from '../../../src/backends/errors.js';
 import { zookeeper } from '../../../src/backends/zookeeper/index.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startZooKeeper, type ZooKeeperEnsemble } from '../../../src/testing/servers/zookeeper.js';
-import { Backends, lockNamed, Stander } from './support.js';
+import { Backends, lockNamed, relay, Stander } from './support.js';
 
 let ensemble: ZooKeeperEnsemble;
 let backends: Backends;
@@ -38,29 +36,6 @@ test('renewals through a follower are proved in time', async () => {
   expect(states.map(({ state }) => state)).toEqual(['live']);
   expect(holder.places.at(-1)?.isValid()).toBe(true);
 });
-
-/** A balancer that happens to lead whoever asks for the role elsewhere than sessions. */
-async function balancing(asked: TestServer, used: TestServer): Promise<{ port: number } & AsyncDisposable> {
-  const balancer = createServer((client) => {
-    client.once('data', (first) => {
-      const { host, port } = first.toString() === 'srvr' ? asked : used;
-      const server = connect({ host, port });
-      server.write(first);
-      client.pipe(server).pipe(client);
-      for (const [end, other] of [[client, server] as const, [server, client] as const])
-        end.on('error', () => other.destroy()).on('close', () => other.destroy());
-    });
-    client.on('error', () => client.destroy());
-  }).listen(0, '127.0.0.1');
-  await once(balancer, 'listening');
-  const address = balancer.address();
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
-    async [Symbol.asyncDispose]() {
-      balancer.close();
-    },
-  };
-}
 
 test('the acknowledgements of a follower that is cut off keep nobody in place too long', async () => {
   const node = await follower();
@@ -94,7 +69,8 @@ test('times in which a follower can prove nothing are refused: where it may be o
 });
 
 test('what the leader says of itself is not believed of the follower that a balancer leads the session to', async () => {
-  await using balancer = await balancing(await ensemble.leader(), await follower());
+  const [asked, used] = [await ensemble.leader(), await follower()];
+  await using balancer = await relay((first) => (first.toString() === 'srvr' ? asked : used));
   // Were it the leader, each renewal would be proved by its acknowledgement; through a follower none is in time.
   const backend = backends.connect(balancer.port, { ttlMs: 2_000, tickTimeMs: 2_000 });
   const failure: unknown = await lastValueFrom(backend.session$).catch((error: unknown) => error);

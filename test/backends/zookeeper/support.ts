@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { type Observable, type Subscription, tap } from 'rxjs';
 import type { Backend, Place, RosterKey } from '../../../src/backends/backend.js';
 import { type ZooKeeperOptions, zookeeper } from '../../../src/backends/zookeeper/index.js';
@@ -105,4 +107,36 @@ export async function untilStanding(
     `a roster of ${count}`,
   );
   return entries.map(({ id }) => id);
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Stands between: says by the first bytes of a connection where it leads to, and changes what is sent there. */
+export async function relay(
+  leadsTo: (first: Buffer) => Address,
+  changed = (sent: Buffer): Buffer => sent,
+): Promise<Address & AsyncDisposable> {
+  const between = createServer((client) => {
+    client.on('error', () => client.destroy());
+    client.once('data', (first) => {
+      const server = connect(leadsTo(first));
+      server.write(changed(first));
+      client.on('data', (sent) => server.write(changed(sent)));
+      server.pipe(client);
+      client.on('close', () => server.destroy());
+      server.on('error', () => client.destroy()).on('close', () => client.destroy());
+    });
+  }).listen(0, '127.0.0.1');
+  await once(between, 'listening');
+  const address = between.address();
+  return {
+    host: '127.0.0.1',
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    async [Symbol.asyncDispose]() {
+      between.close();
+    },
+  };
 }

@@ -1,0 +1,89 @@
+import { firstValueFrom } from 'rxjs';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { until } from '../../../src/testing/processes/probes.js';
+import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
+import { startZooKeeper, type ZooKeeperEnsemble } from '../../../src/testing/servers/zookeeper.js';
+import { zooKeeperCounts } from '../../support/counters.js';
+import { Backends, lockNamed, relay, Stander, untilStanding } from './support.js';
+
+let server: ZooKeeperEnsemble;
+let backends: Backends;
+
+beforeAll(async () => {
+  // The server looks for containers to delete once a minute, by default.
+  server = await startZooKeeper({ env: { JAVA_TOOL_OPTIONS: '-Dznode.container.checkIntervalMs=200' } });
+});
+afterAll(() => server[Symbol.asyncDispose]());
+beforeEach(async () => {
+  backends = new Backends();
+  // Makes what is made once.
+  const first = backends.connect(server.port);
+  (await new Stander(first, lockNamed('first')).untilAdmitted()).leave();
+  await untilStanding(first, lockNamed('first'), 0);
+  await first.close();
+});
+afterEach(() => backends[Symbol.asyncDispose]());
+
+const nodes = async (): Promise<number> => (await zooKeeperCounts(server.url))['znode_count'] ?? 0;
+
+const standIn = (backend: ReturnType<Backends['connect']>, names: readonly string[]): Promise<Stander[]> =>
+  Promise.all(names.map((name) => new Stander(backend, lockNamed(name)).untilAdmitted(15_000)));
+
+const namesOf = (what: string, count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${what} ${index}`);
+
+test('nothing is left of a session that has expired, not even the parents of its entries', async () => {
+  const before = await nodes();
+  await using proxy = await startProxy({ port: server.port });
+  const backend = backends.connect(proxy.port);
+  await standIn(backend, namesOf('expired', 30));
+  expect(await nodes()).toBeGreaterThanOrEqual(before + 60);
+  const session = await firstValueFrom(backend.session$);
+  proxy.blackhole();
+  await server.expireSession('id' in session ? session.id : '');
+  await until(async () => (await nodes()) <= before, 5_000, 'the deletion of the parents');
+});
+
+test('nothing is left of a closed backend, however many names it has used', async () => {
+  const before = await nodes();
+  const backend = backends.connect(server.port, { ttlMs: 30_000 });
+  await standIn(backend, namesOf('closed', 700));
+  await backend.close();
+  await until(async () => (await nodes()) <= before, 10_000, 'the deletion of the parents');
+});
+
+test('a lock that was held for long goes on when its parent has been deleted by the server meanwhile', async () => {
+  const backend = backends.connect(server.port, { ttlMs: 60_000 });
+  const before = await nodes();
+  const [holder] = await standIn(backend, ['again']);
+  holder?.leave();
+  await until(async () => (await nodes()) <= before, 5_000, 'the deletion of the parent');
+  const [next] = await standIn(backend, ['again']);
+  expect(next?.token).toBeGreaterThan(holder?.token ?? 0n);
+  expect(backends.faults).toEqual([]);
+});
+
+test('where the server knows no containers, parents are ordinary nodes, which are deleted on closing', async () => {
+  const typeAt = 8;
+  const [createContainer, unknown] = [19, 199];
+  let refused = 0;
+  await using old = await relay(
+    () => server,
+    (sent) => {
+      for (let at = 0; at + typeAt + 4 <= sent.length; at += 4 + sent.readInt32BE(at)) {
+        if (sent.readInt32BE(at + typeAt) !== createContainer) continue;
+        sent.writeInt32BE(unknown, at + typeAt);
+        refused++;
+      }
+      return sent;
+    },
+  );
+  const before = await nodes();
+  const backend = backends.connect(old.port);
+  await standIn(backend, namesOf('old', 3));
+  expect(refused).toBeGreaterThan(0);
+  expect(await nodes()).toBeGreaterThanOrEqual(before + 6);
+  await backend.close();
+  await until(async () => (await nodes()) <= before, 5_000, 'the deletion of the parents');
+  expect(backends.faults).toEqual([]);
+});
