@@ -18,7 +18,7 @@ import { guardedClient } from './guarded-client.js';
 import type { Layout } from './layout.js';
 import { Replicas } from './replicas.js';
 import { RENEW, type Script } from './scripts.js';
-import { hearOut, hearSentinels } from './sentinels.js';
+import { exerciseSentinels, hearOut, hearSentinels } from './sentinels.js';
 import { type Server, serverOf } from './server.js';
 import { type StrictOptions, strictOptions } from './strict-options.js';
 
@@ -122,7 +122,7 @@ export class Connections {
     const link = replicated ?? this.#commands;
     const { client, server } = link;
     if (server === undefined) throw new Unavailable('redis', operation, this.#lastError ?? new Error('not connected'));
-    if (script === RENEW && link !== this.#commands) this.#exercise(this.#commands);
+    if (script === RENEW) this.#exercise(link);
     try {
       const request = String(++this.#requests);
       const reply = await this.#evaluate(client, script, [
@@ -277,13 +277,16 @@ export class Connections {
   }
 
   /** What is in between drops a connection that carries nothing, without a sign: only what is asked there tells. */
-  #exercise(link: Link): void {
-    const { client, server } = link;
-    if (server === undefined) return;
-    client.time().catch((cause) => {
-      // Whatever else it was, the connection has answered, or its end is told by an event.
-      if (isUnanswered(cause) && link.server === server) this.#remake(client);
-    });
+  #exercise(renewing: Link): void {
+    for (const client of this.#clients) exerciseSentinels(client);
+    for (const link of this.#links) {
+      const { client, server } = link;
+      if (link === renewing || server === undefined) continue;
+      client.time().catch((cause) => {
+        // Whatever else it was, the connection has answered, or its end is told by an event.
+        if (isUnanswered(cause) && link.server === server) this.#remake(client);
+      });
+    }
   }
 
   #subscribe(channel: string): Promise<unknown> {

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { isUnanswered } from './failures.js';
 import { DISCONNECT_TIMEOUT_MS } from './strict-options.js';
 
 const unheard = (): void => undefined;
@@ -16,15 +17,26 @@ interface Inner {
   };
 }
 
-/**
- * The connections to sentinels, over which they tell of a fail-over. One that cannot be reached has others beside it: its
- * errors would be printed; and closing takes no longer for it.
- */
-export function hearSentinels(client: Redis): void {
+/** The connections to sentinels, over which they tell of a fail-over. */
+function sentinelsOf(client: Redis): readonly Redis[] {
   const { connector } = client as unknown as Inner;
-  for (const sentinel of connector?.failoverDetector?.sentinels ?? []) {
-    sentinel.client.on('error', unheard);
-    const inner = sentinel.client as unknown as Inner;
-    if (inner.connector !== undefined) inner.connector.disconnectTimeout = DISCONNECT_TIMEOUT_MS;
+  return (connector?.failoverDetector?.sentinels ?? []).map((sentinel) => sentinel.client);
+}
+
+/** A sentinel that cannot be reached has others beside it: its errors would be printed; and closing takes no longer for it. */
+export function hearSentinels(client: Redis): void {
+  for (const sentinel of sentinelsOf(client)) {
+    sentinel.on('error', unheard);
+    const { connector } = sentinel as unknown as Inner;
+    if (connector !== undefined) connector.disconnectTimeout = DISCONNECT_TIMEOUT_MS;
   }
+}
+
+/** Makes each connection to a sentinel again that does not answer: nothing else is asked there, so nobody would notice. */
+export function exerciseSentinels(client: Redis): void {
+  for (const sentinel of sentinelsOf(client))
+    if (sentinel.status === 'ready')
+      sentinel.ping().catch((cause) => {
+        if (isUnanswered(cause) && sentinel.status === 'ready') sentinel.disconnect(true);
+      });
 }

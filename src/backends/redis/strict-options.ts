@@ -27,6 +27,10 @@ export function strictOptions({ timing }: StoreContext, retryStrategy: () => num
     readOnly: false,
     // A master that sentinels have replaced goes on for seconds as if nothing had happened.
     failoverDetector: true,
+    // One that does not answer has others beside it.
+    sentinelCommandTimeout: timing.requestTimeoutMs,
+    sentinelReconnectStrategy: (attempt) =>
+      Math.min(timing.maxBackoffMs, timing.initialBackoffMs * 2 ** Math.min(attempt, 30)),
     keyPrefix: '',
     // With RESP3, a password that the server does not ask for leaves ioredis and the server with different protocols.
     protocol: 2,

@@ -2,7 +2,9 @@ import { Redis } from 'ioredis';
 import { merge, timer } from 'rxjs';
 import { expect, test, vi } from 'vitest';
 import { redis } from '../../../src/backends/redis/index.js';
+import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
+import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { startRedisReplication } from '../../faults/redis-replication.js';
 import { ask, enter, TTL_MS } from './support.js';
 
@@ -41,4 +43,30 @@ test('of two masters, while sentinels replace one by another, everybody follows 
   stranger.leave();
   expect(printed).not.toHaveBeenCalled();
   printed.mockRestore();
+}, 60_000);
+
+test('of sentinels, one that is stopped keeps nobody from a session, and a connection that is dropped is made again', async () => {
+  await using replication = await startRedisReplication();
+  const [stopped, other] = replication.sentinels;
+  if (stopped === undefined || other === undefined) throw new Error('there are not three sentinels');
+  await using proxy = await startProxy({ port: other.port });
+  const seen = new Set<Buffer>();
+  proxy.onData((_, chunk) => seen.add(chunk));
+  stopped.pause();
+  const sentinels = [stopped, proxy].map(({ host, port }) => ({ host, port }));
+  await using mine = redis({
+    ttlMs: 2 * TTL_MS,
+    client: () => new Redis({ sentinels, name: 'master', lazyConnect: true, maxRetriesPerRequest: 0 }),
+  });
+  await firstWithin(mine.session$, ({ state }) => state === 'live', 2 * TTL_MS, 'a session');
+  stopped.resume();
+  const listening = async (): Promise<string[]> =>
+    [...(await ask(other, 'CLIENT', 'LIST')).matchAll(/^id=(\d+) .* sub=1 /gm)].flatMap(([, id]) => id ?? []);
+  await until(async () => (await listening()).length > 1, 2_000, 'both connections that listen');
+  const before = await listening();
+  const dropped = new Set(seen);
+  proxy.blackhole((greeting) => dropped.has(greeting));
+  const made = async (): Promise<number> => (await listening()).filter((id) => !before.includes(id)).length;
+  await until(async () => (await made()) > 1, 4_000, 'two others that listen');
+  expect(await firstWithin(mine.session$, () => true, 100, 'the state')).toMatchObject({ state: 'live' });
 }, 60_000);
