@@ -1,7 +1,9 @@
-import { firstValueFrom } from 'rxjs';
+import { readFileSync } from 'node:fs';
+import { filter, firstValueFrom, forkJoin, type Observable, of, take, timeout } from 'rxjs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Session } from '../../../src/backends/backend.js';
+import type { Backend, Session } from '../../../src/backends/backend.js';
 import { PermissionDenied } from '../../../src/backends/errors.js';
+import { campaign, groups, holders, join, leader, members, tryLock, withLock } from '../../../src/index.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
@@ -9,6 +11,14 @@ import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { Backends, enableUsers, live, lock, Stay } from './support.js';
 
 let server: TestServer;
+
+/** What the README says that a user needs, each as `grant-permission` takes it. */
+const documented = [
+  ...readFileSync('README.md', 'utf8').matchAll(/^etcdctl role grant-permission app (.*?) *(#.*)?$/gm),
+].map(([, right = '']) => right.split(' '));
+const onlyRead = documented
+  .filter((right) => !right.includes('conclave/refused/'))
+  .map((right) => right.map((word) => word.replace('readwrite', 'read')));
 
 beforeAll(async () => {
   server = await startEtcd();
@@ -18,6 +28,9 @@ beforeAll(async () => {
       ['readwrite', '--prefix', 'conclave/refused/'],
       ['read', 'conclave/probe'],
     ],
+    app: documented,
+    looker: onlyRead,
+    ...Object.fromEntries(documented.map((_, each) => [`without-${each}`, documented.filter((_, i) => i !== each)])),
   });
 });
 afterAll(() => server[Symbol.asyncDispose]());
@@ -74,4 +87,47 @@ it('says which right is missing when the store may not be asked whether it answe
   const refusal = await live(backend).catch((error: Error) => error.cause ?? error);
   expect(refusal).toBeInstanceOf(PermissionDenied);
   expect(String(refusal)).toContain('"shop/conclave/probe"');
+});
+
+/** What needs rights, each to its end. */
+const uses: readonly ((backend: Backend) => Observable<unknown>)[] = [
+  (backend) => join(backend, 'workers', { id: backend.newId(), create: true }),
+  (backend) => members(backend, 'workers').pipe(filter((ids) => ids.size > 0)),
+  (backend) => groups(backend).pipe(filter((names) => names.has('workers'))),
+  (backend) => withLock(backend, 'invoice-42', () => of('done')),
+  (backend) => tryLock(backend, 'invoice-42'),
+  (backend) => holders(backend, 'invoice-42'),
+  (backend) => campaign(backend, 'scheduler'),
+  (backend) => leader(backend, 'scheduler'),
+  (backend) => backend.swap('rate', 'any', new Uint8Array([1])),
+  (backend) => backend.cell('rate'),
+];
+
+const looks: typeof uses = [
+  (backend) => members(backend, 'workers'),
+  (backend) => groups(backend),
+  (backend) => holders(backend, 'invoice-42'),
+  (backend) => leader(backend, 'scheduler'),
+  (backend) => backend.cell('rate'),
+];
+
+const useAll = (backend: Backend, what: typeof uses): Promise<unknown> =>
+  firstValueFrom(forkJoin(what.map((use) => use(backend).pipe(take(1)))).pipe(timeout(10_000)));
+
+it('the rights that are documented are enough, and those to read for whoever looks', async () => {
+  expect(documented.length).toBeGreaterThan(5);
+  await using backends = new Backends();
+  const backend = backends.make(server.port, { username: 'app', password: 'pass' });
+  const faults: unknown[] = [];
+  backend.faults$.subscribe((fault) => faults.push(fault));
+  await useAll(backend, uses);
+  await useAll(backends.make(server.port, { username: 'looker', password: 'pass' }), looks);
+  await backend.close();
+  expect(faults).toEqual([]);
+});
+
+it.each(documented.map((right, each) => [right.join(' '), each]))('the right to %s is needed', async (_, each) => {
+  await using backends = new Backends();
+  const backend = backends.make(server.port, { username: `without-${each}`, password: 'pass' });
+  await expect(useAll(backend, uses)).rejects.toBeInstanceOf(PermissionDenied);
 });
