@@ -455,6 +455,31 @@ describe('a codec that ends what it works for', () => {
   }
 });
 
+describe('a backend that is closed by whoever is told of its end', () => {
+  test('counts once: the memory store of that name lives on while another backend uses it', async () => {
+    const backend = (): Backend => memory({ store: 'reentrant-ends' });
+    const [first, second] = [backend(), backend()];
+    const told$: readonly Observable<unknown>[] = [
+      leadership(first, 'e'),
+      lock(first, 'l'),
+      members(first, 'g'),
+      first.session$,
+    ];
+    for (const one$ of told$) one$.subscribe({ complete: () => void first.close() });
+    const leads: string[] = [];
+    leadership(second, 'e').subscribe((isLeader) => isLeader && leads.push('second'));
+    await first.close();
+    const third = backend();
+    leadership(third, 'e').subscribe((isLeader) => isLeader && leads.push('third'));
+    expect(leads).toEqual(['second']);
+    await Promise.all([second.close(), third.close()]);
+    const fourth = backend();
+    leadership(fourth, 'e').subscribe((isLeader) => isLeader && leads.push('fourth'));
+    expect(leads).toEqual(['second', 'third', 'fourth']);
+    await fourth.close();
+  });
+});
+
 describe('what decides about another try ends it', () => {
   test('`when` and `random` may unsubscribe, close, or throw', async () => {
     for (const which of ['when', 'random'] as const)

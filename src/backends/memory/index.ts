@@ -13,7 +13,13 @@ export type { BackendOptions } from '../options.js';
 export { MemoryStore } from './memory-store.js';
 export type { MemoryOptions } from './options.js';
 
-const named = new Map<string, { readonly store: MemoryStore; users: number }>();
+/** A store that goes by a name, and the backends on it that are not closed yet. */
+interface NamedStore {
+  readonly store: MemoryStore;
+  readonly users: Set<symbol>;
+}
+
+const named = new Map<string, NamedStore>();
 
 /**
  * A backend within this process: the embedded default, and the one for tests in virtual time.
@@ -40,13 +46,18 @@ export function memory(options: MemoryOptions = {}): Backend {
 }
 
 function shared(name: string, options: MemoryOptions): { server: MemoryStore; release: () => void } {
-  const entry = named.get(name) ?? { store: new MemoryStore(options.scheduler ?? monotonicScheduler), users: 0 };
+  const entry = named.get(name) ?? {
+    store: new MemoryStore(options.scheduler ?? monotonicScheduler),
+    users: new Set(),
+  };
   named.set(name, entry);
-  entry.users++;
+  const user = Symbol(name);
+  entry.users.add(user);
   return {
     server: entry.store,
+    // Whoever is told of the end while the backend closes may close it again: each user goes once.
     release: () => {
-      if (--entry.users === 0) named.delete(name);
+      if (entry.users.delete(user) && entry.users.size === 0) named.delete(name);
     },
   };
 }
