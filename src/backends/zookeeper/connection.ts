@@ -57,14 +57,18 @@ export class Connection extends Wire {
   }
 
   create(path: string, data: Uint8Array, kind: NodeKind): Observable<string> {
-    return this.call(`create ${path}`, (done) => {
-      const create = (): void =>
-        this.client.create(path, ...this.#creation(data, kind), (error: Error | undefined, made: string) =>
-          done(error, made),
-        );
-      if (kind === 'container') this.#asContainer(create);
-      else create();
-    });
+    return this.call(
+      `create ${path}`,
+      (done) => {
+        const create = (): void =>
+          this.client.create(path, ...this.#creation(data, kind), (error: Error | undefined, made: string) =>
+            done(error, made),
+          );
+        if (kind === 'container') this.#asContainer(create);
+        else create();
+      },
+      data.length,
+    );
   }
 
   /** `version` -1 stands for whichever. */
@@ -105,16 +109,19 @@ export class Connection extends Wire {
   }
 
   write(path: string, data: Uint8Array, version = -1): Observable<Stat> {
-    return this.call(`write ${path}`, (done) =>
-      this.client.setData(path, toBuffer(data), version, (error, stat) =>
-        error ? done(error) : done(undefined, toStat(stat)),
-      ),
+    return this.call(
+      `write ${path}`,
+      (done) =>
+        this.client.setData(path, toBuffer(data), version, (error, stat) =>
+          error ? done(error) : done(undefined, toStat(stat)),
+        ),
+      data.length,
     );
   }
 
   /** All of the steps, or none. */
   transact(operation: string, steps: readonly Step[]): Observable<readonly Answer[]> {
-    return this.call(operation, (done) => {
+    const send = (done: (error: Error | null | undefined, answers?: readonly Answer[]) => void): void => {
       const transaction = this.client.transaction();
       for (const step of steps) {
         if (step.act === 'create') transaction.create(step.path, ...this.#creation(step.data, step.kind));
@@ -133,7 +140,12 @@ export class Connection extends Wire {
           done(new Refused(codeOf(error), `${operation}: ${refused.act} ${refused.path}`, error, step));
         else done(error, (results ?? []).map(toAnswer));
       });
-    });
+    };
+    return this.call(
+      operation,
+      send,
+      steps.reduce((sum, step) => sum + ('data' in step ? step.data.length : 0), 0),
+    );
   }
 
   /** Calls `fired` once when something read with `watched` changes, until what is returned is called. */

@@ -27,6 +27,7 @@ export const Code = {
   invalidAcl: -114,
   authFailed: -115,
   sessionMoved: -118,
+  notReadOnly: -119,
 } as const;
 
 /** A request that the server answered with an error. */

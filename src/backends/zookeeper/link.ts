@@ -21,6 +21,7 @@ import type { Hosts } from './hosts.js';
 import type { ResolvedOptions } from './options.js';
 import { followerPlan, Proof, tooShortFor } from './proof.js';
 import type { ClientModule, Server } from './raw-client.js';
+import { RequestSizes } from './request-sizes.js';
 import { askRole, isAlone, type Role, unanswered } from './role.js';
 import type { Ticket } from './wire.js';
 
@@ -47,6 +48,7 @@ export class Link {
   #isOver = false;
   #isEnding = false;
   readonly #gone = new Subject<void>();
+  readonly #sizes = new RequestSizes();
 
   constructor(
     private readonly module: ClientModule,
@@ -105,6 +107,7 @@ export class Link {
           connectTimeoutMs: Math.min(timing.requestTimeoutMs, timing.ttlMs / (inTurn + 1)),
           requestTimeoutMs: timing.requestTimeoutMs,
           ticket: this.#ticket,
+          sizes: this.#sizes,
           scheduler,
         },
         {

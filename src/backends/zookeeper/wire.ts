@@ -1,7 +1,8 @@
 import { Observable, type SchedulerLike, type Subscription, timer } from 'rxjs';
-import { InvalidOptions, Unavailable } from '../errors.js';
+import { InvalidOptions, InvalidPayload, Unavailable } from '../errors.js';
 import { Code, codeOf, Refused } from './failures.js';
 import { type ClientModule, isRawClient, override, type RawClient, type Server } from './raw-client.js';
+import type { RequestSizes } from './request-sizes.js';
 
 /** Largest answer that is believed: anything else means that no ZooKeeper is speaking. */
 const MOST_BYTES = 64 * 1024 * 1024;
@@ -29,6 +30,7 @@ export interface ConnectionOptions {
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly ticket: Ticket | undefined;
+  readonly sizes: RequestSizes;
   readonly scheduler: SchedulerLike;
 }
 
@@ -40,6 +42,8 @@ export interface ConnectionObserver {
 
 interface Call {
   readonly operation: string;
+  /** Of the data that it carries. */
+  readonly bytes: number;
   readonly sentMs: number;
   fail(error: unknown): void;
 }
@@ -103,7 +107,7 @@ export abstract class Wire {
       this.#socketError = error;
     });
     // The client tells nobody of a connection that was lost before it had a session.
-    manager.socket?.on('close', () => this.#end('cut', this.#socketError ?? new Error('the connection was closed')));
+    manager.socket?.on('close', () => this.#hungUp(new Error('the connection was closed')));
     // Its own limit would be that of the session.
     clearTimeout(manager.connectTimeoutHandler ?? undefined);
     const { connectTimeoutMs, scheduler } = this.options;
@@ -148,14 +152,21 @@ export abstract class Wire {
   protected call<T>(
     operation: string,
     send: (done: (error: Error | null | undefined, value?: T) => void) => void,
+    bytes = 0,
   ): Observable<T> {
     return new Observable<T>((subscriber) => {
       if (this.#state !== 'up') {
         subscriber.error(this.#lost(operation));
         return;
       }
+      const objection = this.options.sizes.objection(bytes);
+      if (objection !== undefined) {
+        subscriber.error(new InvalidPayload(operation, objection));
+        return;
+      }
       const call: Call = {
         operation,
+        bytes,
         sentMs: this.options.scheduler.now(),
         fail: (error) => subscriber.error(error),
       };
@@ -168,7 +179,7 @@ export abstract class Wire {
             this.#refused(call, error);
             return;
           }
-          this.#calls.delete(call);
+          this.#answered(call);
           subscriber.next(value as T);
           subscriber.complete();
         });
@@ -179,14 +190,19 @@ export abstract class Wire {
     });
   }
 
+  #answered(call: Call): void {
+    this.#calls.delete(call);
+    this.options.sizes.taken(call.bytes);
+  }
+
   /** The client tells the callers of a lost connection first, and would take new requests from them for it. */
   #refused(call: Call, error: Error): void {
     const code = codeOf(error);
     if (code === Code.connectionLoss) {
-      this.#end('cut', this.#socketError ?? error);
+      this.#hungUp(error);
       return;
     }
-    this.#calls.delete(call);
+    this.#answered(call);
     if (code === Code.sessionExpired) this.#end('expired', error);
     call.fail(error instanceof Refused ? error : new Refused(code, call.operation, error));
   }
@@ -218,7 +234,14 @@ export abstract class Wire {
       this.observer.connected();
     } else if (name === 'EXPIRED') this.#end('expired', new Error('the server does not know the session any more'));
     else if (name === 'AUTH_FAILED') this.#end('authFailed', new Error('authentication failed'));
-    else this.#end('cut', this.#socketError ?? new Error('the connection was closed'));
+    else this.#hungUp(new Error('the connection was closed'));
+  }
+
+  /** The other end has, or the network. */
+  #hungUp(cause: unknown): void {
+    if (this.#state === 'over') return;
+    this.options.sizes.cut([...this.#calls].map(({ bytes }) => bytes));
+    this.#end('cut', this.#socketError ?? cause);
   }
 
   #end(how: 'cut' | 'expired' | 'authFailed', cause: unknown): void {
@@ -287,7 +310,7 @@ export abstract class Wire {
     while (rest.length >= 4) {
       const length = 4 + rest.readInt32BE(0);
       if (length < 4 || length > MOST_BYTES) {
-        this.#end('cut', new Error('what answers there is no ZooKeeper'));
+        this.#end('cut', new Error(`what answers there is no ZooKeeper: it announces ${length} bytes`));
         return;
       }
       if (rest.length < length) return;
@@ -306,10 +329,10 @@ export abstract class Wire {
       this.#end('cut', error);
       return;
     }
-    this.#calls.delete(oldest);
+    this.#answered(oldest);
     oldest.fail(new Refused(Number(code), oldest.operation, error));
-    // The session has gone to another connection, and the server closes this one.
-    if (Number(code) === Code.sessionMoved) this.#end('cut', error);
+    // The session has gone to another connection, or this server takes no writes: over this one they never succeed.
+    if (Number(code) === Code.sessionMoved || Number(code) === Code.notReadOnly) this.#end('cut', error);
   }
 }
 
