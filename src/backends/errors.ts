@@ -7,10 +7,27 @@ export abstract class CoordinationError extends Error {
   constructor(message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
   }
+
+  /** `false`: the same fails again, however often it is tried; something else must be called, configured or permitted. */
+  get canHeal(): boolean {
+    return true;
+  }
+}
+
+/** Whether it may help to try again: not after an error whose `canHeal` is `false`. What others throw may always pass. */
+export function canHeal(error: unknown): boolean {
+  return typeof error !== 'object' || error === null || !('canHeal' in error) || error.canHeal !== false;
+}
+
+/** Trying the same again does not help. */
+abstract class LastingError extends CoordinationError {
+  override get canHeal(): boolean {
+    return false;
+  }
 }
 
 /** A name that cannot be used: empty, not well-formed Unicode, or over 512 bytes of UTF-8. */
-export class InvalidName extends CoordinationError {
+export class InvalidName extends LastingError {
   readonly _tag = 'InvalidName';
   override readonly name = 'InvalidName';
   constructor(
@@ -22,7 +39,7 @@ export class InvalidName extends CoordinationError {
 }
 
 /** Options that are out of range, unknown, or contradict each other. `violations` has one sentence for each. */
-export class InvalidOptions extends CoordinationError {
+export class InvalidOptions extends LastingError {
   readonly _tag = 'InvalidOptions';
   override readonly name = 'InvalidOptions';
   constructor(readonly violations: readonly string[]) {
@@ -31,7 +48,7 @@ export class InvalidOptions extends CoordinationError {
 }
 
 /** A connection URL that cannot be read. The message never repeats the password. */
-export class InvalidUrl extends CoordinationError {
+export class InvalidUrl extends LastingError {
   readonly _tag = 'InvalidUrl';
   override readonly name = 'InvalidUrl';
   constructor(
@@ -43,7 +60,7 @@ export class InvalidUrl extends CoordinationError {
 }
 
 /** No backend goes by the URL's scheme. `known` are those built in and those registered. */
-export class UnknownScheme extends CoordinationError {
+export class UnknownScheme extends LastingError {
   readonly _tag = 'UnknownScheme';
   override readonly name = 'UnknownScheme';
   constructor(
@@ -55,7 +72,7 @@ export class UnknownScheme extends CoordinationError {
 }
 
 /** The optional package that talks to this store is not installed. */
-export class MissingPackage extends CoordinationError {
+export class MissingPackage extends LastingError {
   readonly _tag = 'MissingPackage';
   override readonly name = 'MissingPackage';
   constructor(
@@ -88,7 +105,7 @@ export class ConnectionRefused extends CoordinationError {
 }
 
 /** The store refused the user name or password, or they are missing. Not retried: waiting does not heal it. */
-export class AuthenticationFailed extends CoordinationError {
+export class AuthenticationFailed extends LastingError {
   readonly _tag = 'AuthenticationFailed';
   override readonly name = 'AuthenticationFailed';
   constructor(
@@ -104,7 +121,7 @@ export class AuthenticationFailed extends CoordinationError {
 }
 
 /** The store knows the user but does not allow what was asked. */
-export class PermissionDenied extends CoordinationError {
+export class PermissionDenied extends LastingError {
   readonly _tag = 'PermissionDenied';
   override readonly name = 'PermissionDenied';
   constructor(
@@ -119,7 +136,7 @@ export class PermissionDenied extends CoordinationError {
 }
 
 /** The store cannot do what was asked: see its `characteristics`. */
-export class NotSupported extends CoordinationError {
+export class NotSupported extends LastingError {
   readonly _tag = 'NotSupported';
   override readonly name = 'NotSupported';
   constructor(
@@ -132,7 +149,7 @@ export class NotSupported extends CoordinationError {
 }
 
 /** `close()` was called on the backend; nothing can be started on it any more. */
-export class BackendClosed extends CoordinationError {
+export class BackendClosed extends LastingError {
   readonly _tag = 'BackendClosed';
   override readonly name = 'BackendClosed';
   constructor(readonly backend: string) {
@@ -203,7 +220,7 @@ export class Contended extends CoordinationError {
 /** Why a place in a roster came to its end without its owner's doing. */
 export type LossReason = 'session lost' | 'evicted';
 
-/** The lock is not held any longer; the work under it must stop. `retry()` acquires it again. */
+/** The lock is not held any longer; the work under it must stop. Subscribing again acquires it again. */
 export class LockLost extends CoordinationError {
   readonly _tag = 'LockLost';
   override readonly name = 'LockLost';
@@ -271,7 +288,7 @@ export class Unavailable extends CoordinationError {
 }
 
 /** The payload is over the limit, or the codec could not encode it. Nothing was sent. */
-export class InvalidPayload extends CoordinationError {
+export class InvalidPayload extends LastingError {
   readonly _tag = 'InvalidPayload';
   override readonly name = 'InvalidPayload';
   constructor(

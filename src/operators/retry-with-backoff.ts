@@ -8,7 +8,7 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { InvalidOptions } from '../backends/errors.js';
+import { canHeal, InvalidOptions } from '../backends/errors.js';
 import { type Expectation, FUNCTION, number, objectWith, violationsOf } from '../backends/expectations.js';
 
 /** Options of `retryWithBackoff`. */
@@ -23,7 +23,7 @@ export interface RetryOptions {
   readonly jitter?: number;
   /** Give up rather than try later than this after the first failure. Default: without limit. */
   readonly deadlineMs?: number;
-  /** Which errors to try again after. Default: all. */
+  /** Which errors to try again after. Default: `canHeal`, all but those of which trying again makes nothing better. */
   readonly when?: (error: unknown) => boolean;
   /** Where time comes from. Default: RxJS's `asyncScheduler`. */
   readonly scheduler?: SchedulerLike;
@@ -52,8 +52,9 @@ const FIELDS: Readonly<Record<string, Expectation>> = {
  *     output   -a-----a------…
  *
  * **Emits** what the source emits. An item ends a series of failures: tries, pauses and deadline start anew.
- * **Errors** the source's last error, when `tries` or `deadlineMs` are used up or `when` refuses it; `InvalidOptions`
- * (thrown at the call, names every violated relation).
+ * **Errors** the source's last error, when `tries` or `deadlineMs` are used up or `when` refuses it, which by default is at
+ * once after an error that cannot heal: `BackendClosed`, `AuthenticationFailed`, `PermissionDenied`, `InvalidPayload`…;
+ * `InvalidOptions` (thrown at the call, names every violated relation).
  * **Completes** when the source completes.
  * **Teardown** that of the source; ends a pause.
  * **Guarantee** no pause is longer than `maxDelayMs`.
@@ -66,7 +67,7 @@ export function retryWithBackoff<T>(options: RetryOptions = {}): MonoTypeOperato
   const { tries = Number.POSITIVE_INFINITY, delayMs = 100, maxDelayMs = 60_000, jitter = 0.5 } = options;
   const {
     deadlineMs = Number.POSITIVE_INFINITY,
-    when = () => true,
+    when = canHeal,
     scheduler = asyncScheduler,
     random = Math.random,
   } = options;

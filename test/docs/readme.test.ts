@@ -45,6 +45,20 @@ describe('the README', () => {
     for (const name of errors) expect(readme).toContain(`\`${name}\``);
   });
 
+  it('says of each error whether it can heal, as retryWithBackoff goes by', () => {
+    const table = /^\| error \|[\s\S]*?\n\n/m.exec(readme)?.[0] ?? '';
+    const said = table.split('\n').flatMap((row) => {
+      const [, names = '', , retry = ''] = row.split('|').map((cell) => cell.trim());
+      return [...names.matchAll(/`(\w+)`/g)].map(([, name = '']) => [name, !retry.startsWith('no')] as const);
+    });
+    const errors = Object.entries(conclave).filter(([name]) => /^[A-Z]/.test(name) && name !== 'CoordinationError');
+    const are = errors.map(
+      ([name, type]) => [name, conclave.canHeal((type as { prototype: unknown }).prototype)] as const,
+    );
+    expect(Object.fromEntries(said)).toEqual(Object.fromEntries(are));
+    expect(said.filter(([, heals]) => !heals).length).toBeGreaterThan(8);
+  });
+
   it('names each option, and its default', () => {
     const timing = timingOf({});
     if (timing._tag === 'Left') throw timing.left;

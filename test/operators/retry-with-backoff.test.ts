@@ -1,5 +1,22 @@
-import { concat, defer, type Observable, repeat, take, throwError } from 'rxjs';
+import { concat, defer, map, type Observable, repeat, take, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import {
+  AuthenticationFailed,
+  BackendClosed,
+  ConnectionRefused,
+  GroupNotFound,
+  InvalidName,
+  InvalidOptions,
+  InvalidPayload,
+  InvalidUrl,
+  LockLost,
+  LockNotAcquired,
+  MissingPackage,
+  NotSupported,
+  PermissionDenied,
+  UnknownScheme,
+} from '../../src/backends/errors.js';
+import { lock } from '../../src/observables/lock.js';
 import { type RetryOptions, retryWithBackoff } from '../../src/operators/retry-with-backoff.js';
 import { virtually } from '../support/virtual-time.js';
 
@@ -12,6 +29,54 @@ describe('retryWithBackoff', () => {
       const source = cold('-#');
       expectObservable(source.pipe(retryWithBackoff(certain)), '^ 29ms !').toBe('');
       expectSubscriptions(source.subscriptions).toBe(['^!', '---^!', '--------^!', '-----------------^!']);
+    });
+  });
+
+  it('does not try again what cannot heal, unless `when` says so', () => {
+    virtually(({ cold, expectObservable, expectSubscriptions }) => {
+      const lasting: readonly Error[] = [
+        new BackendClosed('memory'),
+        new AuthenticationFailed('redis', 'nowhere'),
+        new PermissionDenied('etcd', 'write'),
+        new NotSupported('redis', 'that'),
+        new MissingPackage('ioredis', 'redis'),
+        new InvalidName('', 'it is empty'),
+        new InvalidOptions(['ttlMs']),
+        new InvalidUrl('x', 'it is none'),
+        new InvalidPayload('lock "l"', 'it is too large'),
+        new UnknownScheme('x', []),
+        Object.assign(new Error('of another copy of this library'), { canHeal: false }),
+      ];
+      for (const error of lasting) {
+        const source = cold('-#', undefined, error);
+        expectObservable(source.pipe(retryWithBackoff(certain))).toBe('-#', undefined, error);
+        expectSubscriptions(source.subscriptions).toBe('^!');
+        const insisting = cold('-#', undefined, error);
+        expectObservable(insisting.pipe(retryWithBackoff({ ...certain, when: () => true, tries: 2 }))).toBe(
+          '----#',
+          undefined,
+          error,
+        );
+      }
+    });
+  });
+
+  it('tries again what may heal, and what it does not know', () => {
+    virtually(({ cold, expectObservable }) => {
+      const passing: readonly unknown[] = [
+        new LockLost('l', 1n, 'session lost'),
+        new LockNotAcquired('l', 5),
+        new ConnectionRefused('redis', 'nowhere', 5),
+        new GroupNotFound('g'),
+        new Error('who knows'),
+        'text',
+        null,
+        undefined,
+      ];
+      for (const error of passing) {
+        const source = cold('-#', undefined, error);
+        expectObservable(source.pipe(retryWithBackoff({ ...certain, tries: 2 }))).toBe('----#', undefined, error);
+      }
     });
   });
 
@@ -247,5 +312,19 @@ describe('retryWithBackoff', () => {
     { deadlineMs: 0 },
   ])('takes %o', (options) => {
     expect(() => retryWithBackoff(options)).not.toThrow();
+  });
+
+  it('comes to its end when the backend is closed, however often it has acquired a lock again', () => {
+    virtually(({ process, expire, at, expectObservable }) => {
+      const backend = process();
+      const again = lock(backend, 'l').pipe(
+        map((_, index) => index),
+        repeat(),
+        retryWithBackoff(certain),
+      );
+      at(10, () => expire(backend));
+      at(30, () => void backend.close());
+      expectObservable(again).toBe('0 14ms 0 14ms #', { 0: 0 }, expect.objectContaining({ _tag: 'BackendClosed' }));
+    });
   });
 });
