@@ -84,22 +84,24 @@ test('a host that is no ZooKeeper is taken for one that is not there', async () 
   impostor.close();
 });
 
-test('an error code that the client does not know fails one request, and breaks nothing', async () => {
+/** A server that answers the first eviction with `code`, and each later one with success. */
+async function serverThatRefuses(code: number): Promise<{ port: number; evictions: number[] } & AsyncDisposable> {
   const evictions: number[] = [];
-  const throttled = -127;
   const noNode = -101;
+  let connections = 0;
   const fake = createServer((socket) => {
     let isOpen = false;
+    const connection = connections++;
     socket.on('error', () => undefined);
     socket.on('data', (chunk) => {
       if (chunk.toString() === 'srvr') return socket.end('Mode: standalone\n');
       for (let at = 0; at < chunk.length; at += 4 + chunk.readInt32BE(at)) {
         const xid = chunk.readInt32BE(at + 4);
         const isEviction = chunk.subarray(at, at + 4 + chunk.readInt32BE(at)).includes('__lock__');
-        if (isEviction) evictions.push(xid);
+        if (isEviction) evictions.push(connection);
         const isGoodbye = chunk.readInt32BE(at + 8) === -11;
-        const code = isEviction ? (evictions.length === 1 ? throttled : 0) : isGoodbye ? 0 : noNode;
-        socket.write(isOpen ? reply(xid, code) : welcome(3_000));
+        const answer = isEviction ? (evictions.length === 1 ? code : 0) : isGoodbye ? 0 : noNode;
+        socket.write(isOpen ? reply(xid, answer) : welcome(3_000));
         isOpen = true;
       }
       return undefined;
@@ -108,12 +110,34 @@ test('an error code that the client does not know fails one request, and breaks 
   fake.listen(0, '127.0.0.1');
   await once(fake, 'listening');
   const address = fake.address();
-  const backend = backends.connect(typeof address === 'object' && address !== null ? address.port : 0);
-  expect(await firstValueFrom(backend.evict(lockNamed('any'), `${'0'.repeat(32)}__lock__0000000000`))).toBe(true);
-  expect(evictions).toHaveLength(2);
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    evictions,
+    async [Symbol.asyncDispose]() {
+      fake.close();
+    },
+  };
+}
+
+const nobody = `${'0'.repeat(32)}__lock__0000000000`;
+
+test('an error code that the client does not know fails one request, and breaks nothing', async () => {
+  await using fake = await serverThatRefuses(-127);
+  const backend = backends.connect(fake.port);
+  expect(await firstValueFrom(backend.evict(lockNamed('any'), nobody))).toBe(true);
+  expect(fake.evictions).toHaveLength(2);
+  expect(fake.evictions[1]).toBe(fake.evictions[0]);
   expect((await firstValueFrom(backend.session$)).state).toBe('live');
   await backend.close();
-  fake.close();
+});
+
+test('where a server takes no writes, they are not sent to it over the same connection again', async () => {
+  await using fake = await serverThatRefuses(-119);
+  const backend = backends.connect(fake.port);
+  expect(await firstValueFrom(backend.evict(lockNamed('any'), nobody))).toBe(true);
+  expect(fake.evictions).toHaveLength(2);
+  expect(fake.evictions[1]).toBeGreaterThan(fake.evictions[0] ?? 0);
+  await backend.close();
 });
 
 function reply(xid: number, code: number): Buffer {

@@ -2,8 +2,10 @@ import { firstValueFrom, lastValueFrom, takeUntil, timer, toArray } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { InvalidOptions } from '../../../src/backends/errors.js';
 import { zookeeper } from '../../../src/backends/zookeeper/index.js';
+import { until } from '../../../src/testing/processes/probes.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
-import { startZooKeeper, type ZooKeeperEnsemble } from '../../../src/testing/servers/zookeeper.js';
+import { askZooKeeper, startZooKeeper, type ZooKeeperEnsemble } from '../../../src/testing/servers/zookeeper.js';
 import { Backends, lockNamed, relay, Stander } from './support.js';
 
 let ensemble: ZooKeeperEnsemble;
@@ -11,7 +13,7 @@ let backends: Backends;
 const times = { ttlMs: 3_000, tickTimeMs: 500 };
 
 beforeAll(async () => {
-  ensemble = await startZooKeeper({ nodes: 3 });
+  ensemble = await startZooKeeper({ nodes: 3, env: { JAVA_TOOL_OPTIONS: '-Dreadonlymode.enabled=true' } });
 });
 afterAll(() => ensemble[Symbol.asyncDispose]());
 beforeEach(() => {
@@ -92,4 +94,22 @@ test('when the leader is killed, the session goes on with the new one', async ()
   );
   expect(holder.isAdmitted && holder.places.at(-1)?.isValid()).toBe(true);
   await leader.start();
+});
+
+test('a server that has lost its quorum, and lets others read, is not used', async () => {
+  const [alone, ...others] = ensemble.nodes;
+  await Promise.all(others.map((node) => node.kill()));
+  await until(
+    async () => (await askZooKeeper(alone, 'srvr').catch(() => '')).includes('Mode: read-only'),
+    15_000,
+    'the server that only reads',
+  );
+  const backend = backends.connect(alone.port, { ...times, maxBackoffMs: 500 });
+  const states: string[] = [];
+  backend.session$.subscribe(({ state }) => states.push(state));
+  const waiting = new Stander(backend, lockNamed('needs a quorum'));
+  await firstWithin(backend.session$, (now) => now.state === 'connecting' && now.attempt > 2, 10_000, 'a third try');
+  expect(new Set(states)).toEqual(new Set(['connecting']));
+  await Promise.all(others.map((node) => node.start()));
+  await waiting.untilAdmitted(15_000);
 });
