@@ -27,6 +27,7 @@ import { orThrow } from './or-throw.js';
 import { Participation, type ParticipationContext } from './participation.js';
 import { Sessions } from './session.js';
 import type { Store, StoreContext, StoreSession } from './store.js';
+import { refusedWhenClosed } from './when-closed.js';
 
 /**
  * Makes the port of an adapter: sessions, participation, and streams that ride out what breaks below.
@@ -66,7 +67,7 @@ export function createBackend(
   const sessions = new Sessions(store$, context, storeContext);
 
   const whileOpen = <T>(source: Observable<T>): Observable<T> =>
-    defer(() => (closed === undefined ? source : throwError(() => new BackendClosed(name))));
+    defer(() => (closed === undefined ? source : refusedWhenClosed(name, clock)));
 
   const watch = <T>(run: (session: StoreSession) => Observable<T>, same: (a: T, b: T) => boolean): Observable<T> =>
     whileOpen(

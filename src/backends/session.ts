@@ -16,7 +16,7 @@ import {
   timer,
 } from 'rxjs';
 import type { Session } from './backend.js';
-import { ConnectionRefused, type CoordinationError, ReleaseFailed, SessionLost, Unavailable } from './errors.js';
+import { ConnectionRefused, CoordinationError, ReleaseFailed, SessionLost, Unavailable } from './errors.js';
 import { backoffMs, type KernelContext, Lease, unansweredAfter } from './lease.js';
 import type { Store, StoreContext, StoreSession } from './store.js';
 
@@ -25,8 +25,8 @@ interface Channel {
   readonly lease: BehaviorSubject<Lease | undefined>;
 }
 
-const newChannel = (): Channel => ({
-  state: new BehaviorSubject<Session>({ state: 'connecting', attempt: 0 }),
+const newChannel = (attempt = 0, cause?: CoordinationError): Channel => ({
+  state: new BehaviorSubject<Session>({ state: 'connecting', attempt, ...(cause && { cause }) }),
   lease: new BehaviorSubject<Lease | undefined>(undefined),
 });
 
@@ -43,7 +43,10 @@ export class Sessions {
   #lease: Lease | undefined;
   #running: Subscription | undefined;
   #isClosed = false;
+  /** How often opening has failed since a session was last proved, also for what waiting does not heal. */
   #attempt = 0;
+  /** Not before this is a session opened again. */
+  #dueMs = Number.NEGATIVE_INFINITY;
   /** No session has been open yet: what `failFastMs` is about. */
   #isFirst = true;
 
@@ -86,15 +89,21 @@ export class Sessions {
 
   #started(): Channel {
     if (this.#running === undefined && !this.#isClosed) {
-      this.#running = new Subscription();
-      this.#attempt = 0;
+      const running = new Subscription();
+      this.#running = running;
       // Whoever asked gets this channel, even if opening fails before this returns.
       const channel = this.#channel;
-      this.#failFast(this.#running);
-      this.#open(this.#running);
+      const pauseMs = this.#dueMs - this.context.clock.now();
+      if (pauseMs > 0) running.add(timer(pauseMs, this.context.clock).subscribe(() => this.#begin(running)));
+      else this.#begin(running);
       return channel;
     }
     return this.#channel;
+  }
+
+  #begin(running: Subscription): void {
+    this.#failFast(running);
+    this.#open(running);
   }
 
   #failFast(running: Subscription): void {
@@ -194,10 +203,16 @@ export class Sessions {
     running.add(timer(backoffMs(this.context, attempt - 1), this.context.clock).subscribe(() => this.#open(running)));
   }
 
-  /** For what waiting does not heal: everybody gets the error, and whoever subscribes next tries again. */
+  /**
+   * For what waiting does not heal: everybody gets the error, and whoever subscribes next tries again. Not at once: most
+   * of them do so because of the error.
+   */
   #fail(cause: unknown): void {
     const { state, lease } = this.#channel;
-    this.#channel = newChannel();
+    const attempt = ++this.#attempt;
+    this.#dueMs = this.context.clock.now() + backoffMs(this.context, attempt - 1);
+    const told = cause instanceof CoordinationError ? cause : new Unavailable('the store', 'open a session', cause);
+    this.#channel = newChannel(attempt, told);
     this.#running?.unsubscribe();
     this.#running = undefined;
     lease.error(cause);

@@ -402,12 +402,13 @@ describe('a backend that is closed', () => {
   };
 
   it.each(Object.entries(uses))('errors with BackendClosed at %s, made before or after', async (_, use) => {
-    const { store, backend } = setUp();
+    const { time, store, backend } = setUp();
     const before = use(backend);
     await backend.close();
     const errors: unknown[] = [];
     before.subscribe({ error: (error) => errors.push(error) });
     use(backend).subscribe({ error: (error) => errors.push(error) });
+    time.pass(1);
     const closed = expect.objectContaining({ _tag: 'BackendClosed', backend: 'scripted' });
     expect(errors).toEqual([closed, closed]);
     expect(store.log).toEqual([]);
@@ -419,6 +420,7 @@ describe('a backend that is closed', () => {
     watchSession();
     const closed = backend.close();
     backend.entries(roster).subscribe({ error: (error) => log.push(error.name) });
+    time.pass(1);
     expect(log.at(-1)).toBe('BackendClosed');
     await time.passWithPromises(60);
     await closed;

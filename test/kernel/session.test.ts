@@ -1,4 +1,4 @@
-import { defer, of, throwError } from 'rxjs';
+import { defer, of, retry, throwError } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Session } from '../../src/backends/backend.js';
 import { AuthenticationFailed, MissingPackage, SessionLost, Unavailable } from '../../src/backends/errors.js';
@@ -817,24 +817,62 @@ describe('what waiting does not heal', () => {
   });
 
   it('does not keep a later subscription from trying again', () => {
-    const { store, log, watchSession } = setUp();
+    const { time, store, log, watchSession } = setUp();
     store.on('open', (call) => call.fail(refused));
     watchSession();
     store.on('open', (call) => call.tell(store.session()));
+    time.pass(5);
     watchSession();
-    expect(log.slice(3)).toEqual(['0 open', '0 live']);
+    expect(log.slice(3)).toEqual(['5 open', '5 live']);
   });
 
-  it('does not keep one from trying again who does so in the error itself', () => {
-    const { store, log, backend } = setUp();
+  it('does not keep one from trying again who does so in the error itself, after a pause', () => {
+    const { time, store, backend } = setUp();
+    const seen: Session[] = [];
     store.on('open', (call) => call.fail(refused));
     backend.session$.subscribe({
       error: () => {
         store.on('open', (call) => call.tell(store.session()));
-        backend.session$.subscribe((session) => log.push(session.state));
+        backend.session$.subscribe((session) => seen.push(session));
       },
     });
-    expect(log).toEqual(['0 open', '0 cut', '0 open', 'live']);
+    expect(seen).toEqual([{ state: 'connecting', attempt: 1, cause: refused }]);
+    time.pass(5);
+    expect(store.times('open')).toEqual([0, 5]);
+    expect(seen.at(-1)).toMatchObject({ state: 'live' });
+  });
+
+  it('a bare retry() meets no storm: it is tried again with back-off, which a proved session ends', () => {
+    const { time, store, backend } = setUp();
+    store.on('open', (call) => call.fail(refused));
+    backend.entries({ kind: 'lock', name: 'l' }).pipe(retry()).subscribe();
+    backend.session$.pipe(retry()).subscribe();
+    time.pass(200);
+    expect(store.times('open')).toEqual([0, 5, 15, 35, 75, 115, 155, 195]);
+    store.on('open', (call) => call.tell(store.session()));
+    time.pass(100);
+    store.on('open', (call) => call.fail(refused));
+    store.latest.link.error(new SessionLost('s1', 'expired', true));
+    time.pass(35);
+    expect(store.times('open').slice(8)).toEqual([235, 305, 315, 335]);
+  });
+
+  it('is not tried again after the backend was closed in the pause', async () => {
+    const { time, store, backend, log } = setUp();
+    store.on('open', (call) => call.fail(refused));
+    backend.session$.pipe(retry()).subscribe({ complete: () => log.push('complete') });
+    await backend.close();
+    expect([log.at(-1), time.pending]).toEqual(['complete', 0]);
+    time.pass(100);
+    expect(store.times('open')).toEqual([0]);
+  });
+
+  it('failFastMs is counted from the end of the pause', () => {
+    const { time, store, log, backend } = setUp({ failFastMs: 3 });
+    store.hold('open');
+    backend.session$.pipe(retry(1)).subscribe({ error: ({ name }) => log.push(`${time.now()} ${name}`) });
+    time.pass(100);
+    expect(log).toEqual(['0 open', '3 cut', '8 open', '11 cut', '11 ConnectionRefused']);
   });
 
   it('ends a backend whose credentials are refused later', () => {

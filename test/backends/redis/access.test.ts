@@ -2,13 +2,13 @@ import { execFile } from 'node:child_process';
 import { inspect } from 'node:util';
 import { isLeft, isRight } from 'fp-ts/lib/Either.js';
 import { Redis } from 'ioredis';
-import { firstValueFrom } from 'rxjs';
+import { firstValueFrom, retry, timer } from 'rxjs';
 import { expect, test } from 'vitest';
 import { redis } from '../../../src/backends/redis/index.js';
 import { redisFromUrl } from '../../../src/backends/redis/options.js';
 import { parseUrl } from '../../../src/backends/url.js';
 import { startRedis } from '../../../src/testing/servers/redis.js';
-import { ask, client, enter, LOCK, startUsedRedis, waiting } from './support.js';
+import { ask, client, enter, LOCK, request, startUsedRedis, waiting } from './support.js';
 
 function optionsOf(text: string): ReturnType<typeof redisFromUrl> {
   const url = parseUrl(text);
@@ -80,6 +80,19 @@ test('a wrong password, a missing one and missing rights end what is subscribed 
   await ask(server, 'ACL', 'SETUSER', 'poor', '~*', 'resetchannels', '&other*');
   expect(await failure({ username: 'poor', password: 'poor' })).toMatchObject({ _tag: 'PermissionDenied' });
   expect(await failure({ password: 'secret', db: 99 })).toMatchObject({ _tag: 'InvalidOptions' });
+});
+
+test('a wrong password and a bare retry() make no storm of connections', async () => {
+  await using server = await startRedis({ password: 'secret' });
+  await using mine = client(server, { password: 'wrong' });
+  const received = async (): Promise<number> =>
+    Number(/total_connections_received:(\d+)/.exec(await ask(server, 'INFO', 'stats'))?.[1]);
+  const before = await received();
+  const trying = mine.backend.enter(LOCK, request()).pipe(retry()).subscribe();
+  // What is counted is connections in two seconds.
+  await firstValueFrom(timer(2_000));
+  trying.unsubscribe();
+  expect((await received()) - before).toBeLessThan(30);
 });
 
 test('the documented rights are enough', async () => {

@@ -1,0 +1,67 @@
+import { catchError, type Observable, retry, throwError } from 'rxjs';
+import { expect, it } from 'vitest';
+import type { Backend } from '../../src/backends/backend.js';
+import { SessionLost } from '../../src/backends/errors.js';
+import { roster, setUp } from './scripted-store.js';
+
+const wish = { mode: 'exclusive', permits: 1, payload: new Uint8Array() } as const;
+
+/** Tries again whatever comes, and keeps a log of it. */
+function stubbornly(source: Observable<unknown>, log: string[], failed: () => void = () => undefined): void {
+  source
+    .pipe(
+      catchError((error) => {
+        log.push(error.name);
+        failed();
+        return throwError(() => error);
+      }),
+      retry(),
+    )
+    .subscribe({ complete: () => log.push('complete') });
+}
+
+const uses: Record<string, (backend: Backend) => Observable<unknown>> = {
+  enter: (backend) => backend.enter(roster, wish),
+  entries: (backend) => backend.entries(roster),
+  evict: (backend) => backend.evict(roster, 'x'),
+  register: (backend) => backend.register(roster),
+  registered: (backend) => backend.registered('group'),
+  cell: (backend) => backend.cell('c'),
+  swap: (backend) => backend.swap('c', 'any', undefined),
+};
+
+it.each(Object.entries(uses))(
+  'a bare retry() of %s after close() comes to its end, and overflows no stack',
+  async (_, use) => {
+    const { time, store, backend } = setUp();
+    await backend.close();
+    const log: string[] = [];
+    stubbornly(use(backend), log);
+    time.pass(10);
+    expect([log, store.log, time.pending]).toEqual([['BackendClosed', 'complete'], [], 0]);
+  },
+);
+
+it('a stay that is lost, begun again by retry() while the backend closes, completes', async () => {
+  const { time, store, backend } = setUp();
+  store.hold('end');
+  const log: string[] = [];
+  stubbornly(backend.enter(roster, wish), log, () => void backend.close());
+  store.latest.link.error(new SessionLost('s1', 'expired', true));
+  await time.passWithPromises(60);
+  expect(log).toEqual(['PlaceLost', 'BackendClosed', 'complete']);
+});
+
+it('everybody who begins something after close() is told so, also at the same moment', async () => {
+  const { time, backend } = setUp();
+  await backend.close();
+  const log: string[] = [];
+  for (let nth = 0; nth < 3; nth++) backend.entries(roster).subscribe({ error: (error) => log.push(error.name) });
+  backend
+    .entries(roster)
+    .subscribe({ error: (error) => log.push(error.name) })
+    .unsubscribe();
+  expect(log).toEqual([]);
+  time.pass(1);
+  expect([log, time.pending]).toEqual([['BackendClosed', 'BackendClosed', 'BackendClosed'], 0]);
+});
