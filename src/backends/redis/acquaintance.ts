@@ -2,40 +2,61 @@ import type { Argument, Reply } from './connections.js';
 import { text, tokenOf } from './replies.js';
 import type { Server } from './server.js';
 
+/** Who asks. */
+interface Asker {
+  readonly id: string;
+  readonly ttlMs: number;
+  /** Grows with each of its connections. */
+  readonly epoch: number;
+}
+
 /** One request of a session to the shard. */
 interface Asking {
   /** What every script is told first. */
   preamble(server: Server): Argument[];
-  /** Notes the shard's time; returns the rest of the reply. */
-  read(reply: Reply): Reply;
+  /** Notes the shard's time, and what data it is; returns the rest of the reply. */
+  read(reply: Reply): Told;
+}
+
+export interface Told {
+  /** The name of the data. It is another one if that may not have all that was acknowledged. */
+  readonly dataId: string;
+  readonly reply: Reply;
 }
 
 /** What one client knows of the shard, whatever becomes of its sessions and connections. */
 export class Acquaintance {
   /** The highest token met with: the next is higher, whatever the server has forgotten. */
   #token = 0n;
+  /** The name of the data, and how many changes it had: there must be as many, or some of them have been lost. */
+  #data = { id: '', count: 0, askedMs: Number.NEGATIVE_INFINITY };
   /**
    * By how many µs the shard's time is ahead of this client's monotonic clock, at the most: it was told after it had
    * been asked for. It never runs faster than any clock, so what was the least once stays true. `undefined` as long
-   * as the client has not been there: then an empty shard has not lost its data.
+   * as the client has not been there.
    */
   #aheadUs: number | undefined;
 
-  ask({ id, ttlMs }: { readonly id: string; readonly ttlMs: number }, now: () => number): Asking {
+  ask({ id, ttlMs, epoch }: Asker, now: () => number): Asking {
     const sentMs = now();
     const ttlUs = Math.round(ttlMs * 1_000);
     return {
       preamble: (server) => [
         id,
         ttlUs,
+        epoch,
         server.runId,
         server.upMs(),
         this.#aheadUs === undefined ? '' : Math.floor(this.#aheadUs + sentMs * 1_000),
         this.#token.toString(),
+        this.#data.id,
+        this.#data.count,
       ],
-      read: ([time, ...reply]) => {
-        this.#told(Number(text(time)), sentMs, now(), ttlUs);
-        return reply;
+      read: ([state, ...reply]) => {
+        const [time, count, dataId = ''] = text(state).split(' ');
+        if (sentMs >= this.#data.askedMs) this.#learn(dataId, Number(count), sentMs);
+        this.#told(Number(time), sentMs, now(), ttlUs);
+        return { dataId, reply };
       },
     };
   }
@@ -44,6 +65,14 @@ export class Acquaintance {
     const token = tokenOf(decimal);
     if (token > this.#token) this.#token = token;
     return token;
+  }
+
+  #learn(id: string, count: number, askedMs: number): void {
+    const known = this.#data;
+    if (id === '') return;
+    // What another server counts has nothing to do with what was known.
+    if (known.id !== id && known.id !== '') this.#aheadUs = undefined;
+    this.#data = { id, count: known.id === id ? Math.max(count, known.count) : count, askedMs };
   }
 
   #told(timeUs: number, sentMs: number, receivedMs: number, ttlUs: number): void {

@@ -22,7 +22,7 @@ export type { RedisOptions } from './access.js';
  *
  * **Guarantee** exclusion as long as the server does not forget what it acknowledged while it runs, and its clock does
  * not leap by less than a third of the ttl just when a holder is cut off; fencing tokens grow across restarts and the
- * loss of all data. After a restart nobody new is admitted until the server has been up for one ttl. Redis replicates
+ * loss of all data. After a restart nobody new is admitted for one ttl. Redis replicates
  * asynchronously: see `characteristics.caveats`.
  * **Errors** `InvalidOptions` is thrown at once. Streams error with `AuthenticationFailed`, `PermissionDenied`,
  * `MissingPackage` or `NotSupported`; never on a lost connection.

@@ -8,16 +8,17 @@ import { slotOf, tagOf } from './slots.js';
  * one slot; a single server needs one shard. On a cluster the tag is `{namespace:shard}` or `{namespace:shard.n}`, with
  * the least n that leads to this shard's part of all slots. Channels are named in the same way.
  *
- *     {ns:0}:m           hash    run_id, clock and last token of the shard; never deleted
+ *     {ns:0}:m           hash    what data it is, clock and last token of the shard; never deleted
  *     {ns:0}:s           zset    session -> end of its lease, in the shard's own time
  *     {ns:0}:t           zset    session -> its ttl
- *     {ns:0}:i:session   set     what stands in the session: e<entry>:<roster>; x<entry>: one that is refused
+ *     {ns:0}:q           hash    session -> its latest connection, after the first
+ *     {ns:0}:i:session   set     what stands in the session: e<entry>:<roster>
+ *     {ns:0}:d:session   hash    id of a write -> its outcome, until the answer was received; of repeated ones, to the end
  *     {ns:0}:o:roster    zset    entry -> token
  *     {ns:0}:w:roster    zset    the exclusive entries only
  *     {ns:0}:e:roster    hash    entry -> payload, if it has one; permits -> the most that any has asked for, if over 1
  *     {ns:0}:g:kind      hash    registered roster -> id of the write
  *     {ns:0}:k:cell      hash    value, version
- *     {ns:0}:d           zset    ids of the writes of cells in the last minute
  *
  *     {ns:0}:c:session   channel of one session: which of its entries to look at, and its own heartbeats
  *     {ns:0}:n:roster    channel of a roster: it has changed; likewise {ns:0}:g:kind and {ns:0}:k:cell

@@ -2,63 +2,168 @@
  * How every script begins.
  *
  * **The shard's own time.** Leases are not counted in the server's clock, which may be set, but in a time `v` that
- * advances with it under two bounds, and never goes back:
+ * advances with it under bounds, and never goes back:
  *
- * - from one script to the next by a third of the shortest ttl at most, while there is any session. Sessions renew
- *   every fifth of their ttl, so it normally keeps pace. A server that was stopped, or that had nobody to talk to, has
- *   not expired everybody when it comes back.
  * - not beyond what the client of the script has witnessed, and a slack. It was told `v` by earlier scripts, and adds
  *   what has passed on its own monotonic clock from when it sent one of them to when it sent this one. Of all that it
  *   was told it keeps the least, so that many small leaps together come no further than one. The slack is for requests
  *   that are on their way for longer than others; each lease lasts longer by it. Where their times differ by more, a
  *   leap at that moment may pass by the rest.
+ * - from one script to the next by a third of the shortest ttl at most, while anybody else who has a session is
+ *   connected: his channel has a subscriber then. Who is connected renews every fifth of the ttl, so time normally keeps
+ *   pace, and a leap in between that meets one who has no witness does not free what is held. Where nobody is connected,
+ *   all that has passed counts: nobody else would ever count it.
+ *
+ * What a witness does not confirm remains `due`: a later one may confirm it, who has not lost the same time. So leases
+ * are counted from `v + due`, the latest that it may be by the server's clock, and claiming it frees nothing early. It
+ * is a third of the shortest ttl at most; what of it nobody has claimed while half of that ttl passed was a leap.
  *
  * So a lease lasts its ttl from the moment the server received the renewal, whatever becomes of the server's clock. A
  * leap back takes away what had passed since the last script, no more. What is expired is never revived: whoever comes
  * first removes it.
  *
- * **Quarantine.** A server of another run (`run_id`) may have forgotten what it had acknowledged. Whoever held
- * something then was renewed before this run began, so nobody is admitted until the server has been up for the longest
- * known ttl: by then every deadline is over. A promoted replica has been up for long, so there, and where a client knows
- * the shard but its data is gone, it is the whole ttl. A server that has been up for a ttl and has no data is taken for
- * one that was never used. Entries may stand in line and leave during a quarantine; it ends admissions only.
+ * **What has become of the data.** It carries who wrote it last: the run of the server, and its latest promotion from a
+ * replica, if there was one (`era`); a name of its own (`id`), which is another one from then on if somebody else
+ * goes on with it; the number of its changes (`count`); and its last names, each with how far it had come (`past`). Each client
+ * remembers the name and number that it was told last, and tells them with each script. So it shows if the data is not,
+ * or may not be, what was acknowledged:
  *
- * KEYS: the shard's main key. ARGV: number of the request, session, its ttl in µs, run_id, ms that the server has been
- * up, what `v` may be by now as far as this client knows ('' if it does not know the shard), the highest token it
- * knows; then each script's own. Numbers go through string.format: Lua's tostring loses digits.
+ * - it was written by another: a server that was started again, a replica that was promoted, also if it had been this
+ *   very server before, the old owner of a slot. It may be older than what was acknowledged.
+ * - it has another past than this client was told of, or is not as far: it was removed, restored, or is a copy.
+ *
+ * Then there is a **quarantine**: nobody is admitted for the longest known ttl from now, which is kept in the data, so it
+ * is everybody's. By then every deadline from before is over. Entries may stand in line and leave meanwhile; it ends
+ * admissions only. Where there is no data, and nobody is known to have had any, it ends when a single server that was
+ * never promoted has been up for so long: then it was never used, or lost it in a restart before that.
+ *
+ * **Late requests.** A session counts its connections (`epoch`). What was sent over an earlier one and arrives after
+ * something from a later one is refused: what was done since must not be undone.
+ *
+ * KEYS: the shard's main key. ARGV: number of the request, session, its ttl in µs, its epoch, run_id, ms that the server
+ * has been up, what `v` may be by now as far as this client knows ('' if it does not know the shard), the highest token,
+ * and the name and number of the data that it knows; then each script's own, which are in A. Numbers go through
+ * string.format: Lua's tostring loses digits.
  */
 export const PRELUDE = `
 local M = KEYS[1]
 local T = string.sub(M, 1, -2)
-local S, L = T .. 's', T .. 't'
-local sid, ttl, run, up, witness, floor =
-  ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]) * 1000, tonumber(ARGV[6]), tonumber(ARGV[7])
+local S, L, Q = T .. 's', T .. 't', T .. 'q'
+local sid, ttl, epoch, run, up, witness, floor, knownId, known =
+  ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]) * 1000, tonumber(ARGV[7]), tonumber(ARGV[8]),
+  ARGV[9], tonumber(ARGV[10])
+local A = { unpack(ARGV, 11) }
+
+-- What a replica has may be anything.
+local replication = redis.call('INFO', 'replication')
+if string.match(replication, 'role:(%a+)') ~= 'master' then
+  return redis.error_reply('READONLY the server is a replica')
+end
+local promoted, offset =
+  string.match(replication, 'master_replid2:(%x+)'), string.match(replication, 'second_repl_offset:(%-?%d+)')
+local era = run
+if string.find(promoted, '[^0]') then era, up = run .. ':' .. promoted .. ':' .. offset, 0 end
 
 -- What the time may run ahead of its witnesses. Whatever is counted in it lasts longer by as much.
-local function slack(of) return math.ceil(of / 50) end
+local function slack(of) return math.min(math.ceil(of / 50), 200000) end
 
 local function int(n) return string.format('%.0f', n) end
 
+-- Whether a process is connected that has a session, other than this one.
+local function isAnybodyConnected()
+  local first = 0
+  while true do
+    local page, channels = redis.call('ZREVRANGE', S, first, first + 99), {}
+    if #page == 0 then return false end
+    for _, who in ipairs(page) do
+      if who ~= sid then channels[#channels + 1] = T .. 'c:' .. who end
+    end
+    local counts = redis.call('PUBSUB', NUMSUB, unpack(channels))
+    for n = 2, #counts, 2 do
+      if counts[n] > 0 then return true end
+    end
+    first = first + 100
+  end
+end
+
+local m = redis.call('HMGET', M, 'era', 'id', 'past', 'count', 'token', 'until', 'seen', 'v', 'due', 'low', 'since')
+local isSame = m[1] == era
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local m = redis.call('HMGET', M, 'run', 'seen', 'v', 'token', 'until')
-local passed = math.max(0, now - (tonumber(m[2]) or now))
 local least = tonumber(redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2])
-local before = tonumber(m[3]) or now
-local v = before + (least and math.min(passed, least / 3) or passed)
-if witness then v = math.max(before, math.min(v, witness + slack(least or ttl))) end
+local most = math.max(ttl, tonumber(redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or 0)
+local passed = math.max(0, now - (tonumber(m[7]) or now))
+-- Another server has another clock.
+if least and passed > least / 3 and (not isSame or isAnybodyConnected()) then passed = least / 3 end
+local before, due = tonumber(m[8]) or now, tonumber(m[9]) or 0
+local v = before + passed
+if witness then v = math.max(before, math.min(v + due, witness + slack(least or ttl))) end
 v = math.floor(v)
-local token = math.max(tonumber(m[4]) or 0, floor)
-local opens = tonumber(m[5]) or 0
-if m[1] ~= run then
-  local most = math.max(ttl, tonumber(redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or 0)
-  local rest = most - ((m[1] or not witness) and up or 0)
-  if rest > 0 then opens = math.max(opens, v + rest + slack(most)) end
+due = math.ceil(math.max(0, math.min(before + due + passed - v, (least or ttl) / 3)))
+-- The least that was due since then: nobody has claimed it.
+local low, since = math.min(tonumber(m[10]) or due, due), tonumber(m[11]) or v
+if math.abs(v - since) > (least or ttl) / 2 then
+  due = due - low
+  low, since = due, v
 end
+
+-- When a lease ends that is renewed now.
+local function lease(of) return int(v + due + of + slack(of)) end
+
+local token = math.max(tonumber(m[5]) or 0, floor)
+local opens = tonumber(m[6]) or 0
+local id, past, count = m[2], m[3] or '', tonumber(m[4]) or 0
+local keptId, keptCount = id or '', count
+local newId = sid .. '.' .. ARGV[1]
+
+-- Whether the data has all that this client was told of.
+local function isKept()
+  if knownId == '' then return true end
+  if knownId == id then return known <= count end
+  local _, at = string.find(past, ' ' .. knownId .. ':', 1, true)
+  return at and known <= tonumber(string.match(past, '^%d+', at + 1))
+end
+
+local rest = 0
+if not id then
+  rest = most - (knownId == '' and up or 0)
+  id, past = newId, ''
+elseif not isSame then
+  rest = most
+  past = string.match(past .. ' ' .. id .. ':' .. int(count), ' .*$', -400)
+  id = newId
+elseif not isKept() then
+  rest = most
+  if knownId == id then id, past = newId, '' end
+end
+if rest > 0 then opens = math.max(opens, v + due + rest + slack(most)) end
 local quarantine = int(math.max(0, math.ceil((opens - v) / 1000)))
 
+local latest = tonumber(redis.call('HGET', Q, sid)) or 0
+
+-- A session that is not known any more leaves sets behind where only a part of a slot was saved. They get a session that
+-- ends when their owner, if there is any, has given up. Who may not ask for them leaves them.
+local function adoptSets()
+  if PUBLISH ~= 'SPUBLISH' then return end
+  local keys = redis.pcall('CLUSTER', 'GETKEYSINSLOT', redis.pcall('CLUSTER', 'KEYSLOT', M), 10000)
+  for _, key in ipairs(keys) do
+    local who = string.sub(key, 1, #T) == T and string.match(key, '^[id]:(.+)$', #T + 1)
+    if who and redis.call('ZADD', S, 'NX', lease(most), who) == 1 then redis.call('ZADD', L, int(most), who) end
+  end
+end
+
+-- All that this script knows. Where it may be without memory (pcall), the next one finds it out again.
 local function save(call)
-  return call('HSET', M, 'run', run, 'seen', int(now), 'v', int(v), 'token', int(token), 'until', int(opens))
+  local saved = call('HSET', M, 'era', era, 'id', id, 'past', past, 'count', int(count + 1), 'token', int(token), 'until',
+    int(opens), 'seen', int(now), 'v', int(v), 'due', int(due), 'low', int(low), 'since', int(since))
+  if type(saved) == 'table' then
+    if not string.find(saved.err, 'OOM', 1, true) then redis.call('HSET', M, 'era', era) end
+    return
+  end
+  if keptId ~= id then adoptSets() end
+  count = count + 1
+  keptId, keptCount = id, count
+  if epoch > latest and redis.call('ZSCORE', S, sid) then redis.call('HSET', Q, sid, int(epoch)) end
 end
 
 -- Growing beyond the last one and the clock, so that a loss of the former does not matter.
@@ -76,123 +181,5 @@ end
 local function lost()
   save(redis.pcall)
   return { 'lost' }
-end
-
-local function parse(id)
-  local owner, mode, permits = string.match(id, '^([%w_-]+)%.[%w_-]+%.([sx])(%d*)$')
-  return owner, mode, tonumber(permits) or math.huge
-end
-
-local changed, news = {}, {}
-
--- What an entry's owner is told: how many stand before it now, or that it must ask.
-local function tellOwner(id, ahead)
-  local owner = parse(id)
-  if not owner then return end
-  news[owner] = news[owner] or {}
-  table.insert(news[owner], id .. ':' .. (ahead and int(ahead) or ''))
-end
-
--- Tells those who have one less before them, as far as they count: to the last of them it means admission. Most often
--- that is one, or nobody.
-local function advance(r, at, mode)
-  local o, w, gone = T .. 'o:' .. r, T .. 'w:' .. r, '(' .. int(at)
-  local permits = tonumber(redis.call('HGET', T .. 'e:' .. r, 'permits')) or 1
-  if mode == 's' and redis.call('ZCOUNT', w, gone, '+inf') == 0 then return end
-  local rank, exclusives = redis.call('ZCOUNT', o, '-inf', gone), redis.call('ZCOUNT', w, '-inf', gone)
-  while rank < permits or (mode == 'x' and exclusives < permits) do
-    local page = redis.call('ZRANGE', o, rank, rank + 99)
-    for _, id in ipairs(page) do
-      local _, itsMode, itsPermits = parse(id)
-      if itsMode == 'x' then
-        if rank < itsPermits then tellOwner(id, rank) end
-        exclusives = exclusives + 1
-      elseif mode == 'x' and itsMode and exclusives < itsPermits then
-        tellOwner(id, exclusives)
-      end
-      rank = rank + 1
-      if rank >= permits and (mode ~= 'x' or exclusives >= permits) then return end
-    end
-    if #page < 100 then return end
-  end
-end
-
-local function remove(r, id)
-  local o = T .. 'o:' .. r
-  local at = redis.call('ZSCORE', o, id)
-  if not at then return false end
-  local owner, mode = parse(id)
-  redis.call('ZREM', o, id)
-  if mode == 'x' then redis.call('ZREM', T .. 'w:' .. r, id) end
-  if owner then redis.call('SREM', T .. 'i:' .. owner, 'e' .. id .. ':' .. r) end
-  changed[r] = true
-  if redis.call('EXISTS', o) == 0 then
-    redis.call('DEL', T .. 'e:' .. r)
-  else
-    redis.call('HDEL', T .. 'e:' .. r, id)
-    if owner then advance(r, tonumber(at), mode) end
-  end
-  return true
-end
-
--- Takes out at most so many entries of a session; the session itself when none is left. Returns what is left to spend.
-local function dismantle(who, budget)
-  local members = redis.call('SPOP', T .. 'i:' .. who, int(budget))
-  for _, member in ipairs(members) do
-    local id, r = string.match(member, '^e([^:]*):(.*)$')
-    if id then remove(r, id) end
-  end
-  if #members >= budget then return 0 end
-  redis.call('ZREM', S, who)
-  redis.call('ZREM', L, who)
-  return budget - #members
-end
-
--- Removes the dead. Returns whether there are more of them.
-local function reap(budget)
-  local dead = redis.call('ZRANGEBYSCORE', S, '-inf', int(v), 'LIMIT', 0, 50)
-  for _, who in ipairs(dead) do
-    if budget <= 0 then break end
-    budget = dismantle(who, budget)
-  end
-  return budget <= 0 or #dead == 50
-end
-
-local function tell()
-  for r in pairs(changed) do redis.call(PUBLISH, T .. 'n:' .. r, '') end
-  for owner, lines in pairs(news) do redis.call(PUBLISH, T .. 'c:' .. owner, table.concat(lines, ' ')) end
-end
-
--- Who stands first without a session, because somebody else has removed that, would stand there for ever: it gets one
--- that ends when its owner, if there is any, has given up.
-local function adopt(r)
-  local adopted = {}
-  for _, id in ipairs(redis.call('ZRANGE', T .. 'o:' .. r, 0, 99)) do
-    local owner = parse(id)
-    if not owner or not adopted[owner] and redis.call('ZSCORE', S, owner) then return end
-    adopted[owner] = true
-    local its = tonumber(redis.call('ZSCORE', L, owner) or redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or ttl
-    redis.call('ZADD', S, int(v + its + slack(its)), owner)
-    redis.call('ZADD', L, int(its), owner)
-    redis.call('SADD', T .. 'i:' .. owner, 'e' .. id .. ':' .. r)
-  end
-end
-
-local function ahead(r, id, at)
-  local _, mode = parse(id)
-  local before = mode == 's' and redis.call('ZCOUNT', T .. 'w:' .. r, '-inf', '(' .. at)
-    or redis.call('ZRANK', T .. 'o:' .. r, id)
-  if before > 0 then adopt(r) end
-  return before
-end
-
--- In how many ms to ask again for the sake of the first lease of another: when it ends, or before so much has passed
--- that not all of it would count, which who has a longer ttl than others must not let happen; '' if there is none.
-local function earliest()
-  local first = redis.call('ZRANGE', S, 0, 1, 'WITHSCORES')
-  local lease = first[1] == sid and first[4] or first[2]
-  if not lease or (first[1] == sid and not first[3]) then return '' end
-  local rest = math.min(tonumber(lease) - v, (least or ttl) / 4)
-  return int(math.max(0, math.ceil(rest / 1000)))
 end
 `;

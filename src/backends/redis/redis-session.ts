@@ -23,22 +23,22 @@ import {
 } from '../errors.js';
 import { decodeSegment } from '../keys.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
-import type { Acquaintance } from './acquaintance.js';
+import type { Acquaintance, Told } from './acquaintance.js';
 import type { Argument, Connections, Reply } from './connections.js';
 import { Heartbeat } from './heartbeat.js';
 import { entryIdOf, type Layout, modeOf } from './layout.js';
 import { type Look, Places } from './places.js';
 import { bytes, numbers, outlookOf, payloadOf, text, texts } from './replies.js';
 import * as scripts from './scripts.js';
-import type { Server } from './server.js';
 import { Watch } from './watch.js';
+import { Writes } from './writes.js';
 
 /** What a session is opened with. */
 export interface Opened {
   readonly id: string;
   readonly ttlMs: number;
   readonly provedMs: number;
-  readonly runId: string;
+  readonly dataId: string;
 }
 
 /** A session: one lease on the server, and what stands in it. */
@@ -52,8 +52,11 @@ export class RedisSession implements StoreSession {
   readonly #lost = new ReplaySubject<never>(1);
   readonly #running = new Subscription();
   readonly #heartbeat: Heartbeat;
-  /** Of the server that was last known to have everything that stands here. */
-  #runId: string;
+  readonly #writes = new Writes();
+  /** Of the data that was last known to have everything that stands here. */
+  #dataId: string;
+  /** Of what is sent from now on: what was sent before counts for nothing once that has arrived. */
+  #epoch = 0;
 
   constructor(
     opened: Opened,
@@ -65,7 +68,7 @@ export class RedisSession implements StoreSession {
     this.id = opened.id;
     this.ttlMs = opened.ttlMs;
     this.provedMs = opened.provedMs;
-    this.#runId = opened.runId;
+    this.#dataId = opened.dataId;
     this.link$ = merge(connections.up$, this.#lost);
     this.#heartbeat = new Heartbeat(context, () => connections.distrustMessages());
     this.#places = new Places(
@@ -89,14 +92,11 @@ export class RedisSession implements StoreSession {
     return defer(() => {
       const sentMs = this.context.now();
       const { beat, answered } = this.#heartbeat.send();
-      let runId = '';
-      return this.#run('renew', scripts.RENEW, (server) => {
-        runId = server.runId;
-        return [beat, this.#runId];
-      }).pipe(
-        map((reply) => {
-          if (runId !== this.#runId) this.#reconcile(texts(reply[4]));
-          this.#runId = runId;
+      const known = this.#dataId;
+      return this.#ask('renew', scripts.RENEW, [beat, known]).pipe(
+        map(({ reply, dataId }) => {
+          if (dataId !== known) this.#reconcile(texts(reply[4]));
+          this.#dataId = dataId;
           this.#places.renewed(sentMs, outlookOf(reply));
           answered();
           return sentMs;
@@ -111,7 +111,7 @@ export class RedisSession implements StoreSession {
     const registry = request.registered ? [roster.kind, this.layout.segment(roster.name)] : ['', ''];
     return defer(() => {
       const stay = this.#places.expect(id, at, request);
-      return this.#run('enter', scripts.ENTER, () => [at, id, bytes(request.payload), ...registry]).pipe(
+      return this.#run('enter', scripts.ENTER, [at, id, bytes(request.payload), ...registry]).pipe(
         map((reply) => {
           const status = text(reply[0]);
           if (status === 'absent') throw new GroupNotFound(roster.name);
@@ -139,7 +139,7 @@ export class RedisSession implements StoreSession {
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
     const at = this.layout.roster(roster);
     const id = entryIdOf(this.id, request);
-    return this.#run('update', scripts.UPDATE, () => [at, id, bytes(payload)]).pipe(
+    return this.#run('update', scripts.UPDATE, [at, id, bytes(payload)]).pipe(
       map((reply) => {
         if (text(reply[0]) !== 'ok') throw new PlaceLost(at, 'evicted');
       }),
@@ -150,14 +150,15 @@ export class RedisSession implements StoreSession {
     const id = entryIdOf(this.id, request);
     return defer(() => {
       this.#places.forget(id);
-      return this.#leave(this.layout.roster(roster), id, inDoubt);
+      if (inDoubt) this.#epoch += 1;
+      return this.#leave(this.layout.roster(roster), id);
     });
   }
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
     const at = this.layout.roster(roster);
     const entries$ = this.#watch(this.layout.rosterChannel(at), () =>
-      this.#run('read entries', scripts.ENTRIES, () => [at]).pipe(map((reply) => this.#entriesOf(reply))),
+      this.#run('read entries', scripts.ENTRIES, [at]).pipe(map((reply) => this.#entriesOf(reply))),
     );
     return defer(() => {
       this.#places.watching(1);
@@ -165,20 +166,20 @@ export class RedisSession implements StoreSession {
     });
   }
 
-  evict(roster: RosterKey, entryId: string): Observable<boolean> {
-    return this.#run('evict', scripts.EVICT, () => [this.layout.roster(roster), entryId]).pipe(
+  evict(roster: RosterKey, entryId: string, writeId = this.context.newId()): Observable<boolean> {
+    return this.#write('evict', scripts.EVICT, writeId, [this.layout.roster(roster), entryId]).pipe(
       map((reply) => text(reply[1]) === '1'),
     );
   }
 
-  register(roster: RosterKey, writeId: string): Observable<boolean> {
-    return this.#run('create', scripts.REGISTER, () => [roster.kind, this.layout.segment(roster.name), writeId]).pipe(
+  register({ kind, name }: RosterKey, writeId: string): Observable<boolean> {
+    return this.#write('create', scripts.REGISTER, writeId, [kind, this.layout.segment(name)]).pipe(
       map((reply) => text(reply[1]) === '1'),
     );
   }
 
-  unregister(roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'> {
-    return this.#run('delete', scripts.UNREGISTER, () => [roster.kind, this.layout.segment(roster.name)]).pipe(
+  unregister({ kind, name }: RosterKey, writeId = this.context.newId()): Observable<'removed' | 'absent' | 'occupied'> {
+    return this.#write('delete', scripts.UNREGISTER, writeId, [kind, this.layout.segment(name)]).pipe(
       map((reply) => {
         const outcome = text(reply[1]);
         return outcome === 'absent' || outcome === 'occupied' ? outcome : 'removed';
@@ -188,7 +189,7 @@ export class RedisSession implements StoreSession {
 
   registered(kind: RosterKind): Observable<ReadonlySet<string>> {
     return this.#watch(this.layout.registryChannel(kind), () =>
-      this.#run('read registrations', scripts.REGISTERED, () => [kind]).pipe(
+      this.#run('read registrations', scripts.REGISTERED, [kind]).pipe(
         map((reply) => new Set(texts(reply.slice(1)).flatMap((segment) => decodeSegment(segment) ?? []))),
       ),
     );
@@ -197,54 +198,70 @@ export class RedisSession implements StoreSession {
   cell(key: string): Observable<Versioned | undefined> {
     const at = this.layout.segment(key);
     return this.#watch(this.layout.cellChannel(at), () =>
-      this.#run('read a cell', scripts.CELL, () => [at]).pipe(map((reply) => this.#versioned(reply[1], reply[2]))),
+      this.#run('read a cell', scripts.CELL, [at]).pipe(map((reply) => this.#versioned(reply[1], reply[2]))),
     );
   }
 
   swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): Observable<SwapResult> {
-    return this.#run('write a cell', scripts.SWAP, () => [
+    return this.#write('write a cell', scripts.SWAP, writeId, [
       this.layout.segment(key),
       expected.toString(),
-      writeId,
       value === undefined ? '' : '1',
       bytes(value ?? new Uint8Array()),
     ]).pipe(map((reply) => ({ swapped: text(reply[1]) === '1', current: this.#versioned(reply[2], reply[3]) })));
   }
 
   end(): Observable<void> {
-    const next = (): Observable<Reply> => this.#run('end the session', scripts.END, () => []);
+    const next = (): Observable<Reply> => this.#run('end the session', scripts.END, []);
     return next().pipe(
       expand((reply) => (text(reply[1]) === '1' ? next() : EMPTY)),
       map(() => undefined),
     );
   }
 
-  #run(operation: string, script: scripts.Script, own: (server: Server) => Argument[]): Observable<Reply> {
+  #run(operation: string, script: scripts.Script, own: readonly Argument[]): Observable<Reply> {
+    return this.#ask(operation, script, own).pipe(map(({ reply }) => reply));
+  }
+
+  #ask(operation: string, script: scripts.Script, own: readonly Argument[]): Observable<Told> {
     return defer(() => {
-      const asking = this.acquaintance.ask(this, this.context.now);
-      return from(
-        this.connections.run(operation, script, (server) => [...asking.preamble(server), ...own(server)]),
-      ).pipe(map(asking.read));
+      const asking = this.acquaintance.ask({ id: this.id, ttlMs: this.ttlMs, epoch: this.#epoch }, this.context.now);
+      return from(this.connections.run(operation, script, (server) => [...asking.preamble(server), ...own])).pipe(
+        map(asking.read),
+      );
     }).pipe(
-      tap((reply) => {
-        if (text(reply[0]) === 'lost') throw new SessionLost(this.id, 'the store has ended it', true);
+      tap(({ reply }) => {
+        const status = text(reply[0]);
+        if (status === 'lost') throw new SessionLost(this.id, 'the store has ended it', true);
+        if (status === 'late') throw new Unavailable('redis', operation, new Error('it arrived after later requests'));
       }),
     );
   }
 
-  #look(stays: Parameters<Look>[0]): ReturnType<Look> {
-    return this.#run('look at places', scripts.LOOK, () =>
-      stays.flatMap(({ roster, entryId }) => [roster, entryId]),
-    ).pipe(map((reply) => ({ outlook: outlookOf(reply), places: numbers(reply[4]) })));
+  /** What changes something once, however often it is asked for. */
+  #write(operation: string, script: scripts.Script, id: string, own: readonly Argument[]): Observable<Reply> {
+    return defer(() => {
+      const forgotten = this.#writes.send(id);
+      return this.#run(operation, script, [id, forgotten.join(' '), ...own]).pipe(
+        tap(() => this.#writes.answered(id, forgotten)),
+      );
+    });
   }
 
-  #leave(at: string, entryId: string, inDoubt: boolean): Observable<void> {
-    return this.#run('leave', scripts.LEAVE, () => [at, entryId, inDoubt ? '1' : '']).pipe(map(() => undefined));
+  #look(stays: Parameters<Look>[0]): ReturnType<Look> {
+    const own = stays.flatMap(({ roster, entryId }) => [roster, entryId]);
+    return this.#run('look at places', scripts.LOOK, own).pipe(
+      map((reply) => ({ outlook: outlookOf(reply), places: numbers(reply[4]) })),
+    );
+  }
+
+  #leave(at: string, entryId: string): Observable<void> {
+    return this.#run('leave', scripts.LEAVE, [at, entryId]).pipe(map(() => undefined));
   }
 
   /** Takes out what nobody asks for any more. */
   #withdraw(at: string, entryId: string): void {
-    this.#running.add(this.#leave(at, entryId, false).subscribe({ error: (cause) => this.context.fault(cause) }));
+    this.#running.add(this.#leave(at, entryId).subscribe({ error: (cause) => this.context.fault(cause) }));
   }
 
   /** A message in the session's channel: one of its own heartbeats, or what there is to know about some entries. */
@@ -257,11 +274,12 @@ export class RedisSession implements StoreSession {
   }
 
   #cut(cause: CoordinationError): void {
+    this.#epoch += 1;
     this.#heartbeat.cut();
     this.#places.cut(cause);
   }
 
-  /** The server is another one than before, or was started again: what stands there now is compared to what should. */
+  /** The data may have lost something: what stands there now is compared to what should. */
   #reconcile(members: readonly string[]): void {
     const there = new Map<string, string>();
     for (const member of members) {

@@ -48,20 +48,14 @@ function open(
       take(1),
       switchMap(() => {
         const provedMs = context.now();
-        const asking = acquaintance.ask({ id, ttlMs }, context.now);
-        let runId = '';
+        const asking = acquaintance.ask({ id, ttlMs, epoch: 0 }, context.now);
         // What is on its way is opened all the same, and nobody else would end it. If this fails, it lasts for its ttl.
         bidFarewell = () => {
           connections.run('end the session', END, asking.preamble).catch(() => undefined);
         };
-        return from(
-          connections.run('open a session', OPEN, (server) => {
-            runId = server.runId;
-            return asking.preamble(server);
-          }),
-        ).pipe(
+        return from(connections.run('open a session', OPEN, asking.preamble)).pipe(
           map(asking.read),
-          map(() => ({ id, ttlMs, provedMs, runId })),
+          map(({ dataId }) => ({ id, ttlMs, provedMs, dataId })),
         );
       }),
     );

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { PRELUDE } from './prelude.js';
+import { ROSTERS } from './rosters.js';
 
 /** What the server runs, and the name under which it caches it. */
 interface Source {
@@ -25,22 +26,28 @@ function reliedOn(body: string): Script {
 }
 
 function script(body: string): Script {
-  return { plain: source('PUBLISH', body), sharded: source('SPUBLISH', body), isReliedOn: false };
+  return {
+    plain: source('PUBLISH', 'NUMSUB', body),
+    sharded: source('SPUBLISH', 'SHARDNUMSUB', body),
+    isReliedOn: false,
+  };
 }
 
-function source(publish: 'PUBLISH' | 'SPUBLISH', body: string): Source {
+function source(publish: string, subscribers: string, body: string): Source {
   const lua = `
-local PUBLISH = '${publish}'
+local PUBLISH, NUMSUB = '${publish}', '${subscribers}'
 ${PRELUDE.trim()}
+
+${ROSTERS.trim()}
 
 local function main()
 ${body.trim()}
 end
 
--- Each reply begins with the number of its request and the shard's time.
-local reply = main()
+-- Each reply begins with the number of its request, and with the shard's time and the name and number of the data.
+local reply = epoch < latest and { 'late' } or main()
 table.insert(reply, 1, ARGV[1])
-table.insert(reply, 2, int(v))
+table.insert(reply, 2, int(v) .. ' ' .. int(keptCount) .. ' ' .. keptId)
 return reply
 `;
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
@@ -54,17 +61,17 @@ return reply
 export const OPEN: Script = reliedOn(`
 save(redis.call)
 reap(200)
-redis.call('ZADD', S, int(v + ttl + slack(ttl)), sid)
+redis.call('ZADD', S, lease(ttl), sid)
 redis.call('ZADD', L, int(ttl), sid)
 tell()
 return { 'ok', quarantine }
 `);
 
-/** ARGV: number of the heartbeat, run_id of the last one. Returns quarantine, earliest lease, more to reap, what stands. */
+/** ARGV: number of the heartbeat, name of the data in which all that stands was there last. Returns quarantine, earliest lease, more to reap, what stands. */
 export const RENEW: Script = reliedOn(`
 if not alive(sid) then return lost() end
 redis.call('ZREM', S, sid)
-redis.call('ZADD', S, int(v + ttl + slack(ttl)), sid)
+redis.call('ZADD', S, lease(ttl), sid)
 save(redis.pcall)
 local more = reap(200)
 local i = T .. 'i:' .. sid
@@ -81,43 +88,42 @@ end
 -- All of it where that is little, else some each time.
 for _, member in ipairs(redis.call('SRANDMEMBER', i, 100)) do pcall(heed, member) end
 tell()
-redis.call(PUBLISH, T .. 'c:' .. sid, 'beat:' .. ARGV[8])
-local stands = ARGV[9] == run and {} or redis.call('SMEMBERS', i)
+redis.call(PUBLISH, T .. 'c:' .. sid, 'beat:' .. A[1])
+local stands = A[2] == keptId and {} or redis.call('SMEMBERS', i)
 return { 'ok', quarantine, earliest(), more and '1' or '', stands }
 `);
 
 /** ARGV: roster, entry, payload, kind if it must be registered, its segment. Returns quarantine, earliest lease, nothing, token, ahead. */
 export const ENTER: Script = reliedOn(`
 if not alive(sid) then return lost() end
-local r, id, payload, kind = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
-local o, i = T .. 'o:' .. r, T .. 'i:' .. sid
-if redis.call('SISMEMBER', i, 'x' .. id) == 1 then return { 'refused' } end
-local at = redis.call('ZSCORE', o, id)
+local r, entry, payload, kind = A[1], A[2], A[3], A[4]
+local o, w, e, i, record = T .. 'o:' .. r, T .. 'w:' .. r, T .. 'e:' .. r, T .. 'i:' .. sid, 'e' .. A[2] .. ':' .. r
+local at = redis.call('ZSCORE', o, entry)
 if at then
   at = int(tonumber(at))
+  if redis.call('SISMEMBER', i, record) == 0 then redis.call('SADD', i, record) end
 else
-  if kind ~= '' and redis.call('HEXISTS', T .. 'g:' .. kind, ARGV[12]) == 0 then return { 'absent' } end
+  if kind ~= '' and redis.call('HEXISTS', T .. 'g:' .. kind, A[5]) == 0 then return { 'absent' } end
   at = nextToken()
   save(redis.call)
   reap(100)
-  redis.call('ZADD', o, at, id)
-  local _, mode, permits = parse(id)
-  if mode == 'x' then redis.call('ZADD', T .. 'w:' .. r, at, id) end
-  local most = tonumber(redis.call('HGET', T .. 'e:' .. r, 'permits')) or 1
-  if permits > most then redis.call('HSET', T .. 'e:' .. r, 'permits', int(permits)) end
-  if payload ~= '' then redis.call('HSET', T .. 'e:' .. r, id, payload) end
-  redis.call('SADD', i, 'e' .. id .. ':' .. r)
+  redis.call('SADD', i, record)
+  local _, mode, permits = parse(entry)
+  local widest = tonumber(redis.call('HGET', e, 'permits')) or 1
+  if permits > widest then redis.call('HSET', e, 'permits', int(permits)) end
+  if payload ~= '' then redis.call('HSET', e, entry, payload) end
+  if mode == 'x' then redis.call('ZADD', w, at, entry) end
+  redis.call('ZADD', o, at, entry)
   changed[r] = true
   tell()
 end
-local before = ahead(r, id, at)
+local before = ahead(r, entry, at)
 return { 'ok', quarantine, earliest(), '', at, before }
 `);
 
-/** ARGV: roster, entry, '1' if its enter may still be on the way. */
+/** ARGV: roster, entry. */
 export const LEAVE: Script = script(`
-remove(ARGV[8], ARGV[9])
-if ARGV[10] == '1' and alive(sid) then redis.call('SADD', T .. 'i:' .. sid, 'x' .. ARGV[9]) end
+remove(A[1], A[2])
 save(redis.pcall)
 reap(100)
 tell()
@@ -131,9 +137,9 @@ save(redis.pcall)
 local more = reap(200)
 tell()
 local places = {}
-for n = 8, #ARGV, 2 do
-  local at = redis.call('ZSCORE', T .. 'o:' .. ARGV[n], ARGV[n + 1])
-  places[#places + 1] = at and ahead(ARGV[n], ARGV[n + 1], int(tonumber(at))) or -1
+for n = 1, #A, 2 do
+  local at = redis.call('ZSCORE', T .. 'o:' .. A[n], A[n + 1])
+  places[#places + 1] = at and ahead(A[n], A[n + 1], int(tonumber(at))) or -1
 end
 return { 'ok', quarantine, earliest(), more and '1' or '', places }
 `);
@@ -141,7 +147,7 @@ return { 'ok', quarantine, earliest(), more and '1' or '', places }
 /** ARGV: roster, entry, payload. */
 export const UPDATE: Script = script(`
 if not alive(sid) then return lost() end
-local r, id, payload = ARGV[8], ARGV[9], ARGV[10]
+local r, id, payload = A[1], A[2], A[3]
 if not redis.call('ZSCORE', T .. 'o:' .. r, id) then return { 'refused' } end
 if payload == '' then redis.call('HDEL', T .. 'e:' .. r, id) else redis.call('HSET', T .. 'e:' .. r, id, payload) end
 changed[r] = true
@@ -152,7 +158,7 @@ return { 'ok' }
 
 /** ARGV: roster. Returns id, token and payload of each. */
 export const ENTRIES: Script = script(`
-local r = ARGV[8]
+local r = A[1]
 reap(1000)
 save(redis.pcall)
 tell()
@@ -179,78 +185,87 @@ end
 return reply
 `);
 
-/** ARGV: roster, entry. Returns whether it was there. */
-export const EVICT: Script = reliedOn(`
-local was = remove(ARGV[8], ARGV[9])
-if was then tellOwner(ARGV[9]) end
-save(redis.pcall)
-reap(100)
-tell()
-return { 'ok', was and '1' or '' }
+/**
+ * A write whose outcome is kept with the session under its id: what is asked again is told that, whatever has become of
+ * it since. ARGV: id of the write, ids of those whose outcome need not be kept any longer. Returns the outcome, and `more`.
+ */
+function write(body: string, more = ''): Script {
+  return reliedOn(`
+if not alive(sid) then return lost() end
+local D = T .. 'd:' .. sid
+for answered in string.gmatch(A[2], '%S+') do redis.call('HDEL', D, answered) end
+local function act(version)
+${body.trim()}
+end
+local outcome = redis.call('HGET', D, A[1])
+if not outcome then
+  local version = nextToken()
+  save(redis.call)
+  reap(1000)
+  outcome = act(version)
+  redis.call('HSET', D, A[1], outcome)
+  tell()
+end
+return { 'ok', outcome${more} }
+`);
+}
+
+/** ARGV: roster, entry. Whether it was there. */
+export const EVICT: Script = write(`
+if not remove(A[3], A[4]) then return '' end
+tellOwner(A[4])
+return '1'
 `);
 
-/** ARGV: kind, segment, id of the write. Returns whether this write made it. */
-export const REGISTER: Script = reliedOn(`
-local g = T .. 'g:' .. ARGV[8]
-local by = redis.call('HGET', g, ARGV[9])
-if by then return { 'ok', by == ARGV[10] and '1' or '' } end
-save(redis.call)
-redis.call('HSET', g, ARGV[9], ARGV[10])
+/** ARGV: kind, segment. Whether this write made it. */
+export const REGISTER: Script = write(`
+local g = T .. 'g:' .. A[3]
+if redis.call('HSETNX', g, A[4], A[1]) == 0 then return '' end
 redis.call(PUBLISH, g, '')
-return { 'ok', '1' }
+return '1'
 `);
 
 /** ARGV: kind, segment. */
-export const UNREGISTER: Script = reliedOn(`
-local g = T .. 'g:' .. ARGV[8]
-reap(1000)
-tell()
-if redis.call('HEXISTS', g, ARGV[9]) == 0 then return { 'ok', 'absent' } end
-for _, id in ipairs(redis.call('ZRANGE', T .. 'o:' .. ARGV[8] .. ':' .. ARGV[9], 0, -1)) do
+export const UNREGISTER: Script = write(`
+local g = T .. 'g:' .. A[3]
+if redis.call('HEXISTS', g, A[4]) == 0 then return 'absent' end
+for _, id in ipairs(redis.call('ZRANGE', T .. 'o:' .. A[3] .. ':' .. A[4], 0, -1)) do
   local owner = parse(id)
-  if owner and alive(owner) then return { 'ok', 'occupied' } end
+  if owner and alive(owner) then return 'occupied' end
 end
-redis.call('HDEL', g, ARGV[9])
+redis.call('HDEL', g, A[4])
 redis.call(PUBLISH, g, '')
-save(redis.pcall)
-return { 'ok', 'removed' }
+return 'removed'
 `);
 
 /** ARGV: kind. Returns the segments. */
 export const REGISTERED: Script = script(`
 local reply = { 'ok' }
-for _, name in ipairs(redis.call('HKEYS', T .. 'g:' .. ARGV[8])) do reply[#reply + 1] = name end
+for _, name in ipairs(redis.call('HKEYS', T .. 'g:' .. A[1])) do reply[#reply + 1] = name end
 return reply
 `);
 
 /** ARGV: cell. Returns version ('' if there is none) and value. */
 export const CELL: Script = script(`
-local cell = redis.call('HMGET', T .. 'k:' .. ARGV[8], 'version', 'value')
+local cell = redis.call('HMGET', T .. 'k:' .. A[1], 'version', 'value')
 return { 'ok', cell[1] or '', cell[2] or '' }
 `);
 
-/** ARGV: cell, expected, id of the write, '1' for a value, the value. Returns whether, version and value afterwards. */
-export const SWAP: Script = reliedOn(`
-local k, expected, write = T .. 'k:' .. ARGV[8], ARGV[9], ARGV[10]
-local cell = redis.call('HMGET', k, 'version', 'value')
-local version, value = cell[1] or '', cell[2] or ''
-if redis.call('ZSCORE', T .. 'd', write) then return { 'ok', '1', version, value } end
-if expected ~= 'any' and expected ~= (version == '' and 'absent' or version) then return { 'ok', '', version, value } end
-local at = nextToken()
-save(redis.call)
-if ARGV[11] == '1' then
-  version, value = at, ARGV[12]
-  redis.call('HSET', k, 'version', version, 'value', value)
+/** ARGV: cell, expected, '1' for a value, the value. Whether it was written, then version and value as they are now. */
+export const SWAP: Script = write(
+  `
+local k, expected = T .. 'k:' .. A[3], A[4]
+if expected ~= 'any' and expected ~= (redis.call('HGET', k, 'version') or 'absent') then return '' end
+if A[5] == '1' then
+  redis.call('HSET', k, 'version', version, 'value', A[6])
 else
-  version, value = '', ''
   redis.call('DEL', k)
 end
-redis.call('ZREMRANGEBYSCORE', T .. 'd', '-inf', int(now - 60000000))
-redis.call('ZADD', T .. 'd', int(now), write)
-redis.call('PEXPIRE', T .. 'd', 60000)
 redis.call(PUBLISH, k, '')
-return { 'ok', '1', version, value }
-`);
+return '1'
+`,
+  ", redis.call('HGET', T .. 'k:' .. A[3], 'version') or '', redis.call('HGET', T .. 'k:' .. A[3], 'value') or ''",
+);
 
 /** Takes the session out, piece by piece. Returns '1' if something is left. */
 export const END: Script = script(`

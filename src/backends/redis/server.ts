@@ -10,7 +10,7 @@ export interface Server {
   readonly isLoading: boolean;
   /** Takes no writes, other than those of its master. */
   readonly isReplica: boolean;
-  /** For how many milliseconds it has surely been up as what it is; 0 if it was promoted from a replica. */
+  /** For how many milliseconds it has surely been up; 0 in a cluster, where its slots may have been another's. */
   upMs(): number;
 }
 
@@ -22,7 +22,7 @@ export function serverOf(info: string, { now }: Pick<StoreContext, 'now'>): Serv
   const askedMs = now();
   // It is the difference of two times that were cut off to seconds, so it may be one second too many.
   const thenUpMs = Math.max(0, Number(field('uptime_in_seconds') ?? 0) - 1) * 1_000;
-  const isOriginal = /^0+$/.test(field('master_replid2') ?? '');
+  const isNode = field('redis_mode') === 'cluster';
   return {
     runId: field('run_id') ?? '',
     version,
@@ -30,6 +30,6 @@ export function serverOf(info: string, { now }: Pick<StoreContext, 'now'>): Serv
     isTooOldForClusters: major < 7,
     isLoading: field('loading') === '1',
     isReplica: field('role') === 'slave',
-    upMs: () => (isOriginal ? Math.floor(thenUpMs + now() - askedMs) : 0),
+    upMs: () => (isNode ? 0 : Math.floor(thenUpMs + now() - askedMs)),
   };
 }
