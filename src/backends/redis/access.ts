@@ -114,7 +114,9 @@ function loginFor(options: RedisOptions): Pick<Access, 'user' | 'commands'> {
       '+@read +@write +@pubsub +@scripting +info +time',
       ...(db > 0 ? ['+select'] : []),
       ...((options.waitReplicas ?? 0) > 0 ? ['+wait'] : []),
-      ...(isCluster(options) ? ['+cluster|slots'] : []),
+      ...(isCluster(options)
+        ? ['+cluster|slots +cluster|nodes +cluster|links +cluster|keyslot +cluster|getkeysinslot']
+        : []),
     ].join(' '),
   };
 }

@@ -30,7 +30,8 @@ export type { RedisOptions } from './access.js';
  *
  * The user of Redis needs the commands that the scripts call, `@read`, `@write`, `@pubsub`, `@scripting`, `info` and
  * `time`, on the keys and channels `{conclave:*`; with `waitReplicas`
- * also `wait`, with a `db` also `select`, on a cluster also `cluster|slots`.
+ * also `wait`, with a `db` also `select`, on a cluster also `cluster|slots`,
+ * and `nodes`, `links`, `keyslot` and `getkeysinslot` of `cluster`, without which new names wait for one ttl.
  *
  * @example
  * ```ts

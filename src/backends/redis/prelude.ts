@@ -34,8 +34,9 @@
  *
  * Then there is a **quarantine**: nobody is admitted for the longest known ttl from now, which is kept in the data, so it
  * is everybody's. By then every deadline from before is over. Entries may stand in line and leave meanwhile; it ends
- * admissions only. Where there is no data, and nobody is known to have had any, it ends when a single server that was
- * never promoted has been up for so long: then it was never used, or lost it in a restart before that.
+ * admissions only. Where there is no data, and the client does not know of any, it ends when a server that was never
+ * promoted has been up for so long, and in a cluster has been connected to all others for so long, whose slots may have
+ * come here: then it was never used, or lost before that.
  *
  * **Late requests.** A session counts its connections (`epoch`). What was sent over an earlier one and arrives after
  * something from a later one is refused: what was done since must not be undone.
@@ -124,9 +125,24 @@ local function isKept()
   return at and known <= tonumber(string.match(past, '^%d+', at + 1))
 end
 
+-- For how long every node of the cluster has surely been there. Who may not ask for it waits.
+local function nodesUp()
+  local nodes, links = redis.pcall('CLUSTER', 'NODES'), redis.pcall('CLUSTER', 'LINKS')
+  if type(nodes) == 'table' or links.err then return 0 end
+  if string.find(nodes, ' disconnected', 1, true) or string.find(nodes, '[ ,]fail[?, ]') then return 0 end
+  local latest = 0
+  for _, link in ipairs(links) do
+    for n = 1, #link, 2 do
+      if link[n] == 'create-time' then latest = math.max(latest, link[n + 1] * 1000) end
+    end
+  end
+  return now - latest
+end
+
 local rest = 0
 if not id then
-  rest = most - (knownId == '' and up or 0)
+  rest = most
+  if knownId == '' then rest = most - (PUBLISH == 'SPUBLISH' and math.min(up, nodesUp()) or up) end
   id, past = newId, ''
 elseif not isSame then
   rest = most

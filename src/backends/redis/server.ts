@@ -10,7 +10,7 @@ export interface Server {
   readonly isLoading: boolean;
   /** Takes no writes, other than those of its master. */
   readonly isReplica: boolean;
-  /** For how many milliseconds it has surely been up; 0 in a cluster, where its slots may have been another's. */
+  /** For how many milliseconds it has surely been up. */
   upMs(): number;
 }
 
@@ -22,7 +22,6 @@ export function serverOf(info: string, { now }: Pick<StoreContext, 'now'>): Serv
   const askedMs = now();
   // It is the difference of two times that were cut off to seconds, so it may be one second too many.
   const thenUpMs = Math.max(0, Number(field('uptime_in_seconds') ?? 0) - 1) * 1_000;
-  const isNode = field('redis_mode') === 'cluster';
   return {
     runId: field('run_id') ?? '',
     version,
@@ -30,6 +29,6 @@ export function serverOf(info: string, { now }: Pick<StoreContext, 'now'>): Serv
     isTooOldForClusters: major < 7,
     isLoading: field('loading') === '1',
     isReplica: field('role') === 'slave',
-    upMs: () => (isNode ? 0 : Math.floor(thenUpMs + now() - askedMs)),
+    upMs: () => Math.floor(thenUpMs + now() - askedMs),
   };
 }
