@@ -66,9 +66,10 @@ export class Link {
     let connection: Connection;
     try {
       connection = this.connect();
-    } catch {
+    } catch (cause) {
       // A client that the caller makes may fail in the making.
       this.#connectAfter(attempt + 1);
+      this.context.fault(new Unavailable('etcd', 'make a client', cause));
       return;
     }
     const abandoned = new Subscription(() => connection.close());

@@ -17,6 +17,7 @@ import {
 import { etcd } from '../../../src/backends/etcd/index.js';
 import { etcdFromUrl } from '../../../src/backends/etcd/options.js';
 import { parseUrl, type StoreUrl } from '../../../src/backends/url.js';
+import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import { ReservedPorts } from '../../../src/testing/servers/ports.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
@@ -163,6 +164,28 @@ describe('without', () => {
     await backend.close();
     expect(await client.get('a').string()).toBeNull();
     client.close();
+  });
+
+  it('tells why the caller cannot make another client, while it asks again', async () => {
+    await using server = await startEtcd();
+    await using proxy = await startProxy({ port: server.port });
+    await using backends = new Backends();
+    const clients: Etcd3[] = [];
+    const backend = backends.make(0, {
+      hosts: undefined,
+      client: () => {
+        if (clients.length > 0) throw new Error('no more of them');
+        const client = new Etcd3({ hosts: `127.0.0.1:${proxy.port}` });
+        clients.push(client);
+        return client;
+      },
+    });
+    const stay = new Stay(backend, lock('a'));
+    await stay.admitted();
+    const told = firstWithin(backend.faults$, ({ message }) => message.includes('no more of them'), 5_000, 'a fault');
+    await server.kill();
+    await told;
+    for (const client of clients) client.close();
   });
 });
 
