@@ -6,6 +6,7 @@ import { until } from '../../src/testing/processes/probes.js';
 import { watchdog } from '../../src/testing/processes/watchdog.js';
 import { askHttp } from '../../src/testing/servers/ask.js';
 import type { TestCluster } from '../../src/testing/servers/cluster.js';
+import { askRedis } from '../../src/testing/servers/redis.js';
 import type { TestServer } from '../../src/testing/servers/server.js';
 import type { Direction } from '../../src/testing/servers/tcp-proxy.js';
 import type { ShiftedClock } from '../support/shifted-clock.js';
@@ -39,6 +40,20 @@ export function serverStopped(server: TestServer): Fault {
     reaches: 'all',
     begin: () => server.pause(),
     end: () => server.resume(),
+  };
+}
+
+/** A Redis becomes the replica of nobody, as one that was deposed: it refuses writes, and its connections stay open. */
+export function madeReplica(server: TestServer): Fault {
+  const replicaOf = async (...master: readonly string[]): Promise<void> => {
+    const reply = await askRedis(server.url, 'REPLICAOF', ...master);
+    if (!reply.startsWith('+OK')) throw new Error(`${server} did not become what it should: ${reply}`);
+  };
+  return {
+    name: `make a replica of ${server.port}`,
+    reaches: 'all',
+    begin: () => replicaOf(server.host, '1'),
+    end: () => replicaOf('NO', 'ONE'),
   };
 }
 

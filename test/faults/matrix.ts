@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { TestServer } from '../../src/testing/servers/server.js';
 import type { Cell } from './cell.js';
 import { churn } from './churn.js';
-import { clockLeaps, cut, delayed, refused, serverDown, serverStopped, throttled } from './faults.js';
+import { clockLeaps, cut, delayed, madeReplica, refused, serverDown, serverStopped, throttled } from './faults.js';
 import { type Actor, election, longLock, quietLock, type Run } from './laboratory.js';
 import { type StoreName, ttlMs } from './stores.js';
 
@@ -133,6 +133,14 @@ export function matrixOf(store: StoreName): readonly Cell[] {
             scenario: (run: Run) =>
               times(run, 4, async () => {
                 await run.during(serverDown(onlyServer(run), { keepData: false }), run.random.between(0, ttlMs));
+                await run.untilAllTakePart();
+              }),
+          },
+          {
+            name: 'server refuses writes, as a replica, and is promoted',
+            scenario: (run: Run) =>
+              times(run, 4, async () => {
+                await run.during(madeReplica(onlyServer(run)), run.random.between(0.2 * ttlMs, 1.6 * ttlMs));
                 await run.untilAllTakePart();
               }),
           },
