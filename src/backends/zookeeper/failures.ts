@@ -28,6 +28,8 @@ export const Code = {
   authFailed: -115,
   sessionMoved: -118,
   notReadOnly: -119,
+  quotaExceeded: -125,
+  throttled: -127,
 } as const;
 
 /** A request that the server answered with an error. */
@@ -62,6 +64,12 @@ export function onRefusal<T, R>(
   return catchError((error) =>
     error instanceof Refused && codes.includes(error.code) ? instead() : throwError(() => error),
   );
+}
+
+/** What the server refuses though nothing of it says that it will go on doing so: it is tried again. */
+export function isPassing(error: unknown): error is Refused {
+  const lasting: readonly number[] = [Code.noAuth, Code.invalidAcl, Code.authFailed, Code.sessionExpired];
+  return error instanceof Refused && !lasting.includes(error.code);
 }
 
 /** Turns what the server refused into the errors of the port. */

@@ -9,6 +9,7 @@ import {
   type Subscription,
   switchMap,
   take,
+  tap,
   throwError,
   timer,
 } from 'rxjs';
@@ -16,7 +17,7 @@ import { AuthenticationFailed, InvalidOptions, SessionLost, Unavailable } from '
 import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import { Connection } from './connection.js';
-import { Code, onRefusal } from './failures.js';
+import { Code, isPassing, onRefusal } from './failures.js';
 import type { Hosts } from './hosts.js';
 import type { ResolvedOptions } from './options.js';
 import { followerPlan, Proof, tooShortFor } from './proof.js';
@@ -122,14 +123,20 @@ export class Link {
     }
   }
 
-  /** Runs one operation on the connection of the moment. */
+  /** Runs one operation on the connection of the moment. Who is refused again and again should not be so in silence. */
   use<T>(operation: string, run: (connection: Connection) => Observable<T>): Observable<T> {
     return defer(() => {
       const connection = this.#connection;
       return connection?.isUp
         ? run(connection)
         : throwError(() => new Unavailable('zookeeper', operation, 'not connected'));
-    });
+    }).pipe(
+      tap({
+        error: (error) => {
+          if (isPassing(error)) this.context.fault(new Unavailable('zookeeper', error.operation, error));
+        },
+      }),
+    );
   }
 
   /**

@@ -16,7 +16,7 @@ let server: TestServer;
 let backends: Backends;
 
 beforeAll(async () => {
-  server = await startZooKeeper();
+  server = await startZooKeeper({ config: ['enforceQuota=true'] });
 });
 afterAll(() => server[Symbol.asyncDispose]());
 beforeEach(() => {
@@ -127,8 +127,33 @@ test('an error code that the client does not know fails one request, and breaks 
   expect(await firstValueFrom(backend.evict(lockNamed('any'), nobody))).toBe(true);
   expect(fake.evictions).toHaveLength(2);
   expect(fake.evictions[1]).toBe(fake.evictions[0]);
+  expect(backends.faults).toEqual([expect.stringMatching(/delete .*throttled \(-127\).*It is retried/)]);
   expect((await firstValueFrom(backend.session$)).state).toBe('live');
   await backend.close();
+});
+
+test('what the server goes on refusing is not tried again in silence', async () => {
+  const client = createClient(`127.0.0.1:${server.port}`);
+  client.connect();
+  await once(client, 'connected');
+  const quota = Buffer.from('count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=1');
+  for (const [path, data] of [
+    ['/full'],
+    ['/zookeeper/quota/full'],
+    ['/zookeeper/quota/full/zookeeper_limits', quota],
+    ['/zookeeper/quota/full/zookeeper_stats', Buffer.from('count=1,bytes=0')],
+  ] as const)
+    await new Promise<void>((made, failed) => {
+      client.create(path, data ?? Buffer.alloc(0), (error) => (error ? failed(error) : made()));
+    });
+  const backend = backends.connect(server.port, { chroot: '/full' });
+  const waiting = new Stander(backend, lockNamed('no room'));
+  await expect
+    .poll(() => backends.faults, { timeout: 5_000 })
+    .toContainEqual(expect.stringMatching(/quotaExceeded \(-125\)/));
+  expect(waiting.error).toBeUndefined();
+  waiting.leave();
+  client.close();
 });
 
 test('where a server takes no writes, they are not sent to it over the same connection again', async () => {
