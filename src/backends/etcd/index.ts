@@ -22,8 +22,10 @@ export type { EtcdTls } from './options.js';
  * everything that is held moves to a new lease before the deadline, and keeps its place and token.
  * **Costs** two requests to take a lock that is free and let it go; one event and one read for each hand-off; one keepalive and
  * one read for each renewal of the session, whatever it holds; one connection, to one of the members at a time.
- * **Errors** `AuthenticationFailed`, `PermissionDenied`, `MissingPackage`; throws `InvalidOptions`. While no member can
- * be reached it tries the next, for ever, unless `failFastMs` says otherwise.
+ * **Errors** `AuthenticationFailed`, `PermissionDenied`, which names the keys and the right that is missing,
+ * `InvalidPayload` where the server takes no request that large, `NotSupported` behind an etcd grpc-proxy,
+ * `MissingPackage`; throws `InvalidOptions`. While no member can be reached it tries the next, for ever, unless
+ * `failFastMs` says otherwise; what is refused for now, a full database for one, is told on `faults$`.
  * **Source** etcd `concurrency.Session`, `Mutex`, `Election`.
  *
  * @example

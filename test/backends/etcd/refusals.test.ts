@@ -1,6 +1,6 @@
 import { merge } from 'rxjs';
 import { expect, it } from 'vitest';
-import { type CoordinationError, InvalidPayload, Unavailable } from '../../../src/backends/errors.js';
+import { type CoordinationError, InvalidPayload, NotSupported, Unavailable } from '../../../src/backends/errors.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import { Backends, etcdctl, exclusive, live, lock, Stay } from './support.js';
@@ -65,4 +65,12 @@ it('moves to a new lease in as small transactions as the server allows', async (
   await expect.poll(() => etcdctl(server.port, 'lease', 'list'), { timeout: 5_000 }).toContain('found 1 leases');
   expect(failures).toEqual([]);
   expect(places.every((place) => place.isValid())).toBe(true);
+});
+
+it('says at once that a server allows too few operations in a transaction', async () => {
+  await using server = await startEtcd({ args: ['--max-txn-ops', '1'] });
+  await using backends = new Backends();
+  const failure = await new Stay(backends.make(server.port), lock('wanted')).failure();
+  expect(failure).toBeInstanceOf(NotSupported);
+  for (const word of ['--max-txn-ops', `127.0.0.1:${server.port}`, '"enter"']) expect(String(failure)).toContain(word);
 });
