@@ -1,6 +1,7 @@
 import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import type { SchedulerLike } from 'rxjs';
 import type { Codec } from './backend.js';
+import { CLOCK } from './clock.js';
 import { InvalidOptions } from './errors.js';
 import { type Expectation, number, objectWith, TEXT, violationsOf } from './expectations.js';
 
@@ -30,7 +31,7 @@ export interface BackendOptions {
   readonly namespace?: string | undefined;
   /** Turns payloads into bytes and back. Default: JSON. */
   readonly codec?: Codec | undefined;
-  /** Where time comes from. Default: the monotonic clock of the process. */
+  /** Where time comes from. Default: the monotonic clock of the process. RxJS's `asyncScheduler` goes by the time of day, and is refused. */
   readonly scheduler?: SchedulerLike | undefined;
 }
 
@@ -86,7 +87,7 @@ export const COMMON: Readonly<Record<string, Expectation>> = {
   giveUpAt: ["'deadline' or 'suspended'", (value) => value === 'deadline' || value === 'suspended'],
   namespace: TEXT,
   codec: objectWith('encode', 'decode'),
-  scheduler: objectWith('now', 'schedule'),
+  scheduler: CLOCK,
 };
 
 /** Fills in defaults and checks every relation; the left side names each one violated. */

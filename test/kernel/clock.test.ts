@@ -1,6 +1,11 @@
+import { animationFrameScheduler, asapScheduler, asyncScheduler, queueScheduler, VirtualTimeScheduler } from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
 import { describe, expect, it } from 'vitest';
 import { monotonicScheduler, suspendWatch } from '../../src/backends/clock.js';
-import { ManualTime } from '../support/virtual-time.js';
+import { MemoryStore, memory } from '../../src/backends/memory/index.js';
+import { connect } from '../../src/connect.js';
+import { leadership } from '../../src/observables/leadership.js';
+import { ManualTime, sessionIdOf } from '../support/virtual-time.js';
 
 describe('monotonicScheduler', () => {
   it('tells monotonic time, and wall time besides', () => {
@@ -13,6 +18,43 @@ describe('monotonicScheduler', () => {
 
   it('schedules', async () => {
     await expect(new Promise((resolve) => monotonicScheduler.schedule(() => resolve('ran'), 0))).resolves.toBe('ran');
+  });
+});
+
+describe('the scheduler of a backend', () => {
+  it.each(Object.entries({ asyncScheduler, asapScheduler, queueScheduler, animationFrameScheduler }))(
+    'is not %s, whose time of day may be set: deadlines would move with it',
+    (_, scheduler) => {
+      expect(() => memory({ scheduler })).toThrow(/scheduler must be .* monotonic or virtual/);
+      expect(() => connect('redis://127.0.0.1', { scheduler })).toThrow(
+        expect.objectContaining({ _tag: 'InvalidOptions' }),
+      );
+    },
+  );
+
+  it('may be virtual, in and outside of run', () => {
+    const outside = new TestScheduler(() => undefined);
+    const log: unknown[] = [];
+    const backend = memory({ scheduler: outside, ttlMs: 100 });
+    backend.session$.subscribe(({ state }) => log.push([outside.now(), state]));
+    const store = new MemoryStore(outside);
+    const cut = memory({ scheduler: outside, ttlMs: 100, store });
+    leadership(cut, 'e').subscribe((leads) => log.push([outside.now(), leads]));
+    store.partition(sessionIdOf(cut));
+    outside.maxFrames = 200;
+    outside.flush();
+    expect(log).toContainEqual([94, false]);
+    void backend.close();
+    void cut.close();
+    new TestScheduler((actual, expected) => expect(actual).toEqual(expected)).run(({ expectObservable }) => {
+      const virtual = memory({ scheduler: new TestScheduler(() => undefined) });
+      expectObservable(leadership(virtual, 'e'), '^ 5ms !').toBe('(ft)', { f: false, t: true });
+    });
+  });
+
+  it('may be one of its own, which knows the wall clock or does not', () => {
+    for (const scheduler of [monotonicScheduler, new ManualTime(), new VirtualTimeScheduler()])
+      expect(() => memory({ scheduler })).not.toThrow();
   });
 });
 
