@@ -1,5 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { Subject, tap } from 'rxjs';
+import { describe, expect, it, vi } from 'vitest';
+import { memory } from '../../src/backends/memory/index.js';
 import { onDueCheck, tellDueLosses } from '../../src/backends/validity.js';
+import { leadership } from '../../src/observables/leadership.js';
+import { ManualTime, QUICK } from '../support/virtual-time.js';
 
 describe('tellDueLosses', () => {
   it('asks everybody who has registered, and nobody who has taken it back', () => {
@@ -49,5 +53,22 @@ describe('tellDueLosses', () => {
     tellDueLosses();
     forgetAgain();
     expect(log).toEqual(['asked']);
+  });
+
+  it('asks the sessions of another copy of this library in the process', async () => {
+    const time = new ManualTime();
+    const backend = memory({ ...QUICK, scheduler: time });
+    const log: unknown[] = [];
+    const leads$ = leadership(backend, 'e').pipe(tap((leads) => log.push(leads)));
+    vi.resetModules();
+    const another = await import('../../src/operators/while-true.js');
+    const source = new Subject<string>();
+    source.pipe(another.whileTrue(leads$)).subscribe((item) => log.push(item));
+    source.next('passes');
+    time.block(200);
+    source.next('does not');
+    expect(log).toEqual([false, true, 'passes', false]);
+    void backend.close();
+    time.pass(1_000);
   });
 });
