@@ -10,7 +10,7 @@ const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m)(?= |$)/;
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
 
 /**
- * Reads a marble string by the rules of RxJS's run mode: each character is 1 ms, blanks are nothing, `(ab)` is at one
+ * Reads a marble string by the rules of RxJS's run mode: each character, of Unicode, is 1 ms, blanks are nothing, `(ab)` is at one
  * moment, `900ms`, `5s` and `2m` between blanks are time that goes by.
  */
 export function parseMarbles(text: string): readonly Marble[] {
@@ -19,7 +19,6 @@ export function parseMarbles(text: string): readonly Marble[] {
   let atMs = 0;
   let groupMs: number | undefined;
   for (let i = 0; i < text.length; i++) {
-    const symbol = text.charAt(i);
     const duration = i === 0 || text[i - 1] === ' ' ? DURATION.exec(text.slice(i)) : null;
     if (duration !== null) {
       const [all, amount, unit = ''] = duration;
@@ -27,6 +26,8 @@ export function parseMarbles(text: string): readonly Marble[] {
       i += all.length - 1;
       continue;
     }
+    const symbol = String.fromCodePoint(text.codePointAt(i) ?? 0);
+    i += symbol.length - 1;
     if (symbol === ' ') continue;
     if (symbol === '(') {
       if (groupMs !== undefined) throw new Error(`There is a group within a group in the marbles '${text}'.`);
@@ -51,15 +52,20 @@ export function drawMarbles(rows: readonly (readonly Marble[])[]): readonly stri
     const gaps = toldMs.map((told) => gapText(moment - told));
     const cells = rows.map((row) => cellText(row.filter(({ atMs }) => atMs === moment).map(({ symbol }) => symbol)));
     const gapWidth = Math.max(...gaps.map((gap) => gap.length));
-    const cellWidth = Math.max(...cells.map((cell) => cell.length));
+    const cellWidth = Math.max(...cells.map(lengthOf));
     rows.forEach((row, i) => {
       if (!row.some(({ atMs }) => atMs >= moment)) return;
       const [gap = '', cell = ''] = [gaps[i], cells[i]];
-      lines[i] += gap.padEnd(gapWidth) + cell.padEnd(cellWidth);
-      toldMs[i] = Math.max(moment, toldMs[i] ?? 0) + cell.length;
+      lines[i] += gap.padEnd(gapWidth) + cell + ' '.repeat(cellWidth - lengthOf(cell));
+      toldMs[i] = Math.max(moment, toldMs[i] ?? 0) + lengthOf(cell);
     });
   }
   return lines.map((line) => (line === '' ? '-' : line.trimEnd()));
+}
+
+/** In characters of Unicode, each of which is 1 ms. */
+function lengthOf(cell: string): number {
+  return [...cell].length;
 }
 
 function cellText(symbols: readonly string[]): string {

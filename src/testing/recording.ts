@@ -138,7 +138,7 @@ class Symbols {
   #symbolOf(value: unknown): string {
     const known = this.#known.find((one) => isDeepStrictEqual(one.value, value));
     if (known !== undefined) return known.symbol;
-    const own = typeof value === 'string' && value.length === 1 ? this.#free.indexOf(value) : -1;
+    const own = typeof value === 'string' ? this.#free.indexOf(value) : -1;
     const symbol = (own >= 0 ? this.#free.splice(own, 1)[0] : this.#free.shift()) ?? '?';
     this.#known.push({ symbol, value });
     if (symbol !== value) this.legend.push(`${symbol} = ${readable(value)}`);

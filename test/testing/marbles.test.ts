@@ -286,6 +286,15 @@ describe('marble text', () => {
   it('is drawn so that it reads the same', () => {
     for (const text of ['a-b', '-(ab)-c|', 'a 9ms b 1500ms c', 'a 3s (bc) 10ms |'])
       expect(parseMarbles(drawMarbles([parseMarbles(text)])[0] ?? '')).toEqual(parseMarbles(text));
+    const emoji = '🙂-(🙃a)-🏁|';
+    expect(parseMarbles(emoji)).toEqual([
+      { atMs: 0, symbol: '🙂' },
+      { atMs: 2, symbol: '🙃' },
+      { atMs: 2, symbol: 'a' },
+      { atMs: 7, symbol: '🏁' },
+      { atMs: 8, symbol: '|' },
+    ]);
+    expect(drawMarbles([parseMarbles(emoji), parseMarbles('a-(bc)-d|')])).toEqual([emoji, 'a-(bc)-d|']);
     expect(() => parseMarbles('(a(b))')).toThrow(/group/);
     expect(() => parseMarbles('a)')).toThrow(/group/);
     expect(() => parseMarbles('(a')).toThrow(/group/);
