@@ -1,4 +1,18 @@
-export type { Backend, Characteristics, Codec, Entry, Mode, Place, RosterKey, Session } from './backends/backend.js';
+export type {
+  Backend,
+  Characteristics,
+  Codec,
+  Entry,
+  EntryRequest,
+  Expected,
+  Mode,
+  Place,
+  RosterKey,
+  RosterKind,
+  Session,
+  SwapResult,
+  Versioned,
+} from './backends/backend.js';
 export * from './backends/errors.js';
 export type { BackendOptions } from './backends/options.js';
 export { type ConnectOptions, connect } from './connect.js';

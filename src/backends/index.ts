@@ -2,11 +2,15 @@ export { conflictsAhead } from './admission.js';
 export type {
   Backend,
   Characteristics,
+  Codec,
   Entry,
+  EntryRequest,
   Expected,
   Mode,
+  Place,
   RosterKey,
   RosterKind,
+  Session,
   SwapResult,
   Versioned,
 } from './backend.js';
