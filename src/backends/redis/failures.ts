@@ -109,7 +109,10 @@ function commandIn(cause: unknown, { lua = '' }: Asked): string {
   const quoted = /['`]([\w|-]+)['`]/.exec(message.replace(/\w'(?=[a-z])/g, ''))?.[1];
   if (quoted !== undefined) return quoted.toUpperCase();
   const line = lua.split('\n')[Number(/@user_script: ?(\d+)/.exec(message)?.[1] ?? 0) - 1] ?? '';
-  const called = [...line.matchAll(/\bcall\('?([A-Z]+)/g)].flatMap(([, command]) => command ?? []);
+  const publish = /local PUBLISH = '(\w+)'/.exec(lua)?.[1] ?? 'PUBLISH';
+  const called = [...line.matchAll(/\bcall\('?([A-Z]+)/g)].map(([, name = '']) =>
+    name === 'PUBLISH' ? publish : name,
+  );
   return called.length > 0 ? called.join(' or ') : (commandOf(cause) ?? 'a command');
 }
 

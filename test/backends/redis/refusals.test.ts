@@ -246,7 +246,7 @@ test('want of memory is told while it lasts, and ends nothing', async () => {
   stay.leave();
 });
 
-const LUA = "local function f()\nreturn redis.call('SADD', 'a', 'b')\nend";
+const LUA = "local PUBLISH = 'SPUBLISH'\nreturn redis.call('SADD', 'a', 'b')\nreturn redis.call(PUBLISH, 'a', '')";
 
 test.each([
   [
@@ -258,6 +258,11 @@ test.each([
     "ERR Error running script (call to f_0a): @user_script:2: @user_script: 2: The user executing the script can't run this command or subcommand",
     'PermissionDenied',
     'SADD was refused',
+  ],
+  [
+    "ERR The user executing the script can't publish to the channel mentioned in the command script: 0a, on @user_script:3.",
+    'PermissionDenied',
+    'SPUBLISH was refused',
   ],
   [
     "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments script: 0a, on @user_script:2.",
