@@ -43,16 +43,18 @@ export const mapCharacteristics: Characteristics = {
 type Row =
   | { readonly is: 'entry'; readonly session: string; readonly entry: Entry }
   | { readonly is: 'refusal'; readonly session: string }
-  | { readonly is: 'registration'; readonly writeId: string }
-  | { readonly is: 'cell'; readonly writeId: string; readonly current: Versioned };
+  | { readonly is: 'registration' }
+  | { readonly is: 'cell'; readonly current: Versioned }
+  | { readonly is: 'write'; readonly session: string };
 
 /**
  * A store over a plain Map, to which any number of backends connect. These are its keys:
  *
  *     <namespace>/<kind>/<name>/<entry>        who stands in a roster; the order of the Map is that of the tokens
  *     <namespace>/refused/<entry>              an entry that was given up before it was made, and must not come to be
- *     <namespace>/registered/<kind>/<name>     the id of the write that registered it
- *     <namespace>/cell/<key>                   a value, its version, and the id of its write
+ *     <namespace>/registered/<kind>/<name>     a roster that was registered
+ *     <namespace>/cell/<key>                   a value and its version
+ *     <namespace>/written/<write>              a write that has changed something; goes with its session
  *
  * What proves a renewal? The call itself: the Map is in this process, so `renew` puts the end of the session off at a
  * moment that is no earlier than the one it reports.
@@ -94,6 +96,19 @@ export class MapStore {
         if (!this.#expiries.has(id)) throw new SessionLost(id, 'the store has expired it', true);
         return of(act());
       });
+    /** What has changed something is not done again, whatever has become of it since: `done` is what is told then. */
+    const write = <T>(
+      writeId: string,
+      act: () => T,
+      done: T,
+      isDone = (outcome: T) => outcome === done,
+    ): Observable<T> =>
+      call(() => {
+        if (this.#rows.has(keyOf('written', writeId))) return done;
+        const outcome = act();
+        if (isDone(outcome)) this.#rows.set(keyOf('written', writeId), { is: 'write', session: id });
+        return outcome;
+      });
     /** What there is, and again after each change. It listens before it looks, so that it misses none. */
     const follow = <T>(key: string, look: () => T): Observable<T> =>
       merge(this.#changed$, of(key)).pipe(
@@ -109,6 +124,7 @@ export class MapStore {
       renew: () => call(prolong),
       enter: (roster, request) =>
         call(() => {
+          request.sent();
           const registration = request.registered ? keyOf('registered', roster.kind, roster.name) : undefined;
           if (registration !== undefined && !this.#rows.has(registration)) throw new GroupNotFound(roster.name);
           if (this.#rows.has(keyOf('refused', request.id))) throw new PlaceLost(roster.name, 'evicted');
@@ -130,20 +146,33 @@ export class MapStore {
           this.#remove(rosterOf(roster), request.id);
         }),
       entries: (roster) => follow(rosterOf(roster), () => this.#entries(rosterOf(roster))),
-      evict: (roster, entryId) => call(() => this.#remove(rosterOf(roster), entryId)),
+      look: (roster) => call(() => this.#entries(rosterOf(roster))),
+      evict: (roster, entryId, writeId) => write(writeId, () => this.#remove(rosterOf(roster), entryId), true),
       register: ({ kind, name }, writeId) =>
-        call(() => this.#register(`${keyOf('registered', kind)}/`, encodeSegment(name), writeId)),
-      unregister: (roster) =>
-        call(() => {
-          const [registry, segment] = [`${keyOf('registered', roster.kind)}/`, encodeSegment(roster.name)];
-          if (!this.#rows.has(registry + segment)) return 'absent';
-          if (this.#entries(rosterOf(roster)).length > 0) return 'occupied';
-          this.#remove(registry, segment);
-          return 'removed';
-        }),
+        write(writeId, () => this.#register(`${keyOf('registered', kind)}/`, encodeSegment(name)), true),
+      unregister: (roster, writeId) =>
+        write<'removed' | 'absent' | 'occupied'>(
+          writeId,
+          () => {
+            const [registry, segment] = [`${keyOf('registered', roster.kind)}/`, encodeSegment(roster.name)];
+            if (!this.#rows.has(registry + segment)) return 'absent';
+            if (this.#entries(rosterOf(roster)).length > 0) return 'occupied';
+            this.#remove(registry, segment);
+            return 'removed';
+          },
+          'removed',
+        ),
       registered: (kind) => follow(`${keyOf('registered', kind)}/`, () => this.#names(`${keyOf('registered', kind)}/`)),
-      cell: (key) => follow(keyOf('cell', key), () => this.#cell(keyOf('cell', key))?.current),
-      swap: (key, expected, value, writeId) => call(() => this.#swap(keyOf('cell', key), expected, value, writeId)),
+      cell: (key) => follow(keyOf('cell', key), () => this.#cell(keyOf('cell', key))),
+      swap: (key, expected, value, writeId) =>
+        defer(() =>
+          write<SwapResult>(
+            writeId,
+            () => this.#swap(keyOf('cell', key), expected, value),
+            { swapped: true, current: this.#cell(keyOf('cell', key)) },
+            ({ swapped }) => swapped,
+          ),
+        ),
       end: () => defer(() => of(this.#end(id))),
     };
   }
@@ -190,10 +219,9 @@ export class MapStore {
     return wasThere;
   }
 
-  #register(registry: string, segment: string, writeId: string): boolean {
-    const known = this.#rows.get(registry + segment);
-    if (known?.is === 'registration') return known.writeId === writeId;
-    this.#rows.set(registry + segment, { is: 'registration', writeId });
+  #register(registry: string, segment: string): boolean {
+    if (this.#rows.has(registry + segment)) return false;
+    this.#rows.set(registry + segment, { is: 'registration' });
     this.#changed$.next(registry);
     return true;
   }
@@ -203,20 +231,19 @@ export class MapStore {
     return new Set(keys.map((key) => decodeSegment(key.slice(registry.length)) ?? key));
   }
 
-  #cell(key: string): Extract<Row, { is: 'cell' }> | undefined {
+  #cell(key: string): Versioned | undefined {
     const row = this.#rows.get(key);
-    return row?.is === 'cell' ? row : undefined;
+    return row?.is === 'cell' ? row.current : undefined;
   }
 
-  #swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): SwapResult {
-    const cell = this.#cell(key);
-    if (cell?.writeId === writeId) return { swapped: true, current: cell.current };
-    const fits = expected === 'any' || expected === (cell?.current.version ?? 'absent');
-    if (!fits) return { swapped: false, current: cell?.current };
+  #swap(key: string, expected: Expected, value: Uint8Array | undefined): SwapResult {
+    const before = this.#cell(key);
+    const fits = expected === 'any' || expected === (before?.version ?? 'absent');
+    if (!fits) return { swapped: false, current: before };
     this.#lastToken += 1n;
     const current = value && { value, version: this.#lastToken };
     if (current === undefined) this.#rows.delete(key);
-    else this.#rows.set(key, { is: 'cell', writeId, current });
+    else this.#rows.set(key, { is: 'cell', current });
     this.#changed$.next(key);
     return { swapped: true, current };
   }

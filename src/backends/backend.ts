@@ -35,7 +35,10 @@ export interface EntryRequest {
   readonly wait?: boolean;
   /** `true`: fails with `GroupNotFound` unless the roster was registered. Default `false`. */
   readonly registered?: boolean;
-  /** What must have come to its end before the entry leaves, bounded by the session's deadline. */
+  /**
+   * What must have come to its end before the entry leaves. It is waited for as long as the session lives, and at
+   * `close()` until the deadline that holds then. Unsubscribed from before it completes: the entry goes without it.
+   */
   readonly beforeLeave?: () => ObservableInput<unknown>;
 }
 
@@ -101,7 +104,10 @@ export interface Codec {
  * The port: what the library needs of a store. Made of an adapter by the kernel in session.ts.
  *
  * All streams are cold, take time from `scheduler`, ride out lost connections in silence, error only with what
- * waiting cannot heal, and complete when the backend is closed.
+ * waiting cannot heal, and complete when the backend is closed. Names and payloads are checked at the call.
+ *
+ * `evict`, `register`, `unregister` and `swap` happen once, however often they have to be repeated. If their session is
+ * lost while the answer is awaited, they error with `OutcomeUnknown`.
  */
 export interface Backend extends AsyncDisposable {
   readonly name: string;
@@ -125,6 +131,8 @@ export interface Backend extends AsyncDisposable {
   enter(roster: RosterKey, request: EntryRequest): Observable<Place>;
   /** Everybody in the roster, in the order of tokens: a complete snapshot first, then one for each change. */
   entries(roster: RosterKey): Observable<readonly Entry[]>;
+  /** Everybody in the roster, once: nothing is watched. Completes. */
+  look(roster: RosterKey): Observable<readonly Entry[]>;
   /** Takes an entry out of the roster, whoever owns it. Emits whether it was there. */
   evict(roster: RosterKey, entryId: string): Observable<boolean>;
 

@@ -3,6 +3,8 @@ import { InvalidPayload } from './errors.js';
 
 /** Largest payload, in bytes. */
 export const MAX_PAYLOAD_BYTES = 65_536;
+/** What a recipe may keep beside the user's payload, in any codec: a member's id and owner. */
+export const RECORD_BYTES = 8_192;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -25,7 +27,11 @@ export function encodePayload(
   value: unknown,
   limit: number = MAX_PAYLOAD_BYTES,
 ): Uint8Array {
-  const bytes = attempt(codec, subject, value);
+  return checkPayload(subject, attempt(codec, subject, value), limit);
+}
+
+/** Returns what is no larger than the limit, and throws `InvalidPayload` if it is. */
+export function checkPayload(subject: string, bytes: Uint8Array, limit: number = MAX_PAYLOAD_BYTES): Uint8Array {
   if (bytes.length > limit)
     throw new InvalidPayload(subject, `it is ${bytes.length} bytes long, and ${limit} is the limit`);
   return bytes;

@@ -14,14 +14,17 @@ import {
   switchMap,
   take,
   takeUntil,
+  tap,
   throwError,
   throwIfEmpty,
 } from 'rxjs';
-import type { Backend, Characteristics, Entry, Place, Versioned } from './backend.js';
+import type { Backend, Characteristics, Entry, Place, RosterKey, Versioned } from './backend.js';
 import { monotonicScheduler } from './clock.js';
-import { jsonCodec, sameBytes } from './codec.js';
+import { checkPayload, jsonCodec, MAX_PAYLOAD_BYTES, RECORD_BYTES, sameBytes } from './codec.js';
 import { type Environment, hostEnvironment } from './environment.js';
-import { BackendClosed, type CoordinationError, SessionLost } from './errors.js';
+import { BackendClosed, type CoordinationError, OutcomeUnknown, SessionLost, Unavailable } from './errors.js';
+import { checkName } from './keys.js';
+import type { Lease } from './lease.js';
 import { type BackendOptions, timingOf } from './options.js';
 import { orThrow } from './or-throw.js';
 import { Participation, type ParticipationContext } from './participation.js';
@@ -82,27 +85,46 @@ export function createBackend(
       ),
     );
 
-  /** One act, in whichever session lives long enough for it. `isRepeated` tells that an earlier try may have succeeded. */
-  const once = <T>(what: string, run: (session: StoreSession, isRepeated: () => boolean) => Observable<T>) =>
+  /** One answer, of whichever session lives long enough to give it. */
+  const ask = <T>(run: (lease: Lease) => Observable<T>): Observable<T> =>
     whileOpen(
-      defer(() => {
-        let sent = 0;
-        const isRepeated = (): boolean => sent > 1;
-        return sessions.lease$.pipe(
-          take(1),
-          switchMap((lease) =>
-            lease.perform(what, () => {
-              sent++;
-              return run(lease.session, isRepeated);
-            }),
-          ),
-          retry({ delay: (error) => (error instanceof SessionLost ? of(0) : throwError(() => error)) }),
-          take(1),
-          takeUntil(closing),
-          throwIfEmpty(() => new BackendClosed(name)),
-        );
-      }),
+      sessions.lease$.pipe(
+        take(1),
+        switchMap(run),
+        retry({ delay: (error) => (error instanceof SessionLost ? of(0) : throwError(() => error)) }),
+        take(1),
+        takeUntil(closing),
+        throwIfEmpty(() => new BackendClosed(name)),
+      ),
     );
+
+  /** One write, repeated in one session only: another one cannot tell whether it has happened. */
+  const write = <T>(what: string, run: (session: StoreSession, writeId: string) => Observable<T>): Observable<T> =>
+    ask((lease) => {
+      const writeId = context.newId();
+      let isInDoubt = false;
+      const attempt = defer(() => {
+        const wasInDoubt = isInDoubt;
+        isInDoubt = true;
+        return run(lease.session, writeId).pipe(
+          tap({
+            // The store itself says that it has not done it, this time.
+            error: (error) => {
+              isInDoubt = wasInDoubt || error instanceof Unavailable;
+            },
+          }),
+        );
+      });
+      return lease
+        .perform(what, () => attempt)
+        .pipe(
+          catchError((error) =>
+            throwError(() =>
+              error instanceof SessionLost && isInDoubt ? new OutcomeUnknown(name, what, error) : error,
+            ),
+          ),
+        );
+    });
 
   const close = async (): Promise<void> => {
     closing.next();
@@ -122,8 +144,10 @@ export function createBackend(
     faults$: faults.asObservable(),
     reportFault: context.report,
 
-    enter: (roster, wish) =>
-      whileOpen(
+    enter: (roster, wish) => {
+      checkName(roster.name);
+      checkPayload(subjectOf(roster), wish.payload, MAX_PAYLOAD_BYTES + RECORD_BYTES);
+      return whileOpen(
         new Observable<Place>((subscriber) => {
           let stay: Participation | undefined;
           const waiting = sessions.lease$.pipe(take(1)).subscribe({
@@ -149,29 +173,43 @@ export function createBackend(
             stay?.leave();
           };
         }),
-      ),
-    entries: (roster) => watch((session) => session.entries(roster), sameEntries),
-    evict: (roster, entryId) => once(`evict ${entryId}`, (session) => session.evict(roster, entryId)),
+      );
+    },
+    entries: (roster) => {
+      checkName(roster.name);
+      return watch((session) => session.entries(roster), sameEntries);
+    },
+    look: (roster) => {
+      checkName(roster.name);
+      return ask((lease) => lease.perform(`look at ${subjectOf(roster)}`, () => lease.session.look(roster)));
+    },
+    evict: (roster, entryId) => {
+      checkName(roster.name);
+      return write(`evict ${entryId} from ${subjectOf(roster)}`, (session, writeId) =>
+        session.evict(roster, entryId, writeId),
+      );
+    },
 
-    register: (roster) =>
-      defer(() => {
-        const writeId = context.newId();
-        return once(`create ${roster.name}`, (session) => session.register(roster, writeId));
-      }),
-    unregister: (roster) =>
-      once(`delete ${roster.name}`, (session, isRepeated) =>
-        session
-          .unregister(roster)
-          .pipe(switchMap((outcome) => of(outcome === 'absent' && isRepeated() ? 'removed' : outcome))),
-      ),
+    register: (roster) => {
+      checkName(roster.name);
+      return write(`create ${subjectOf(roster)}`, (session, writeId) => session.register(roster, writeId));
+    },
+    unregister: (roster) => {
+      checkName(roster.name);
+      return write(`delete ${subjectOf(roster)}`, (session, writeId) => session.unregister(roster, writeId));
+    },
     registered: (kind) => watch((session) => session.registered(kind), sameSet),
 
-    cell: (key) => watch((session) => session.cell(key), sameVersion),
-    swap: (key, expected, value) =>
-      defer(() => {
-        const writeId = context.newId();
-        return once(`write cell ${key}`, (session) => session.swap(key, expected, value, writeId));
-      }),
+    cell: (key) => {
+      checkName(key);
+      return watch((session) => session.cell(key), sameVersion);
+    },
+    swap: (key, expected, value) => {
+      checkName(key);
+      const subject = `cell ${JSON.stringify(key)}`;
+      if (value !== undefined) checkPayload(subject, value);
+      return write(`write ${subject}`, (session, writeId) => session.swap(key, expected, value, writeId));
+    },
 
     close: () => {
       if (closed === undefined) {
@@ -184,6 +222,11 @@ export function createBackend(
     [Symbol.asyncDispose]: () => backend.close(),
   };
   return backend;
+}
+
+/** How messages call a roster. */
+function subjectOf({ kind, name }: RosterKey): string {
+  return `${kind} ${JSON.stringify(name)}`;
 }
 
 function deferred(): { promise: Promise<void>; resolve: (value: Promise<void>) => void } {

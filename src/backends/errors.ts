@@ -287,6 +287,22 @@ export class Unavailable extends CoordinationError {
   }
 }
 
+/** The session was lost while the store's answer to a write was awaited. It may have been carried out. Not retried. */
+export class OutcomeUnknown extends CoordinationError {
+  readonly _tag = 'OutcomeUnknown';
+  override readonly name = 'OutcomeUnknown';
+  constructor(
+    readonly backend: string,
+    readonly operation: string,
+    cause?: unknown,
+  ) {
+    super(
+      `Whether ${backend} has carried out "${operation}" is not known (${reasonOf(cause)}). Look, then decide whether to do it again.`,
+      cause,
+    );
+  }
+}
+
 /** The payload is over the limit, or the codec could not encode it. Nothing was sent. */
 export class InvalidPayload extends LastingError {
   readonly _tag = 'InvalidPayload';

@@ -4,17 +4,21 @@ import {
   distinctUntilChanged,
   filter,
   type MonoTypeOperatorFunction,
+  merge,
   mergeMap,
   NEVER,
   Observable,
+  of,
   ReplaySubject,
   retry,
   type SchedulerLike,
+  Subject,
   Subscription,
   switchMap,
   take,
+  takeUntil,
+  tap,
   throwError,
-  timeout,
   timer,
 } from 'rxjs';
 import { type ClockLike, suspendWatch } from './clock.js';
@@ -37,6 +41,12 @@ export interface KernelContext extends Pick<Environment, 'random' | 'onDueCheck'
 export function backoffMs({ timing, random }: KernelContext, attempt: number): number {
   const pause = Math.min(timing.maxBackoffMs, timing.initialBackoffMs * 2 ** Math.min(attempt, 30));
   return pause * (0.5 + random() / 2);
+}
+
+/** How an operation is carried out, where not as usual. */
+interface Perseverance {
+  readonly again?: (cause: Unavailable) => boolean;
+  readonly sent$?: Observable<unknown>;
 }
 
 /** Told of what becomes of a lease; `lost` after everybody who held something in it was told. */
@@ -143,25 +153,26 @@ export class Lease {
 
   /**
    * Carries out one idempotent operation: when the link is up, again after each passing failure, until the session is
-   * lost (then it errors with that). `unavailable` is told of each passing failure, and may stop it by returning false.
+   * lost (then it errors with that). The time for the answer runs from when it is begun, or from each `sent$`. `again` is
+   * told of each passing failure, and may stop it by returning false.
    */
   perform<T>(
     operation: string,
     run: () => Observable<T>,
-    unavailable: (cause: Unavailable) => boolean = () => true,
+    { again = () => true, sent$ = of(undefined) }: Perseverance = {},
   ): Observable<T> {
     const { timing, clock } = this.context;
     const attempt = this.linked$.pipe(
       filter((linked) => linked),
       take(1),
-      mergeMap(() => run().pipe(unansweredAfter(timing.requestTimeoutMs, operation, clock))),
+      mergeMap(() => run().pipe(unansweredAfter(timing.requestTimeoutMs, operation, clock, sent$))),
     );
     return this.#untilLost(
       attempt.pipe(
         retry({
           delay: (error, count) => {
             if (!(error instanceof Unavailable)) return throwError(() => error);
-            return unavailable(error) ? timer(backoffMs(this.context, count - 1), clock) : throwError(() => error);
+            return again(error) ? timer(backoffMs(this.context, count - 1), clock) : throwError(() => error);
           },
         }),
       ),
@@ -272,15 +283,28 @@ export class Lease {
   }
 }
 
-/** Fails with `Unavailable` where the first answer, or the completion without one, takes longer than `ms`. */
+/** Fails with `Unavailable` where the first answer, or the completion without one, comes later than `ms` after `sent$`. */
 export function unansweredAfter<T>(
   ms: number,
   operation: string,
   scheduler: SchedulerLike,
+  sent$: Observable<unknown> = of(undefined),
 ): MonoTypeOperatorFunction<T> {
-  return timeout({
-    first: ms,
-    scheduler,
-    with: () => throwError(() => new Unavailable('the store', operation, new Error(`no answer within ${ms} ms`))),
-  });
+  return (source) =>
+    defer(() => {
+      const answered = new Subject<void>();
+      const answer = (): void => {
+        answered.next();
+        answered.complete();
+      };
+      const overdue = sent$.pipe(
+        switchMap(() => timer(ms, scheduler)),
+        mergeMap(() =>
+          throwError(() => new Unavailable('the store', operation, new Error(`no answer within ${ms} ms`))),
+        ),
+        takeUntil(answered),
+      );
+      // First, since the source may be sent, and answer, at once.
+      return merge(overdue, source.pipe(tap({ next: answer, complete: answer })));
+    });
 }

@@ -8,6 +8,7 @@ import {
   merge,
   type Observable,
   ReplaySubject,
+  Subject,
   type Subscriber,
   Subscription,
   take,
@@ -16,7 +17,7 @@ import {
   timer,
 } from 'rxjs';
 import type { EntryRequest, Place, RosterKey } from './backend.js';
-import { PlaceLost, ReleaseFailed, SessionLost } from './errors.js';
+import { PlaceLost, ReleaseFailed, SessionLost, Unavailable } from './errors.js';
 import type { KernelContext, Lease } from './lease.js';
 import type { Standing, StandRequest } from './store.js';
 
@@ -40,6 +41,8 @@ export class Participation {
   readonly #request: StandRequest;
   readonly #controller = new AbortController();
   readonly #stay = new Subscription();
+  /** The request to enter has gone out: until then nothing of it can be in doubt. */
+  readonly #sent = new Subject<void>();
   #entering: Subscription | undefined;
   #standing: Standing | undefined;
   #isAdmitted: boolean | undefined;
@@ -62,36 +65,35 @@ export class Participation {
       permits: wish.permits,
       payload: wish.payload,
       registered: wish.registered ?? false,
+      sent: () => {
+        this.#isInFlight = true;
+        this.#sent.next();
+      },
     };
   }
 
   start(): void {
     this.#stay.add(this.lease.lost$.subscribe((cause) => this.#lose('session lost', cause)));
     if (this.#isOver) return;
-    const attempt = defer(() => {
-      this.#isInFlight = true;
-      return this.lease.session.enter(this.roster, this.#request);
-    }).pipe(
+    const attempt = defer(() => this.lease.session.enter(this.roster, this.#request)).pipe(
       take(1),
-      finalize(() => {
-        this.#isInFlight = false;
-      }),
+      tap({ next: () => this.#answered(true), error: (error) => this.#answered(!(error instanceof Unavailable)) }),
+      finalize(() => this.#answered(false)),
     );
     this.#entering = this.lease
-      .perform(
-        `enter ${this.#subject}`,
-        () => attempt,
-        () => {
-          this.#inDoubt = true;
+      .perform(`enter ${this.#subject}`, () => attempt, {
+        again: () => {
+          this.#answered(false);
           return !this.#isLeaving;
         },
-      )
+        sent$: this.#sent,
+      })
       .subscribe({
         next: (standing) => {
           this.#standing = standing;
         },
         error: (error) => {
-          if (this.#isLeaving || this.#inDoubt) this.#sendLeave();
+          if (this.#inDoubt) this.#sendLeave();
           if (!this.#isLeaving && !(error instanceof SessionLost)) this.#fail(error);
         },
         complete: () => {
@@ -215,6 +217,12 @@ export class Participation {
     this.#end(lost);
   }
 
+  /** Or nobody waits any longer for the answer: then the entry may stand all the same, if the request was sent. */
+  #answered(isCertain: boolean): void {
+    if (this.#isInFlight && !isCertain) this.#inDoubt = true;
+    this.#isInFlight = false;
+  }
+
   /** What waiting does not heal: the user gets it, and nothing stays in line. */
   #fail(error: unknown): void {
     if (this.#isOver) return;
@@ -246,14 +254,12 @@ export class Participation {
     }
     const failed = (cause: unknown): void => this.context.report(new ReleaseFailed(this.#subject, cause));
     this.lease
-      .perform(
-        `leave ${this.#subject}`,
-        () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt),
-        (cause) => {
+      .perform(`leave ${this.#subject}`, () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt), {
+        again: (cause) => {
           failed(cause);
           return true;
         },
-      )
+      })
       .subscribe({
         error: (cause) => {
           // With its session, the entry is gone as well.

@@ -86,6 +86,7 @@ function facade(first: Backend, others: readonly Backend[]): Backend {
     }),
     enter: (roster, request) => at(roster, (shard) => shard.enter(roster, request)),
     entries: (roster) => at(roster, (shard) => shard.entries(roster)),
+    look: (roster) => at(roster, (shard) => shard.look(roster)),
     evict: (roster, entryId) => at(roster, (shard) => shard.evict(roster, entryId)),
     register: (roster) => at(roster, (shard) => shard.register(roster)),
     unregister: (roster) => at(roster, (shard) => shard.unregister(roster)),

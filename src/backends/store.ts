@@ -50,6 +50,12 @@ export interface Standing {
 export interface StandRequest {
   /** Made by the kernel, 32 hexadecimal digits: entering again under the same id finds the entry made before. */
   readonly id: string;
+  /**
+   * Called by the adapter when the request to enter goes out, each time: from then on the entry may exist, and the time
+   * for the answer runs. One that is unsubscribed from before that, while it waits in a queue of the adapter's own, is
+   * never sent.
+   */
+  sent(): void;
   readonly mode: Mode;
   readonly permits: number;
   readonly payload: Uint8Array;
@@ -59,7 +65,15 @@ export interface StandRequest {
 /**
  * An open session. Every operation is cold; subscribing sends it. An operation fails with `Unavailable` when it may or
  * may not have happened, or did not: the kernel repeats it (all are idempotent) once the link is up. `SessionLost`
- * tells that the store has ended the session. Other CoordinationErrors go to the user.
+ * tells that the store has ended the session. Other CoordinationErrors go to the user; a refusal for size is one
+ * (`InvalidPayload`).
+ *
+ * **Writes** (`evict`, `register`, `unregister`, `swap`) carry a `writeId`, as of `newId`. What a write has changed is
+ * kept in the store under that id, in the same transaction, for as long as its session lives: asked again, it tells the
+ * same and changes nothing, whatever others have done since; nor does an earlier copy of it that arrives late. One that
+ * changed nothing may be tried anew. The kernel repeats a write in its own session only. A write that was sent once, and
+ * answered, need not be kept any longer. No request of a session that has ended has any effect.
+ *
  * Streams (`place`, `entries`, `registered`, `cell`) error with `Unavailable` when the link breaks, and are subscribed
  * to again when it is back.
  */
@@ -82,13 +96,17 @@ export interface StoreSession {
   leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void>;
 
   entries(roster: RosterKey): Observable<readonly Entry[]>;
-  evict(roster: RosterKey, entryId: string): Observable<boolean>;
-  /** `writeId` is kept, so that a repeated registration is known for the first: `true` again. */
+  /** Everybody in the roster, once, as of no earlier than the subscription; leaves nothing watched. Completes. */
+  look(roster: RosterKey): Observable<readonly Entry[]>;
+  /** A write. Whether the entry was there, and has been taken out. */
+  evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean>;
+  /** A write. `false`: it was registered before. */
   register(roster: RosterKey, writeId: string): Observable<boolean>;
-  unregister(roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'>;
+  /** A write. */
+  unregister(roster: RosterKey, writeId: string): Observable<'removed' | 'absent' | 'occupied'>;
   registered(kind: RosterKind): Observable<ReadonlySet<string>>;
   cell(key: string): Observable<Versioned | undefined>;
-  /** `writeId` (as of `newId`) is kept with the value, so that a repeated write is known for its first: `swapped` again. */
+  /** A write. `current` of a repeated one: what the cell holds now, or held after the write. */
   swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): Observable<SwapResult>;
 
   /**

@@ -15,8 +15,8 @@ import {
   throwError,
 } from 'rxjs';
 import type { Backend, Place, RosterKey } from '../backends/backend.js';
-import { encodePayload, MAX_PAYLOAD_BYTES } from '../backends/codec.js';
-import { BackendClosed, GroupNotFound, MemberAlreadyExists, PlaceLost } from '../backends/errors.js';
+import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../backends/codec.js';
+import { BackendClosed, GroupNotFound, MemberAlreadyExists, OutcomeUnknown, PlaceLost } from '../backends/errors.js';
 import { check, FLAG } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
 import { type MemberRecord, memberEntries } from './member-map.js';
@@ -85,9 +85,6 @@ export function join(backend: Backend, group: string, options: JoinOptions = {})
   });
 }
 
-/** Room for a member's id and owner, in any codec. */
-const RECORD_BYTES = 8_192;
-
 interface Joining {
   readonly id: string;
   readonly owner: string;
@@ -149,7 +146,11 @@ function membership(
 
 /** Emits when the group is there; completes without where the backend is closed meanwhile. */
 function created(backend: Backend, roster: RosterKey): Observable<boolean> {
-  return backend
-    .register(roster)
-    .pipe(catchError((error) => (error instanceof BackendClosed ? EMPTY : throwError(() => error))));
+  return backend.register(roster).pipe(
+    catchError((error) => {
+      if (error instanceof BackendClosed) return EMPTY;
+      // Joining again shows whether it is there.
+      return error instanceof OutcomeUnknown ? of(true) : throwError(() => error);
+    }),
+  );
 }

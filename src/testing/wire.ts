@@ -95,11 +95,13 @@ export class Wire {
         const sentMs = context.now();
         return this.#request('renew', () => inner.renew()).pipe(map(() => sentMs));
       },
-      enter: (...args) => this.#request('enter', () => inner.enter(...args)),
+      enter: (roster, request) =>
+        this.#request('enter', () => inner.enter(roster, { ...request, sent: () => undefined }), request.sent),
       place: (...args) => this.#follow('watch a place', () => inner.place(...args)),
       update: (...args) => this.#request('update', () => inner.update(...args)),
       leave: (...args) => this.#request('leave', () => inner.leave(...args)),
       entries: (...args) => this.#follow('watch entries', () => inner.entries(...args)),
+      look: (...args) => this.#request('look', () => inner.look(...args)),
       evict: (...args) => this.#request('evict', () => inner.evict(...args)),
       register: (...args) => this.#request('create', () => inner.register(...args)),
       unregister: (...args) => this.#request('delete', () => inner.unregister(...args)),
@@ -119,12 +121,13 @@ export class Wire {
   }
 
   /** One request. Once under way it is carried out, whether or not its sender still waits. */
-  #request<T>(what: string, run: () => Observable<T>): Observable<T> {
+  #request<T>(what: string, run: () => Observable<T>, sent: () => void = () => undefined): Observable<T> {
     return this.#connected(
       what,
       () =>
         new Observable<T>((subscriber) => {
           subscriber.add(this.#broken.subscribe(() => subscriber.error(unavailable(what))));
+          sent();
           this.#up(() => {
             const isLost = this.#takeLoss(what);
             this.network.note(this.process.name, isLost ? `${what}, reply lost` : what);

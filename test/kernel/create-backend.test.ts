@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { type Observable, of, Subject, take } from 'rxjs';
+import { catchError, concat, merge, type Observable, of, Subject, take } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend, Entry, Versioned } from '../../src/backends/backend.js';
 import { createBackend } from '../../src/backends/create-backend.js';
@@ -572,7 +572,7 @@ describe('acts', () => {
     store.on('evict', (call) => call.answer(true));
     backend.evict(roster, 'x').subscribe(outcome(test));
     expect(log).toEqual(['0 open', '0 evict s1', 'got true', 'complete']);
-    expect(store.last('evict').args).toEqual([roster, 'x']);
+    expect(store.last('evict').args).toEqual([roster, 'x', expect.stringMatching(/^[0-9a-f]{32}$/)]);
   });
 
   it('are carried out for each subscription, and for none before', () => {
@@ -598,14 +598,53 @@ describe('acts', () => {
     expect(about(log, 'got', 'complete', 'error')).toEqual(['got false', 'complete']);
   });
 
-  it('are tried again in the next session when theirs was lost', () => {
+  it('are tried in the next session when theirs was lost before they were sent', () => {
     const test = setUp();
     const { time, store, backend, log } = test;
+    backend.session$.subscribe();
+    store.latest.link.next(false);
     backend.evict(roster, 'x').subscribe(outcome(test));
     store.latest.link.error(expired());
     store.on('evict', (call) => call.answer(true));
     time.pass(5);
+    expect(about(log, 'evict', 'got', 'error')).toEqual(['5 evict s2', 'got true']);
+  });
+
+  it('are tried in the next session when the store says that theirs had ended', () => {
+    const test = setUp();
+    const { time, store, backend, log } = test;
+    store.on('evict', (call) => (call.session?.id === 's1' ? call.fail(expired()) : call.answer(true)));
+    backend.evict(roster, 'x').subscribe(outcome(test));
+    time.pass(5);
     expect(about(log, 'evict', 'got', 'error')).toEqual(['0 evict s1', '5 evict s2', 'got true']);
+  });
+
+  it('are not tried in another session when they may have been carried out: nobody could tell there', () => {
+    const test = setUp();
+    const { time, store, backend, log } = test;
+    const acts = {
+      evict: backend.evict(roster, 'x'),
+      register: backend.register(roster),
+      unregister: backend.unregister(roster),
+      swap: backend.swap('c', 'any', undefined),
+    };
+    merge(
+      ...Object.values(acts).map((act) => concat(act).pipe(catchError((error: Error) => of(error.name)))),
+    ).subscribe((name) => log.push(`error ${name}`));
+    store.on('swap', (call) => call.fail(unavailable()));
+    store.latest.link.error(expired());
+    time.pass(100);
+    expect(about(log, 'got', 'error')).toEqual(Array.from({ length: 4 }, () => 'error OutcomeUnknown'));
+    for (const act of ['evict', 'register', 'unregister', 'swap'] as const) expect(store.all(act)).toHaveLength(1);
+  });
+
+  it('are not tried in another session when the answer to an earlier try was lost, and the store has ended theirs', () => {
+    const test = setUp();
+    const { time, store, backend, log } = test;
+    store.on('evict', (call) => call.fail(call.sentMs === 0 ? unavailable() : expired()));
+    backend.evict(roster, 'x').subscribe(outcome(test));
+    time.pass(100);
+    expect(about(log, 'evict', 'got', 'error')).toEqual(['0 evict s1', '5 evict s1', 'error OutcomeUnknown']);
   });
 
   it('pass errors that waiting does not heal', () => {
@@ -646,16 +685,6 @@ describe('acts', () => {
     expect(ids[2]).not.toBe(ids[0]);
   });
 
-  it('register under the same id in the next session: a lost reply is known for one’s own', () => {
-    const { time, store, backend } = setUp();
-    backend.register(roster).subscribe();
-    store.latest.link.error(expired());
-    time.pass(5);
-    const ids = store.all('register').map(({ args }) => args[1]);
-    expect(ids).toHaveLength(2);
-    expect(new Set(ids).size).toBe(1);
-  });
-
   it('swap under one id however often they are sent, and under another for each subscription', () => {
     const { time, store, backend } = setUp();
     const result = { swapped: true, current: undefined };
@@ -671,34 +700,37 @@ describe('acts', () => {
     expect(store.last('swap').args.slice(0, 3)).toEqual(['c', 5n, value]);
   });
 
-  it.each([
-    ['absent', false, 'absent'],
-    ['absent', true, 'removed'],
-    ['removed', true, 'removed'],
-    ['occupied', true, 'occupied'],
-  ])('unregister: the answer %s, repeated: %s, means %s', (answer, isRepeated, means) => {
+  it('look once, and in the next session when theirs was lost: looking changes nothing', () => {
     const test = setUp();
     const { time, store, backend, log } = test;
-    store.on('unregister', (call) =>
-      isRepeated && call.sentMs === 0 ? call.fail(unavailable()) : call.answer(answer),
-    );
-    const unregistering = backend.unregister(roster);
-    unregistering.subscribe(outcome(test));
-    time.pass(10);
-    expect(about(log, 'got', 'error')).toEqual([`got ${means}`]);
-    // Of another subscription, none was sent before.
-    unregistering.subscribe(outcome(test));
-    expect(about(log, 'got', 'error').slice(1)).toEqual([`got ${answer}`]);
+    backend.look(roster).subscribe(outcome(test));
+    store.latest.link.error(expired());
+    store.on('look', (call) => call.answer([]));
+    time.pass(5);
+    expect(about(log, 'look', 'got', 'complete', 'error')).toEqual(['0 look s1', '5 look s2', 'got ', 'complete']);
   });
 
-  it('unregister: absent in the next session means removed, when the first try may have been carried out', () => {
-    const test = setUp();
-    const { time, store, backend, log } = test;
-    backend.unregister(roster).subscribe(outcome(test));
-    store.latest.link.error(expired());
-    store.on('unregister', (call) => call.answer('absent'));
-    time.pass(5);
-    expect(about(log, 'got')).toEqual(['got removed']);
+  it('refuse names and payloads that no store may see, at the call', () => {
+    const { store, backend } = setUp();
+    const nameless = { kind: 'lock', name: '' } as const;
+    const payload = new Uint8Array();
+    const wish = { mode: 'exclusive', permits: 1, payload } as const;
+    for (const act of [
+      () => backend.enter(nameless, wish),
+      () => backend.entries(nameless),
+      () => backend.look(nameless),
+      () => backend.evict(nameless, 'x'),
+      () => backend.register(nameless),
+      () => backend.unregister(nameless),
+      () => backend.cell(''),
+      () => backend.swap('', 'any', undefined),
+    ])
+      expect(act).toThrow(expect.objectContaining({ _tag: 'InvalidName' }));
+    const tooLarge = expect.objectContaining({ _tag: 'InvalidPayload' });
+    expect(() => backend.swap('c', 'any', new Uint8Array(65_537))).toThrow(tooLarge);
+    expect(() => backend.enter(roster, { ...wish, payload: new Uint8Array(65_537 + 8_192) })).toThrow(tooLarge);
+    expect(() => backend.swap('c', 'any', new Uint8Array(65_536))).not.toThrow();
+    expect(store.calls).toEqual([]);
   });
 
   it('do not take a session that is over for one that is open', () => {

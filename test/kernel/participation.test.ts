@@ -12,13 +12,37 @@ const about = (log: readonly string[], ...words: string[]): string[] =>
 chance(0);
 
 describe('standing in line', () => {
+  it('waits for its answer from when it was sent, not while it stands in a queue of the adapter’s own', () => {
+    const { time, store, enter, log } = setUp();
+    store.isQueueing = true;
+    store.hold('enter');
+    enter();
+    time.pass(50);
+    expect(store.times('enter')).toEqual([0]);
+    (store.last('enter').args[1] as StandRequest).sent();
+    time.pass(29);
+    expect(store.last('enter').isGone).toBe(false);
+    time.pass(1);
+    expect(store.last('enter').isGone).toBe(true);
+    time.pass(10);
+    expect(store.times('enter')).toEqual([0, 85]);
+    expect(about(log, 'leave')).toEqual([]);
+  });
+
   it('asks the store once, with an id made here, and tells the place', () => {
     const { store, enter, log } = setUp();
     const { places } = enter({ mode: 'shared', permits: 3, payload: bytes(7) });
     expect(about(log, 'enter', 'place', 'admitted')).toEqual(['0 enter s1', '0 place admitted', '0 place s1']);
     expect(store.last('enter').args).toEqual([
       roster,
-      { id: expect.stringMatching(/^[0-9a-f]{32}$/), mode: 'shared', permits: 3, payload: bytes(7), registered: false },
+      {
+        id: expect.stringMatching(/^[0-9a-f]{32}$/),
+        mode: 'shared',
+        permits: 3,
+        payload: bytes(7),
+        registered: false,
+        sent: expect.any(Function),
+      },
     ]);
     expect(places).toMatchObject([{ entry: { id: 'e1', token: 1n }, admitted: true, ahead: 0 }]);
     expect(store.last('place').args).toEqual([
@@ -293,6 +317,18 @@ describe('unsubscribing', () => {
     store.latest.link.next(true);
     time.pass(5);
     expect(about(log, 'enter', 'leave')).toEqual([]);
+  });
+
+  it('while an enter waits in the adapter’s own queue withdraws it, and nothing is in doubt', () => {
+    const { time, store, enter, log } = setUp();
+    store.isQueueing = true;
+    store.hold('enter');
+    const { leave } = enter();
+    time.pass(5);
+    leave();
+    expect(store.last('enter').isGone).toBe(true);
+    time.pass(100);
+    expect(about(log, 'enter', 'leave')).toEqual(['0 enter s1']);
   });
 
   it('before a session was open sends nothing at all', () => {

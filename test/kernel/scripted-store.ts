@@ -16,6 +16,7 @@ export type Operation =
   | 'update'
   | 'leave'
   | 'entries'
+  | 'look'
   | 'evict'
   | 'register'
   | 'unregister'
@@ -80,6 +81,8 @@ export class ScriptedStore implements Store {
   readonly calls: Call[] = [];
   readonly sessions: ScriptedSession[] = [];
   context: StoreContext | undefined;
+  /** Whether requests to enter wait in a queue of the adapter's own: then they go out when the test says so. */
+  isQueueing = false;
   #lastToken = 0n;
   readonly #behaviours = new Map<Operation, (call: Call) => void>([
     ['open', (call) => call.tell(this.session())],
@@ -153,6 +156,7 @@ export class ScriptedStore implements Store {
       update: call('update'),
       leave: call('leave'),
       entries: call('entries'),
+      look: call('look'),
       evict: call('evict'),
       register: call('register'),
       unregister: call('unregister'),
@@ -171,6 +175,7 @@ export class ScriptedStore implements Store {
       this.calls.push(call);
       this.log.push(`${this.time.now()} ${operation}${session === undefined ? '' : ` ${session.id}`}`);
       if (operation === 'open') subscriber.add(() => this.log.push(`${this.time.now()} cut`));
+      if (operation === 'enter' && !this.isQueueing) (args[1] as StandRequest).sent();
       this.#behaviours.get(operation)?.(call);
     });
   }

@@ -152,6 +152,7 @@ export async function promises(): Promise<void> {
 export interface Script {
   readonly enter?: Observable<Place> | readonly Observable<Place>[];
   readonly entries?: Observable<readonly Entry[]>;
+  readonly look?: Observable<readonly Entry[]>;
   readonly registered?: Observable<ReadonlySet<string>>;
   readonly session$?: Observable<Session>;
   readonly evict?: Observable<boolean>;
@@ -205,6 +206,7 @@ export function scripted(script: Script, scheduler: SchedulerLike): ScriptedBack
         return source.subscribe(subscriber);
       }),
     entries: (roster) => onSubscribe(script.entries ?? NEVER, () => call('entries', roster)),
+    look: (roster) => onSubscribe(script.look ?? NEVER, () => call('look', roster)),
     evict: (roster, id) => onSubscribe(script.evict ?? NEVER, () => call('evict', roster, ` ${id}`)),
     register: (roster) => onSubscribe(script.register ?? NEVER, () => call('register', roster)),
     unregister: (roster) => onSubscribe(script.unregister ?? NEVER, () => call('unregister', roster)),

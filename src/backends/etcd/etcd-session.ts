@@ -70,6 +70,10 @@ export class EtcdSession implements StoreSession {
     );
   }
 
+  look(roster: RosterKey): Observable<readonly Entry[]> {
+    return this.entries(roster).pipe(take(1));
+  }
+
   evict(roster: RosterKey, entryId: string): Observable<boolean> {
     const key = oneKey(this.layout.entries(roster) + entryId).start;
     return this.link

@@ -80,6 +80,7 @@ export class Participant {
 
   /** One transaction, which makes the entry or finds the one made before. */
   enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
+    request.sent();
     const contender = this.contender(roster, request);
     // Requests overtake each other, and who comes first is to be first; where everybody is admitted it does not matter.
     if (isAlwaysAdmitted(contender)) return this.#enter(roster, request);

@@ -28,9 +28,8 @@ interface MemoryEntry extends Entry {
   readonly sessionId: string;
 }
 
-interface MemoryCell extends Versioned {
-  readonly writeId: string;
-}
+/** Of how many writes a session is told again that they are done: no process repeats one after so many others. */
+const MOST_WRITTEN = 1_024;
 
 interface MemorySession {
   readonly id: string;
@@ -38,6 +37,8 @@ interface MemorySession {
   readonly link: BehaviorSubject<boolean>;
   /** Entries that were given up while their `enter` might still be on its way. */
   readonly refused: Set<string>;
+  /** Ids of its latest writes that have changed something: asked again, they are done. */
+  readonly written: Set<string>;
   expiry: Subscription;
   isOver: boolean;
 }
@@ -49,8 +50,8 @@ interface MemorySession {
 export class MemoryStore {
   readonly #sessions = new Map<string, MemorySession>();
   readonly #rosters = new Map<string, Map<string, MemoryEntry>>();
-  readonly #registered = new Map<string, string>();
-  readonly #cells = new Map<string, MemoryCell>();
+  readonly #registered = new Set<string>();
+  readonly #cells = new Map<string, Versioned>();
   readonly #changes = new Subject<string>();
   #longestTtlMs = 0;
   /** After a loss of data: until then, whoever held something may still rely on it, so nobody is admitted. */
@@ -122,6 +123,7 @@ export class MemoryStore {
       link: new BehaviorSubject(true),
       expiry: Subscription.EMPTY,
       refused: new Set(),
+      written: new Set(),
       isOver: false,
     };
     this.#extend(session);
@@ -140,6 +142,14 @@ export class MemoryStore {
         if (!session.link.value) return throwError(() => new Unavailable('memory', operation, 'partitioned'));
         if (session.isOver) return throwError(() => new SessionLost(session.id, 'the store has expired it', true));
         return of(act());
+      });
+    /** What has changed something is not done again, whatever has become of it since: `done` is what is told then. */
+    const write = <T>(operation: string, writeId: string, act: () => T, done: T, isDone = is(done)): Observable<T> =>
+      call(operation, () => {
+        if (session.written.has(writeId)) return done;
+        const outcome = act();
+        if (isDone(outcome)) remember(session.written, writeId);
+        return outcome;
       });
     /** A state of the server: what it is, and again whenever something named `key` changes, until cut off. */
     const follow = <T>(operation: string, key: string, read: () => T): Observable<T> =>
@@ -165,7 +175,11 @@ export class MemoryStore {
           this.#extend(session);
           return context.now();
         }),
-      enter: (roster, request) => call('enter', () => this.#enter(session, keyOf(roster), roster.name, request)),
+      enter: (roster, request) =>
+        call('enter', () => {
+          request.sent();
+          return this.#enter(session, keyOf(roster), roster.name, request);
+        }),
       place: (roster, request, standing) =>
         follow('watch a place', keyOf(roster), () =>
           this.#aheadOf(keyOf(roster), standing.entry.id, request.permits),
@@ -177,14 +191,24 @@ export class MemoryStore {
           this.#remove(keyOf(roster), request.id);
         }),
       entries: (roster) => follow('watch entries', keyOf(roster), () => this.#entriesOf(keyOf(roster))),
-      evict: (roster, entryId) => call('evict', () => this.#remove(keyOf(roster), entryId)),
+      look: (roster) => call('look', () => this.#entriesOf(keyOf(roster))),
+      evict: (roster, entryId, writeId) => write('evict', writeId, () => this.#remove(keyOf(roster), entryId), true),
       register: (roster, writeId) =>
-        call('create', () => this.#register(keyOf(roster), registryOf(roster.kind), writeId)),
-      unregister: (roster) => call('delete', () => this.#unregister(keyOf(roster), registryOf(roster.kind))),
+        write('create', writeId, () => this.#register(keyOf(roster), registryOf(roster.kind)), true),
+      unregister: (roster, writeId) =>
+        write('delete', writeId, () => this.#unregister(keyOf(roster), registryOf(roster.kind)), 'removed'),
       registered: (kind) => follow('watch registrations', registryOf(kind), () => this.#registeredOf(registryOf(kind))),
       cell: (key) => follow('watch a cell', cellOf(key), () => this.#cells.get(cellOf(key))),
       swap: (key, expected, value, writeId) =>
-        call('write a cell', () => this.#swap(cellOf(key), expected, value, writeId)),
+        defer(() =>
+          write<SwapResult>(
+            'write a cell',
+            writeId,
+            () => this.#swap(cellOf(key), expected, value),
+            { swapped: true, current: this.#cells.get(cellOf(key)) },
+            ({ swapped }) => swapped,
+          ),
+        ),
       end: () => call('end', () => this.#drop(session)),
     };
   }
@@ -264,10 +288,9 @@ export class MemoryStore {
     }));
   }
 
-  #register(key: string, registry: string, writeId: string): boolean {
-    const known = this.#registered.get(key);
-    if (known !== undefined) return known === writeId;
-    this.#registered.set(key, writeId);
+  #register(key: string, registry: string): boolean {
+    if (this.#registered.has(key)) return false;
+    this.#registered.add(key);
     this.#changes.next(registry);
     return true;
   }
@@ -282,19 +305,29 @@ export class MemoryStore {
 
   #registeredOf(prefix: string): ReadonlySet<string> {
     return new Set(
-      [...this.#registered.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length)),
+      [...this.#registered].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length)),
     );
   }
 
-  #swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): SwapResult {
+  #swap(key: string, expected: Expected, value: Uint8Array | undefined): SwapResult {
     const current = this.#cells.get(key);
-    if (current?.writeId === writeId) return { swapped: true, current };
     const fits = expected === 'any' || (expected === 'absent' ? current === undefined : current?.version === expected);
     if (!fits) return { swapped: false, current };
-    const next = value === undefined ? undefined : { value, version: this.tokens(), writeId };
+    const next = value === undefined ? undefined : { value, version: this.tokens() };
     if (next === undefined) this.#cells.delete(key);
     else this.#cells.set(key, next);
     this.#changes.next(key);
     return { swapped: true, current: next };
   }
+}
+
+function is<T>(done: T): (outcome: T) => boolean {
+  return (outcome) => outcome === done;
+}
+
+/** The oldest is forgotten: a Set keeps the order of insertion. */
+function remember(written: Set<string>, writeId: string): void {
+  written.add(writeId);
+  const [oldest] = written;
+  if (written.size > MOST_WRITTEN && oldest !== undefined) written.delete(oldest);
 }

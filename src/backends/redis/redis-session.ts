@@ -111,6 +111,7 @@ export class RedisSession implements StoreSession {
     const registry = request.registered ? [roster.kind, this.layout.segment(roster.name)] : ['', ''];
     return defer(() => {
       const stay = this.#places.expect(id, at, request);
+      request.sent();
       return this.#run('enter', scripts.ENTER, [at, id, bytes(request.payload), ...registry]).pipe(
         map((reply) => {
           const status = text(reply[0]);
@@ -164,6 +165,11 @@ export class RedisSession implements StoreSession {
       this.#places.watching(1);
       return entries$.pipe(finalize(() => this.#places.watching(-1)));
     });
+  }
+
+  look(roster: RosterKey): Observable<readonly Entry[]> {
+    const at = this.layout.roster(roster);
+    return this.#run('read entries', scripts.ENTRIES, [at]).pipe(map((reply) => this.#entriesOf(reply)));
   }
 
   evict(roster: RosterKey, entryId: string, writeId = this.context.newId()): Observable<boolean> {

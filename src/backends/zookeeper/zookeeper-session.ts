@@ -1,4 +1,4 @@
-import { catchError, defer, EMPTY, merge, type Observable, of, Subscription, timer, toArray } from 'rxjs';
+import { catchError, defer, EMPTY, merge, type Observable, of, Subscription, take, timer, toArray } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import { Cells } from './cells.js';
@@ -58,7 +58,10 @@ export class ZooKeeperSession implements StoreSession {
   }
 
   enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
-    return this.#use('enter', (connection) => this.#lines.enter(connection, roster, request));
+    return this.#use('enter', (connection) => {
+      request.sent();
+      return this.#lines.enter(connection, roster, request);
+    });
   }
 
   place(roster: RosterKey, request: StandRequest): Observable<number> {
@@ -75,6 +78,10 @@ export class ZooKeeperSession implements StoreSession {
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
     return this.#use('follow entries', (connection) => this.#rosters.entries(connection, roster));
+  }
+
+  look(roster: RosterKey): Observable<readonly Entry[]> {
+    return this.entries(roster).pipe(take(1));
   }
 
   evict(roster: RosterKey, entryId: string): Observable<boolean> {

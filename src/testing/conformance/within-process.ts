@@ -145,9 +145,10 @@ class LocalLink implements Link {
         call('update', text(payload), () => session.update(roster, request, payload)),
       leave: (roster, request, inDoubt) => call('leave', '', () => session.leave(roster, request, inDoubt)),
       entries: (roster) => follow('follow entries', () => session.entries(roster)),
-      evict: (roster, entryId) => call('evict', entryId, () => session.evict(roster, entryId)),
+      look: (roster) => call('look', '', () => session.look(roster)),
+      evict: (roster, entryId, writeId) => call('evict', entryId, () => session.evict(roster, entryId, writeId)),
       register: (roster, writeId) => call('create', roster.name, () => session.register(roster, writeId)),
-      unregister: (roster) => call('delete', roster.name, () => session.unregister(roster)),
+      unregister: (roster, writeId) => call('delete', roster.name, () => session.unregister(roster, writeId)),
       registered: (kind) => follow('follow registrations', () => session.registered(kind)),
       cell: (key) => follow('follow a cell', () => session.cell(key)),
       swap: (key, expected, value, writeId) =>

@@ -50,7 +50,7 @@ test('a place that is followed again over the same connection begins where it is
     .pipe(shareReplay(1));
   const running = opened$.subscribe();
   const session = await firstValueFrom(opened$);
-  const request = () => ({ ...exclusive, id: newId(), permits: 2, registered: false });
+  const request = () => ({ ...exclusive, id: newId(), permits: 2, registered: false, sent: () => undefined });
   const roster = lock('berths');
   const [first, second, third] = [request(), request(), request()];
   await lastValueFrom(concat(session.enter(roster, first), session.enter(roster, second)));

@@ -2,10 +2,18 @@ import { type Observable, Subject } from 'rxjs';
 import { expect, test } from 'vitest';
 import { Unavailable } from '../../../src/backends/errors.js';
 import { type Look, type Outlook, Places } from '../../../src/backends/redis/places.js';
+import type { StandRequest } from '../../../src/backends/store.js';
 import { storeContext } from './support.js';
 
 const outlook: Outlook = { quarantineMs: 0, earliestMs: undefined, more: false };
-const request = { id: '1', mode: 'exclusive', permits: 1, payload: new Uint8Array(), registered: false } as const;
+const request: StandRequest = {
+  id: '1',
+  mode: 'exclusive',
+  permits: 1,
+  payload: new Uint8Array(),
+  registered: false,
+  sent: () => undefined,
+};
 const cause = new Unavailable('redis', 'keep the connection', undefined);
 
 /** One entry that waits, and the answers to what is asked about it. */

@@ -30,7 +30,7 @@ async function open(namespace: string, ttlMs?: number): Promise<{ session: Store
 }
 
 function stand(mode: Mode = 'exclusive', permits = 1): StandRequest {
-  return { id: newId(), mode, permits, payload: new Uint8Array(), registered: false };
+  return { id: newId(), mode, permits, payload: new Uint8Array(), registered: false, sent: () => undefined };
 }
 
 function mulberry(seed: number): () => number {
