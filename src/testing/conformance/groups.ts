@@ -75,6 +75,7 @@ export function groupCases({ hazard }: Suite): void {
       const sets = stage.probe(members(watcher, 'crew'));
       const changes = stage.probe(members(watcher, 'crew').pipe(membershipChanges()));
       await sets.now(consistsOf('a', 'keeper'), 'both members');
+      await changes.first('both members, as a change');
       link.cut();
       joined.unsubscribe();
       await stage.join(backend, 'crew', { id: 'a' });
