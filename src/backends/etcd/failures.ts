@@ -8,6 +8,10 @@ import {
 } from '../errors.js';
 import { type Asked, keysOf } from './asked.js';
 
+/** gRPC's statuses. */
+const CANCELLED = 1;
+const PERMISSION_DENIED = 7;
+
 const REFUSED = /etcdserver: (authentication failed|user name is empty|user name not found)/;
 const TOO_LARGE =
   /etcdserver: request is too large|grpc: (received|trying to send) message larger than max|Attempted to send message with a size/;
@@ -17,10 +21,10 @@ const TOO_MANY_OPERATIONS = /etcdserver: too many operations in txn request/;
 export function translate(cause: unknown, asked: Asked): CoordinationError {
   const { operation, address, username, path = '', message: request } = asked;
   const message = messageOf(cause);
-  // What was given up here may quote the reason why, which was another request's.
-  if (isStatus(cause, 1)) return unavailable(operation, address, cause);
+  // It may quote the reason why it was given up here, which was another request's.
+  if (isStatus(cause, CANCELLED)) return unavailable(operation, address, cause);
   if (REFUSED.test(message)) return new AuthenticationFailed('etcd', address, cause);
-  if (isStatus(cause, 7)) {
+  if (isStatus(cause, PERMISSION_DENIED)) {
     const right = /\/Range$/.test(path) ? 'read' : 'readwrite';
     const whom = username === undefined ? 'whoever connects' : `user ${JSON.stringify(username)}`;
     return new PermissionDenied(
@@ -90,9 +94,10 @@ function told(what: string, cause: unknown, cure?: string): Error {
   return new Error(`${what}: ${messageOf(cause)}${cure === undefined ? '' : `; ${cure}`}`, { cause });
 }
 
-/** Also where the failure has been translated. */
+/** Also where the failure has been translated; but not where it only quotes why something was given up here. */
 function hasSaid(failure: unknown, words: RegExp): boolean {
-  return words.test(messageOf(failure)) || (failure instanceof Error && hasSaid(failure.cause, words));
+  if (failure instanceof Error && failure.cause !== undefined) return hasSaid(failure.cause, words);
+  return words.test(messageOf(failure)) && !isStatus(failure, CANCELLED);
 }
 
 function messageOf(cause: unknown): string {

@@ -78,7 +78,7 @@ describe('with users that are switched off, and on again', () => {
     await enableUsers(server.port);
     await using proxy = await startProxy({ port: server.port });
     await using backends = new Backends();
-    const credentials = { username: 'root', password: 'secret', ttlMs: 6_000 };
+    const credentials = { username: 'root', password: 'secret', ttlMs: 10_000 };
     const backend = backends.make(proxy.port, credentials);
     const place = await new Stay(backend, lock('held')).admitted();
     const another = async (): Promise<void> => {
@@ -119,7 +119,7 @@ describe('with signed tokens', () => {
     await using server = await startEtcd({ args: ['--auth-token', token] });
     await enableUsers(server.port);
     await using backends = new Backends();
-    const credentials = { username: 'root', password: 'secret' };
+    const credentials = { username: 'root', password: 'secret', ttlMs: 10_000 };
     const [backend, other] = [1, 2].map(() => backends.make(server.port, credentials)) as [Backend, Backend];
     const held = new Stay(other, lock('held'));
     await held.admitted();
