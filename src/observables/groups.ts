@@ -8,7 +8,7 @@ import type { Backend } from '../backends/backend.js';
  *
  * **Emits** the ids on subscribe (as soon as the store has answered), then after each creation and deletion. Silent while
  * disconnected.
- * **Errors** `AuthenticationFailed`. Never on a lost connection.
+ * **Errors** `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
  * **Completes** when the backend is closed.
  * **Teardown** stops looking.
  * **Guarantee** not: that each intermediate set is seen. But: the last one is the truth.

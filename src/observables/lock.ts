@@ -25,7 +25,7 @@ export interface LockOptions {
  * **Emits** one `Grant` when the lock is acquired, and stays open while it is held.
  * **Errors** `LockLost` when it is lost after that, no later than the local deadline of the session: before anybody else
  * can acquire it; `retryWithBackoff()` acquires it again. `LockNotAcquired` after `waitMs`. `InvalidName`, `InvalidOptions` (thrown
- * at the call), `InvalidPayload`, `AuthenticationFailed`. Never on a lost connection.
+ * at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
  * **Completes** when the backend is closed.
  * **Teardown** leaves the line or releases; the request is sent at once, and `backend.close()` waits for it.
  * **Guarantee** not: that a paused process knows of its loss; ask `grant.isValid()` before each step, and give

@@ -14,7 +14,7 @@ import { checkLock, type LockOptions, placesFor } from './lock.js';
  * **Emits** once, as soon as the store has answered: `right(grant)` and stays open while the lock is held, or
  * `left(Contended)`, when nothing of this try is left in line.
  * **Errors** `LockLost` when it is lost after it was acquired; `InvalidName` (thrown at the call), `InvalidPayload`,
- * `AuthenticationFailed`. Never on a lost connection.
+ * `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
  * **Completes** after `left`, and when the backend is closed.
  * **Teardown** releases; `backend.close()` waits for it.
  * **Guarantee** that of `lock`.
