@@ -1,14 +1,12 @@
-import type { IKeyValue, IRequestOp } from 'etcd3';
+import type { IKeyValue } from 'etcd3';
 import { map, type Observable } from 'rxjs';
 import type { Expected, SwapResult, Versioned } from '../backend.js';
-import { type KeyRange, type Layout, oneKey } from './layout.js';
+import { type Layout, oneKey } from './layout.js';
 import type { Link } from './link.js';
 import { mirror } from './mirror.js';
+import type { Outcomes } from './outcomes.js';
 import type { Pages } from './pages.js';
-import { isAbsent, isVersion, keysRead, read, remove } from './requests.js';
-
-/** The id of a write stands before the value, so that a repeated write is known for its first. */
-const WRITE_ID_BYTES = 32;
+import { isAbsent, isVersion, read, remove } from './requests.js';
 
 export function watchCell(link: Link, pages: Pages, layout: Layout, key: string): Observable<Versioned | undefined> {
   const name = layout.cell(key);
@@ -16,35 +14,28 @@ export function watchCell(link: Link, pages: Pages, layout: Layout, key: string)
 }
 
 export function swapCell(
-  link: Link,
-  range: KeyRange,
+  outcomes: Outcomes,
+  name: string,
   expected: Expected,
   value: Uint8Array | undefined,
   writeId: string,
 ): Observable<SwapResult> {
+  const range = oneKey(name);
   const compare = expected === 'any' ? [] : [expected === 'absent' ? isAbsent(range) : isVersion(range, expected)];
-  const stored = value === undefined ? undefined : Buffer.concat([Buffer.from(writeId), value]);
-  const write: IRequestOp = stored === undefined ? remove(range) : { request_put: { key: range.start, value: stored } };
-  return link
-    .call('write a cell', ({ kv }, options) => kv.txn({ compare, success: [write], failure: [read(range)] }, options))
-    .pipe(
-      map(({ succeeded, header, responses }) => {
-        if (succeeded)
-          return {
-            swapped: true,
-            current: value === undefined ? undefined : { value, version: BigInt(header.revision) },
-          };
-        const found = keysRead(responses, 0)[0];
-        return { swapped: found !== undefined && writeIdOf(found) === writeId, current: versioned(found) };
-      }),
-    );
+  const write = value === undefined ? remove(range) : { request_put: { key: range.start, value: Buffer.from(value) } };
+  const ways = [
+    { outcome: 'swapped', compare, success: [write] },
+    { outcome: 'refused', success: [read(range)] },
+  ] as const;
+  return outcomes.write('write a cell', writeId, ways, [read(range)]).pipe(
+    map(({ outcome, revision, found }) => {
+      const isDoneNow = outcome === 'swapped' && revision !== undefined;
+      const written = value === undefined ? undefined : { value, version: revision ?? 0n };
+      return { swapped: outcome === 'swapped', current: isDoneNow ? written : versioned(found.get(name)) };
+    }),
+  );
 }
 
 function versioned(found: IKeyValue | undefined): Versioned | undefined {
-  if (found === undefined) return undefined;
-  return { value: new Uint8Array(found.value.subarray(WRITE_ID_BYTES)), version: BigInt(found.mod_revision) };
-}
-
-function writeIdOf({ value }: IKeyValue): string {
-  return value.subarray(0, WRITE_ID_BYTES).toString();
+  return found === undefined ? undefined : { value: new Uint8Array(found.value), version: BigInt(found.mod_revision) };
 }

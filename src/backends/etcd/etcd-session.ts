@@ -1,16 +1,19 @@
 import type { IKeyValue } from 'etcd3';
-import { defer, filter, map, type Observable, switchMap, take } from 'rxjs';
+import { defer, first, map, type Observable, switchMap, tap } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
+import { PlaceLost } from '../errors.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import { swapCell, watchCell } from './cells.js';
 import type { Grant } from './grant.js';
 import { below, isEntry, type Layout, modeOf, oneKey } from './layout.js';
 import type { Link } from './link.js';
 import { mirror } from './mirror.js';
+import { Outcomes } from './outcomes.js';
 import { Pages } from './pages.js';
 import { Participant } from './participant.js';
 import { PlaceWatch } from './place.js';
 import { register, registered, unregister } from './registry.js';
+import { isPresent, remove } from './requests.js';
 import { SessionLease } from './session-lease.js';
 
 /** A session: a lease, kept alive over a link that mends itself. */
@@ -21,6 +24,7 @@ export class EtcdSession implements StoreSession {
   readonly link$: Observable<boolean>;
   readonly #lease: SessionLease;
   readonly #participant: Participant;
+  readonly #outcomes: Outcomes;
   readonly #pages: Pages;
   readonly #entries = new WeakMap<IKeyValue, Entry>();
 
@@ -31,6 +35,7 @@ export class EtcdSession implements StoreSession {
     private readonly context: StoreContext,
   ) {
     this.#lease = new SessionLease(grant, link, layout.probe, context);
+    this.#outcomes = new Outcomes(link, this.#lease, layout);
     this.#pages = new Pages(link, context);
     this.#participant = new Participant(link, this.#lease, layout);
     this.id = this.#lease.hex;
@@ -50,7 +55,13 @@ export class EtcdSession implements StoreSession {
   place(roster: RosterKey, request: StandRequest, standing: Standing): Observable<number> {
     const contender = this.#participant.contender(roster, request);
     const watch = new PlaceWatch(this.link, this.#lease, this.context.scheduler, contender, standing.entry.token);
-    return defer(() => watch.places(this.#participant.takeFirstLook(standing)));
+    return defer(() => watch.places(this.#participant.takeFirstLook(standing))).pipe(
+      tap({
+        error: (error) => {
+          if (error instanceof PlaceLost) this.#participant.forget(request);
+        },
+      }),
+    );
   }
 
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
@@ -63,30 +74,29 @@ export class EtcdSession implements StoreSession {
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
     const prefix = this.layout.entries(roster);
-    return mirror(this.link, this.#pages, below(prefix)).pipe(
-      map((found) =>
-        [...found].map(([key, kv]) => this.#entry(key.slice(prefix.length), kv)).filter(({ id }) => isEntry(id)),
-      ),
-    );
+    return mirror(this.link, this.#pages, below(prefix)).pipe(map((found) => this.#entriesOf(prefix, found.values())));
   }
 
   look(roster: RosterKey): Observable<readonly Entry[]> {
-    return this.entries(roster).pipe(take(1));
+    const prefix = this.layout.entries(roster);
+    return this.#pages.read('look', below(prefix)).pipe(map(({ kvs }) => this.#entriesOf(prefix, kvs)));
   }
 
-  evict(roster: RosterKey, entryId: string): Observable<boolean> {
-    const key = oneKey(this.layout.entries(roster) + entryId).start;
-    return this.link
-      .call('evict', ({ kv }, options) => kv.deleteRange({ key }, options))
-      .pipe(map(({ deleted }) => Number(deleted) > 0));
+  evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
+    const key = oneKey(this.layout.entries(roster) + entryId);
+    const ways = [
+      { outcome: 'evicted', compare: [isPresent(key)], success: [remove(key)] },
+      { outcome: 'absent' },
+    ] as const;
+    return this.#outcomes.write('evict', writeId, ways).pipe(map(({ outcome }) => outcome === 'evicted'));
   }
 
   register(roster: RosterKey, writeId: string): Observable<boolean> {
-    return register(this.link, this.layout, roster, writeId);
+    return register(this.#outcomes, this.layout, roster, writeId);
   }
 
-  unregister(roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'> {
-    return unregister(this.link, this.layout, roster);
+  unregister(roster: RosterKey, writeId: string): Observable<'removed' | 'absent' | 'occupied'> {
+    return unregister(this.#outcomes, this.layout, roster, writeId);
   }
 
   registered(kind: RosterKind): Observable<ReadonlySet<string>> {
@@ -98,19 +108,21 @@ export class EtcdSession implements StoreSession {
   }
 
   swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): Observable<SwapResult> {
-    return swapCell(this.link, oneKey(this.layout.cell(key)), expected, value, writeId);
+    return swapCell(this.#outcomes, this.layout.cell(key), expected, value, writeId);
   }
 
   /** Waits for the link if it is down: whoever asks bounds the time. */
   end(): Observable<void> {
-    return defer(() => {
-      this.#participant.stop();
-      return this.link.up$;
-    }).pipe(
-      filter((up) => up),
-      take(1),
+    return this.link.up$.pipe(
+      first((up) => up),
       switchMap(() => this.#lease.revoke()),
     );
+  }
+
+  #entriesOf(prefix: string, kvs: Iterable<IKeyValue>): readonly Entry[] {
+    return [...kvs]
+      .map((kv) => this.#entry(kv.key.toString().slice(prefix.length), kv))
+      .filter(({ id }) => isEntry(id));
   }
 
   /** Each snapshot of a roster is mostly the one before. */

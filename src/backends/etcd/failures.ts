@@ -85,6 +85,11 @@ export function isRefusal(failure: unknown): boolean {
   return hasSaid(failure, /^(3|5|6|8|9|11) .*(etcdserver|mvcc)/) && !isOutdatedToken(failure);
 }
 
+/** Whether what failed so may have been done, or may still be: it was not refused. */
+export function mayHaveHappened(failure: unknown): boolean {
+  return !(isRefusal(failure) || isOutdatedToken(failure) || isStatus(failure, 7));
+}
+
 /** gRPC's status stands first in its messages. */
 function isStatus(cause: unknown, code: number): boolean {
   return messageOf(cause).startsWith(`${code} `);

@@ -1,5 +1,6 @@
 import type { Mode, RosterKey, RosterKind } from '../backend.js';
 import { decodeSegment, encodeSegment, escapeFirst } from '../keys.js';
+import { leaseHex } from './grant.js';
 
 /** Everything but locks lives below this word, so that locks can stand where Go's `concurrency` package has them. */
 const RESERVED = 'conclave';
@@ -17,9 +18,11 @@ export interface KeyRange {
  *                                                    the name stays one, since keys further below are not entries
  *     conclave/elections/<name>/<lease hex>-<id>     the value is the payload
  *     conclave/groups/<name>/<lease hex>-<id>        the value is the payload
- *     conclave/registry/<kind>/<name>                the value is the id of the write that made it
- *     conclave/cells/<key>                           the value follows the id of its write
- *     conclave/refused/<id>                          an entry that was given up and must not come to anything
+ *     conclave/registry/<kind>/<name>                the value is empty
+ *     conclave/cells/<key>                           the value is the cell's
+ *     conclave/outcomes/<id>                         the value is how the write of this id has come out, or `refused`:
+ *                                                    the entry of this id was given up and must not come to anything
+ *     conclave/outcomes/<id>/<lease hex>             a request of this id that carries this lease comes too late
  *
  * An `r` at the end of an entry's key says that it is shared; whatever others write there is exclusive.
  */
@@ -40,8 +43,12 @@ export class Layout {
     return `${this.#root}${name.split('/').map(lockSegment).join('/')}/`;
   }
 
-  refusal(id: string): string {
-    return `${this.#root}${RESERVED}/refused/${id}`;
+  outcome(writeId: string): string {
+    return `${this.#root}${RESERVED}/outcomes/${writeId}`;
+  }
+
+  fence(writeId: string, lease: string): string {
+    return `${this.outcome(writeId)}/${leaseHex(lease)}`;
   }
 
   registration({ kind, name }: RosterKey): string {

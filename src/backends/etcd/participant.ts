@@ -1,28 +1,23 @@
 import type { ITxnResponse } from 'etcd3';
 import {
-  AsyncSubject,
+  asapScheduler,
   catchError,
   defer,
-  filter,
   finalize,
+  first,
   map,
   type Observable,
   observeOn,
   of,
-  queueScheduler,
   Subject,
-  Subscription,
   startWith,
   switchMap,
-  take,
-  tap,
   throwError,
 } from 'rxjs';
 import type { RosterKey } from '../backend.js';
 import { GroupNotFound, Unavailable } from '../errors.js';
 import type { Standing, StandRequest } from '../store.js';
 import type { Connection } from './connection.js';
-import { isLeaseGone } from './failures.js';
 import { entryId, type Layout, oneKey } from './layout.js';
 import {
   type Contender,
@@ -35,7 +30,7 @@ import {
   wantsNearestOnly,
 } from './line.js';
 import type { Link } from './link.js';
-import { isAbsent, isPresent, keysRead, read, remove } from './requests.js';
+import { isAbsent, isPresent, isVersion, keysRead, read, remove } from './requests.js';
 import type { SessionLease } from './session-lease.js';
 
 /** The line as it was found on entering, and over which connection. */
@@ -44,20 +39,16 @@ export interface FirstLook {
   readonly connection: Connection | undefined;
 }
 
-/** A request to enter that was begun, and perhaps answered while nobody listened. */
-interface Entering {
-  readonly answer: AsyncSubject<Standing>;
-  readonly running: Subscription;
-}
-
 /** Entering a roster, changing one's payload there, and leaving. */
 export class Participant {
   readonly #firstLooks = new WeakMap<Standing, FirstLook>();
   /** What is under way in each roster, by the order in which it was begun. */
   readonly #underWay = new Map<string, Set<number>>();
   readonly #answered = new Subject<void>();
-  /** By the id of the request. */
-  readonly #entering = new Map<string, Entering>();
+  /** By the ids of requests to enter, of which one was sent and not answered: it may still make an entry. */
+  readonly #unanswered = new Set<string>();
+  /** The revision at which each entry was last written, as far as is known, by the id of the request. */
+  readonly #writtenAt = new Map<string, bigint>();
   #begun = 0;
 
   constructor(
@@ -78,37 +69,26 @@ export class Participant {
     return firstLook;
   }
 
-  /** One transaction, which makes the entry or finds the one made before. */
+  /** The entry is gone. */
+  forget({ id }: StandRequest): void {
+    this.#unanswered.delete(id);
+    this.#writtenAt.delete(id);
+  }
+
+  /**
+   * One transaction, which makes the entry or finds the one made before. Requests overtake each other, and who comes first
+   * is to be first: each waits for the answers to those before it, and for the connection.
+   */
   enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
-    request.sent();
     const contender = this.contender(roster, request);
-    // Requests overtake each other, and who comes first is to be first; where everybody is admitted it does not matter.
+    // Where everybody is admitted the order does not matter.
     if (isAlwaysAdmitted(contender)) return this.#enter(roster, request);
-    return this.#begunOnce(
-      request.id,
-      this.#inTurn(contender.prefix, (afterOthers) => afterOthers.pipe(switchMap(() => this.#enter(roster, request)))),
+    return this.#inTurn(contender.prefix, (itsTurn) =>
+      itsTurn.pipe(
+        switchMap(() => this.link.up$.pipe(first((up) => up))),
+        switchMap(() => this.#enter(roster, request)),
+      ),
     );
-  }
-
-  /** Nothing that waits for its turn is sent any more. */
-  stop(): void {
-    // The last first, or each that goes would let in the one behind it.
-    for (const { running } of [...this.#entering.values()].reverse()) running.unsubscribe();
-    this.#entering.clear();
-  }
-
-  /** Whoever waits for its turn for longer than a request may take asks again, and has kept its turn. */
-  #begunOnce(id: string, enter: Observable<Standing>): Observable<Standing> {
-    return defer(() => {
-      const begun = this.#entering.get(id) ?? { answer: new AsyncSubject<Standing>(), running: new Subscription() };
-      if (!this.#entering.has(id)) {
-        this.#entering.set(id, begun);
-        // After a failure it is begun anew, also where nobody has heard of it.
-        const failed = { error: () => this.#entering.delete(id) };
-        begun.running.add(enter.pipe(tap(failed)).subscribe(begun.answer));
-      }
-      return begun.answer.pipe(tap(() => this.#entering.delete(id)));
-    });
   }
 
   #enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
@@ -117,22 +97,33 @@ export class Participant {
       const { lease } = this.lease.newest;
       const { connection } = this.link;
       const key = oneKey(contender.key);
-      const refusal = oneKey(this.layout.refusal(request.id));
+      const outcome = oneKey(this.layout.outcome(request.id));
       const registration = oneKey(this.layout.registration(roster));
       const put = { request_put: { key: key.start, value: Buffer.from(request.payload), lease } };
       return this.link
-        .call('enter', ({ kv }, options) =>
-          kv.txn(
-            {
-              compare: [isAbsent(key), isAbsent(refusal), ...(request.registered ? [isPresent(registration)] : [])],
-              success: [put, ...lineOnEntering(contender)],
-              failure: [read(key, { keys_only: true }), read(refusal, { keys_only: true })],
-            },
-            options,
-          ),
-        )
+        .call('enter', ({ kv }, options) => {
+          request.sent();
+          const isRepeated = this.#unanswered.has(request.id);
+          this.#unanswered.add(request.id);
+          // The request before it must not come to anything when somebody has taken out what this one makes or finds.
+          const entered = { request_put: { key: outcome.start, value: Buffer.from('entered'), lease } };
+          const settled = isRepeated ? [entered] : [];
+          if (isRepeated) this.lease.linger();
+          const transaction = {
+            compare: [isAbsent(key), isAbsent(outcome), ...(request.registered ? [isPresent(registration)] : [])],
+            success: [put, ...lineOnEntering(contender), ...settled],
+            failure: [read(key, { keys_only: true }), read(outcome, { keys_only: true }), ...settled],
+          };
+          const answer = kv.txn(transaction, options);
+          if (!isRepeated)
+            answer.then(
+              () => this.#unanswered.delete(request.id),
+              () => undefined,
+            );
+          return answer;
+        })
         .pipe(
-          catchError((error) => throwError(() => this.#leaseIsGone(error, lease))),
+          catchError((error) => throwError(() => this.lease.lostIfGone(error, lease))),
           switchMap((response) =>
             response.succeeded
               ? this.#entered(contender, lease, connection, response)
@@ -142,21 +133,33 @@ export class Participant {
     });
   }
 
+  /**
+   * Written only over what was there when it was sent, so that an earlier update that arrives late does not undo a later
+   * one. What is there may be another than was thought: the entry was moved to another lease, or an answer was lost.
+   */
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
     const contender = this.contender(roster, request);
     const key = oneKey(contender.key);
     const put = { request_put: { key: key.start, value: Buffer.from(payload), ignore_lease: true } };
-    return this.link
-      .call('update', ({ kv }, options) => kv.txn({ compare: [isPresent(key)], success: [put] }, options))
-      .pipe(switchMap(({ succeeded }) => (succeeded ? of(undefined) : lost(contender))));
+    return defer(() => {
+      const compare = [isPresent(key), isVersion(key, this.#writtenAt.get(request.id) ?? 0n)];
+      const transaction = { compare, success: [put], failure: [read(key, { keys_only: true })] };
+      return this.link.call('update', ({ kv }, options) => kv.txn(transaction, options));
+    }).pipe(
+      switchMap(({ succeeded, header, responses }) => {
+        const found = keysRead(responses, 0)[0];
+        if (!succeeded && found === undefined) return lost(contender);
+        this.#writtenAt.set(request.id, BigInt(succeeded ? header.revision : (found?.mod_revision ?? 0)));
+        return succeeded ? of(undefined) : this.update(roster, request, payload);
+      }),
+    );
   }
 
   leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
     return defer(() => {
       const { key, prefix } = this.contender(roster, request);
       this.lease.forget(key);
-      this.#entering.get(request.id)?.running.unsubscribe();
-      this.#entering.delete(request.id);
+      this.forget(request);
       const left = inDoubt
         ? this.#refuse(key, request.id)
         : this.link.call('leave', ({ kv }, options) => kv.deleteRange({ key: oneKey(key).start }, options));
@@ -165,21 +168,20 @@ export class Participant {
     });
   }
 
-  /** `run` is given what emits when everything that was begun in this roster before it has been answered. */
-  #inTurn<T>(prefix: string, run: (afterOthers: Observable<unknown>) => Observable<T>): Observable<T> {
+  /** `run` is given what emits when everything that was begun in this roster before it has been answered, or given up. */
+  #inTurn<T>(prefix: string, run: (itsTurn: Observable<unknown>) => Observable<T>): Observable<T> {
     return defer(() => {
       const turn = ++this.#begun;
       const turns = this.#underWay.get(prefix) ?? new Set<number>();
       this.#underWay.set(prefix, turns.add(turn));
-      const afterOthers = this.#answered.pipe(
+      const itsTurn = this.#answered.pipe(
         startWith(undefined),
         // A Set keeps the order of insertion.
-        filter(() => turns.values().next().value === turn),
-        take(1),
-        // A thousand that fail at once, because the link is down, must not do so within each other.
-        observeOn(queueScheduler),
+        first(() => turns.values().next().value === turn),
+        // A thousand that give up at once, one after the other, must not each have let in the next.
+        observeOn(asapScheduler),
       );
-      return run(afterOthers).pipe(
+      return run(itsTurn).pipe(
         finalize(() => {
           turns.delete(turn);
           if (turns.size === 0) this.#underWay.delete(prefix);
@@ -195,10 +197,13 @@ export class Participant {
    */
   #refuse(key: string, id: string): Observable<unknown> {
     const { lease } = this.lease.newest;
-    const refusal = { request_put: { key: oneKey(this.layout.refusal(id)).start, lease } };
+    const refusal = {
+      request_put: { key: oneKey(this.layout.outcome(id)).start, value: Buffer.from('refused'), lease },
+    };
+    this.lease.linger();
     return this.link
       .call('leave', ({ kv }, options) => kv.txn({ success: [remove(oneKey(key)), refusal] }, options))
-      .pipe(catchError((error) => throwError(() => this.#leaseIsGone(error, lease))));
+      .pipe(catchError((error) => throwError(() => this.lease.lostIfGone(error, lease))));
   }
 
   #entered(
@@ -211,13 +216,20 @@ export class Participant {
     const line = isAlwaysAdmitted(contender)
       ? { revision: token, ahead: [] }
       : lineOf(contender, token, keysRead(responses, 1), token, !wantsNearestOnly(contender));
-    return this.#standing(contender, token, lease, connection, line);
+    return this.#standing(contender, token, token, lease, connection, line);
   }
 
   #found(contender: Contender, connection: Connection | undefined, { responses }: ITxnResponse): Observable<Standing> {
     const mine = keysRead(responses, 0)[0];
     if (mine !== undefined)
-      return this.#standing(contender, BigInt(mine.create_revision), mine.lease, connection, undefined);
+      return this.#standing(
+        contender,
+        BigInt(mine.create_revision),
+        BigInt(mine.mod_revision),
+        mine.lease,
+        connection,
+        undefined,
+      );
     if (keysRead(responses, 1).length > 0) return lost(contender);
     return throwError(() => new GroupNotFound(contender.roster.name));
   }
@@ -225,6 +237,7 @@ export class Participant {
   #standing(
     contender: Contender,
     token: bigint,
+    writtenAt: bigint,
     lease: string,
     connection: Connection | undefined,
     seen: Line | undefined,
@@ -232,6 +245,7 @@ export class Participant {
     if (!this.lease.keep(contender.key, token, lease))
       return throwError(() => new Unavailable('etcd', 'enter', new Error('its lease has been replaced meanwhile')));
     const { request, key, prefix } = contender;
+    this.#writtenAt.set(request.id, writtenAt);
     const { mode, payload, permits } = request;
     return (seen === undefined ? readLine(this.link, contender, token) : of(seen)).pipe(
       map((line) => {
@@ -241,11 +255,5 @@ export class Participant {
         return standing;
       }),
     );
-  }
-
-  /** The lease of the session has ended, unless the request carried an older one. */
-  #leaseIsGone(error: unknown, lease: string): unknown {
-    if (!isLeaseGone(error) || lease !== this.lease.newest.lease) return error;
-    return this.lease.lost(error);
   }
 }

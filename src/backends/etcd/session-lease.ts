@@ -32,6 +32,9 @@ import { isLeased, isMadeAt, keysRead, read } from './requests.js';
 /** A server allows 128 operations, if not told otherwise, and to those within one what is left: here two comparisons. */
 const MOST_MOVES_AT_ONCE = 126;
 
+/** More than this are not left on a lease that goes on for months. */
+const MOST_LINGERING = 256;
+
 /** A keepalive's answer, which proves nothing yet. */
 interface KeptAlive {
   readonly ttlMs: number;
@@ -67,7 +70,11 @@ export class SessionLease {
   readonly ttlMs: number;
   /** Keys that turned out to be gone while being moved. */
   readonly gone$: Subject<string> = new Subject<string>();
+  /** Moves some more to this lease; undefined when there is nothing more to move. */
+  moveAlso: (target: string) => Observable<undefined> | undefined = () => undefined;
   readonly #kept = new Map<string, Kept>();
+  /** Keys that are needed as long as requests which carry their lease may arrive. */
+  #lingering = 0;
   /** As many as the server has not refused yet. */
   #movesAtOnce = MOST_MOVES_AT_ONCE;
   /** Leases that keys may still be attached to, the newest last. */
@@ -117,6 +124,11 @@ export class SessionLease {
     this.#kept.delete(key);
   }
 
+  /** A key is to end with the newest lease. When there are too many of these, the lease is replaced. */
+  linger(): void {
+    this.#lingering++;
+  }
+
   /**
    * Sends one renewal; emits the time that it proves, after the one that came too late for who asked before. One at a
    * time: who asks meanwhile gets the answer to that one.
@@ -152,7 +164,13 @@ export class SessionLease {
     return new SessionLost(this.hex, 'the store has expired or revoked its lease', true, cause);
   }
 
+  /** What a request that carried this lease failed with: the end of the session, unless an older lease has ended. */
+  lostIfGone(error: unknown, lease: string): unknown {
+    return isLeaseGone(error) && lease === this.newest.lease ? this.lost(error) : error;
+  }
+
   #extend(): Observable<number> {
+    if (this.#lingering > MOST_LINGERING) return this.#replace();
     const held = this.newest;
     const { connection } = this.link;
     const isGood = this.#ahead?.connection === connection && this.#ahead?.lease === held.lease;
@@ -223,10 +241,11 @@ export class SessionLease {
     return of(undefined).pipe(
       expand(() => {
         const batch = [...this.#kept].filter(([, { lease }]) => lease !== target.lease).slice(0, this.#movesAtOnce);
-        return batch.length === 0 ? EMPTY : this.#moveBatch(batch, target.lease);
+        return batch.length > 0 ? this.#moveBatch(batch, target.lease) : (this.moveAlso(target.lease) ?? EMPTY);
       }),
       last(),
       map(() => {
+        this.#lingering = 0;
         // Nothing runs between the look at what is left and this.
         for (const { lease } of this.#grants.splice(0, this.#grants.length - 1)) this.#retire(lease);
         return this.#proved(target.sentMs, target.ttlMs);

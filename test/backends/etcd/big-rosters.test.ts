@@ -1,11 +1,12 @@
 import { Etcd3 } from 'etcd3';
+import { lastValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startProxy, type TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { difference, etcdCounts } from '../../support/counters.js';
-import { Backends, live } from './support.js';
+import { Backends, live, openSession } from './support.js';
 
 const MEMBERS = 300;
 const SOME = 30;
@@ -60,6 +61,17 @@ test('a link that is too slow for a page of many gets smaller ones', async () =>
   proxy.throttle(300_000);
   await firstWithin(backend.entries(some), ({ length }) => length === SOME, 20_000, 'everybody');
 }, 30_000);
+
+test('one look reads a roster of any size, and leaves nothing watched', async () => {
+  await using session = await openSession({ hosts: `127.0.0.1:${server.port}` });
+  const atStart = await etcdCounts(server.url);
+  const entries = await lastValueFrom(session.look(crowd));
+  const ids = entries.map(({ id }) => Number(id));
+  expect(ids).toEqual(Array.from({ length: MEMBERS }, (_, i) => MEMBERS - 1 - i));
+  expect(await lastValueFrom(session.look(few))).toHaveLength(1);
+  expect(await lastValueFrom(session.look({ kind: 'group', name: 'nobody' }))).toEqual([]);
+  expect(difference(atStart, await etcdCounts(server.url))['Watch/Watch']).toBeUndefined();
+});
 
 test('a small roster takes one request', async () => {
   await using backends = new Backends();

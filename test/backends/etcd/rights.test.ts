@@ -25,7 +25,7 @@ beforeAll(async () => {
   await enableUsers(server.port, {
     keeper: [
       ['readwrite', '--prefix', 'permitted/'],
-      ['readwrite', '--prefix', 'conclave/refused/'],
+      ['readwrite', '--prefix', 'conclave/outcomes/'],
       ['read', 'conclave/probe'],
     ],
     app: documented,

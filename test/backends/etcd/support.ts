@@ -1,8 +1,22 @@
 import { execFile, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
-import { Observable, ReplaySubject, type Subscription } from 'rxjs';
+import { Etcd3 } from 'etcd3';
+import {
+  asyncScheduler,
+  firstValueFrom,
+  lastValueFrom,
+  Observable,
+  ReplaySubject,
+  type Subscription,
+  shareReplay,
+} from 'rxjs';
 import type { Backend, EntryRequest, Place, RosterKey } from '../../../src/backends/backend.js';
+import { etcdStore } from '../../../src/backends/etcd/etcd-store.js';
 import { type EtcdOptions, etcd } from '../../../src/backends/etcd/index.js';
+import { timingOf } from '../../../src/backends/options.js';
+import { orThrow } from '../../../src/backends/or-throw.js';
+import type { StandRequest, StoreSession } from '../../../src/backends/store.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 
 export const exclusive: EntryRequest = { mode: 'exclusive', permits: 1, payload: new Uint8Array() };
@@ -103,4 +117,85 @@ export async function enableUsers(
     await etcdctl(port, 'user', 'grant-role', name, name);
   }
   await etcdctl(port, 'auth', 'enable');
+}
+
+/** Opens one session of the adapter, without the kernel: nothing is renewed or repeated but by the test. */
+export async function openSession(options: EtcdOptions): Promise<StoreSession & AsyncDisposable> {
+  const timing = orThrow(timingOf({ ttlMs: 20_000, ...options }));
+  const context = { timing, newId, now: () => performance.now(), scheduler: asyncScheduler, fault: () => undefined };
+  const opened$ = etcdStore(options).open(context).pipe(shareReplay(1));
+  const running = opened$.subscribe();
+  const session = await firstValueFrom(opened$);
+  return Object.assign(session, {
+    async [Symbol.asyncDispose]() {
+      await lastValueFrom(session.end(false), { defaultValue: undefined }).catch(() => undefined);
+      running.unsubscribe();
+    },
+  });
+}
+
+export const newId = (): string => randomUUID().replaceAll('-', '');
+
+export function standRequest(): StandRequest {
+  return { ...exclusive, id: newId(), registered: false, sent: () => undefined };
+}
+
+type Transaction = Etcd3['kv']['txn'];
+
+/**
+ * A client whose transactions get lost on the way, as they do between a client and a server that is paused or cut off:
+ * one is carried out and its answer lost, or it arrives later, when nobody waits for it any more.
+ */
+export class LossyClient implements Disposable {
+  readonly client: Etcd3;
+  /** Leases that are to be revoked live on. */
+  keepsLeases = false;
+  readonly #etcd: Etcd3;
+  #next: ((carryOut: () => ReturnType<Transaction>) => void) | undefined;
+
+  constructor(port: number) {
+    const etcd = new Etcd3({ hosts: `127.0.0.1:${port}` });
+    const txn: Transaction = (request) => {
+      const carryOut = (): ReturnType<Transaction> => etcd.kv.txn(request);
+      const lose = this.#next;
+      this.#next = undefined;
+      if (lose === undefined) return carryOut();
+      lose(carryOut);
+      return new Promise(() => undefined);
+    };
+    const over = <T extends object>(target: T, changed: Partial<T>): T =>
+      new Proxy(target, { get: (_, name) => Reflect.get(Object.hasOwn(changed, name) ? changed : target, name) });
+    const leaseRevoke: Etcd3['leaseClient']['leaseRevoke'] = (request) =>
+      this.keepsLeases ? new Promise(() => undefined) : etcd.leaseClient.leaseRevoke(request);
+    this.#etcd = etcd;
+    this.client = over(etcd, {
+      kv: over(etcd.kv, { txn }),
+      leaseClient: over(etcd.leaseClient, { leaseRevoke }),
+    });
+  }
+
+  /** Asks, and has the next transaction carried out, but not answered. */
+  async unanswered(asked: Observable<unknown>): Promise<void> {
+    await (await this.#lost(asked))();
+  }
+
+  /** Asks, and holds the next transaction back, until what it returns is called. */
+  held(asked: Observable<unknown>): Promise<() => Promise<unknown>> {
+    return this.#lost(asked);
+  }
+
+  async #lost(asked: Observable<unknown>): Promise<() => Promise<unknown>> {
+    const lost = new Promise<() => Promise<unknown>>((told) => {
+      this.#next = told;
+    });
+    // As the kernel does, when it has waited for long enough.
+    const asking = asked.subscribe();
+    const carryOut = await lost;
+    asking.unsubscribe();
+    return carryOut;
+  }
+
+  [Symbol.dispose](): void {
+    this.#etcd.close();
+  }
 }
