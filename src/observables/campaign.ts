@@ -23,7 +23,8 @@ export interface CampaignOptions {
  *
  * **Emits** `none` on subscribe, `some(grant)` when elected, `none` no later than the local deadline of the session;
  * then it stands again by itself, and the next grant has a greater token.
- * **Errors** `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; after a `none`. Never on a lost connection.
+ * **Errors** `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; after a
+ * `none`. Never on a lost connection.
  * **Completes** when the backend is closed, after a `none`.
  * **Teardown** steps down; `backend.close()` waits for it.
  * **Guarantee** not: that a paused process knows; give `grant.token` to the resource for that. But: at most one valid grant

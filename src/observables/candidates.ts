@@ -11,7 +11,8 @@ import { type Contender, contenders } from './contender.js';
  *     output   []--[a]--[a,b]----[b]--
  *
  * **Emits** the candidates on subscribe (as soon as the store has answered), then after each change. Silent while disconnected.
- * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
+ * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost
+ * connection.
  * **Completes** when the backend is closed.
  * **Teardown** stops looking.
  * **Guarantee** not: that the first one leads at this instant; it did when the store answered. But: no false empty list.

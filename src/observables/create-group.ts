@@ -7,7 +7,8 @@ import { checkName } from '../backends/keys.js';
  * Creates `group`. Cold: each subscription tries once.
  *
  * **Emits** `undefined`, once, when the group is created.
- * **Errors** `GroupAlreadyExists`; `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`, `BackendClosed`. Never on a
+ * **Errors** `GroupAlreadyExists`; `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`,
+ * `BackendClosed`. Never on a
  * lost connection: then it waits, and a lost reply does not make it fail.
  * **Completes** after that.
  * **Teardown** a request under way may still take effect.

@@ -7,7 +7,8 @@ import { checkName } from '../backends/keys.js';
  * Deletes `group`, which must be empty. Cold: each subscription tries once.
  *
  * **Emits** `undefined`, once, when the group is deleted.
- * **Errors** `GroupNotFound`, `GroupNotEmpty`; `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`,
+ * **Errors** `GroupNotFound`, `GroupNotEmpty`; `InvalidName` (thrown at the call), `AuthenticationFailed`,
+ * `PermissionDenied`,
  * `BackendClosed`. Never on a lost connection: then it waits.
  * **Completes** after that.
  * **Teardown** a request under way may still take effect.

@@ -12,7 +12,8 @@ import { type Contender, contenders, sameContenders } from './contender.js';
  *
  * **Emits** the holders on subscribe (as soon as the store has answered), then after each change of them.
  * Silent while disconnected.
- * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
+ * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost
+ * connection.
  * **Completes** when the backend is closed.
  * **Teardown** stops looking.
  * **Guarantee** not: that they hold it at this instant; they did when the store answered.

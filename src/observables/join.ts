@@ -53,7 +53,8 @@ export interface Membership {
  *
  * **Emits** a `Membership` for each joining: when the session is lost, it joins again by itself in the next one.
  * **Errors** `GroupNotFound` without `create`; `MemberAlreadyExists` when another is in the group under this id, who is not
- * touched by that; `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; what `capabilities`
+ * touched by that; `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`;
+ * what `capabilities`
  * errors with. Never on a lost connection.
  * **Completes** when the backend is closed.
  * **Teardown** leaves; `backend.close()` waits for it.

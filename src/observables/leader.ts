@@ -14,7 +14,8 @@ import type { Contender } from './contender.js';
  *
  * **Emits** the leader on subscribe (as soon as the store has answered), `none` where nobody stands, then after each
  * change of leader. Never the same leader twice in a row. Silent while disconnected.
- * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
+ * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost
+ * connection.
  * **Completes** when the backend is closed.
  * **Teardown** stops looking.
  * **Guarantee** not: that it leads at this instant; it did when the store answered. To act as the leader, `campaign`.

@@ -15,7 +15,8 @@ import { type CampaignOptions, campaign } from './campaign.js';
  *
  * **Emits** `false` on subscribe, `true` when elected, `false` no later than the local deadline of the session: before
  * anybody else can be elected. Never the same value twice in a row. Then it stands again by itself.
- * **Errors** `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; after a `false`. Never on a lost connection.
+ * **Errors** `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; after a
+ * `false`. Never on a lost connection.
  * **Completes** when the backend is closed, after a `false`.
  * **Teardown** steps down; `backend.close()` waits for it.
  * **Guarantee** not: that a paused or blocked process has run this far; gate its work with `whileLeader`, which asks the

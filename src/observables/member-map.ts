@@ -31,7 +31,8 @@ export interface MemberRecord {
  *
  * **Emits** the members on subscribe (as soon as the store has answered), then after each joining, leaving, or change of
  * capabilities. A group that does not exist has no members. Silent while disconnected; never a false empty map.
- * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection. A payload that cannot
+ * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost
+ * connection. A payload that cannot
  * be read is reported on `faults$` and skipped.
  * **Completes** when the backend is closed.
  * **Teardown** stops looking.

@@ -14,7 +14,8 @@ import { type Member, memberMap } from './member-map.js';
  * has left and joined again between two looks, the set comes again: the ids are the same, a member is another, and
  * `membershipChanges` sees it. Never the same members twice in a row. Silent while disconnected; never a false empty set,
  * nor one without a member who is there.
- * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection, nor because the group
+ * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost
+ * connection, nor because the group
  * does not exist: then it has no members.
  * **Completes** when the backend is closed.
  * **Teardown** stops looking.

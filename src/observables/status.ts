@@ -12,7 +12,8 @@ export type Status = Session | { readonly state: 'closed' };
  * **Emits** the current state on subscribe, then each change: `connecting` (with the number of the attempt and why the
  * last one failed), `live`, `suspended` (the connection is in doubt; what is held stays held until the deadline), `lost`
  * (everything held was given up; a new session opens by itself), `closed`.
- * **Errors** what waiting cannot heal: `AuthenticationFailed`, `PermissionDenied`, `MissingPackage`, `ConnectionRefused` with `failFastMs`.
+ * **Errors** what waiting cannot heal: `AuthenticationFailed`, `PermissionDenied`, `MissingPackage`,
+ * `ConnectionRefused` with `failFastMs`.
  * **Completes** after `closed`.
  * **Teardown** stops looking; the session stays.
  * **Guarantee** `lost` comes after all who held something were told.
