@@ -41,6 +41,7 @@ const readersOwn = `
   declare const backend: import('conclave').Backend;
   declare const invoice: { readonly id: string };
   declare const ticks$: import('rxjs').Observable<number>;
+  declare function mapBackend(options: import('conclave/backend').BackendOptions): import('conclave').Backend;
   declare function post(tick: number): void;
   declare function rebalance(...sets: ReadonlySet<string>[]): void;
   declare function runJob(): void;
