@@ -1,20 +1,18 @@
-import { defer, EMPTY, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
+import { EMPTY, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
 import type { Expected, SwapResult, Versioned } from '../backend.js';
-import type { Connection, Stat } from './connection.js';
+import type { Connection, Stat, Step } from './connection.js';
 import { Code, onRefusal } from './failures.js';
 import { follow } from './follow.js';
 import type { Layout } from './layout.js';
+import type { Commit, Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
 
-/** Length of a write's id, which stands before the value. */
-const ID_LENGTH = 32;
-/** How many deletions are remembered, so that a repeated one is known for its first. */
-const MOST_DELETIONS = 32;
+const NOTHING = new Uint8Array();
+/** Stands for whichever version a node has. */
+const ANY = -1;
 
-const encoder = new TextEncoder();
-
-interface Cell extends Versioned {
-  readonly writeId: string;
+interface Cell {
+  readonly held: Versioned;
   readonly nodeVersion: number;
 }
 
@@ -22,12 +20,12 @@ interface Cell extends Versioned {
  * Cells are nodes; their version is the transaction that wrote them, which never returns. ZooKeeper compares only node
  * versions, and these begin anew when a node is deleted and made again. So each deletion also writes the parent,
  * and a compared write checks the parent's version as well: where any cell was deleted since the reading, it reads again.
- * The parent's data are the ids of the last deletions.
  */
 export class Cells {
   constructor(
     private readonly layout: Layout,
     private readonly parents: Parents,
+    private readonly outcomes: Outcomes,
   ) {}
 
   cell(connection: Connection, key: string): Observable<Versioned | undefined> {
@@ -35,7 +33,7 @@ export class Cells {
     return follow(connection, (watches) => {
       watches.set('data', path);
       return connection.read(path, true).pipe(
-        map(({ data, stat }): Versioned | undefined => toCell(data, stat)),
+        map((found): Versioned | undefined => toCell(found).held),
         onRefusal([Code.noNode], () =>
           connection.exists(path, true).pipe(
             switchMap((stat) => {
@@ -46,7 +44,7 @@ export class Cells {
           ),
         ),
       );
-    }).pipe(map((cell) => cell && { value: cell.value, version: cell.version }));
+    });
   }
 
   swap(
@@ -57,102 +55,85 @@ export class Cells {
     writeId: string,
   ): Observable<SwapResult> {
     const path = this.layout.cell(key);
-    const none = (): Observable<undefined> => of(undefined);
-    const attempt = (): Observable<SwapResult> =>
-      forkJoin([
-        connection.read(this.layout.cells).pipe(onRefusal([Code.noNode], none)),
-        connection.read(path).pipe(
-          map(({ data, stat }) => toCell(data, stat)),
-          onRefusal([Code.noNode], none),
+    return this.outcomes.once(connection, writeId, {
+      operation: `write cell ${key}`,
+      attempt: (commit) => this.#swap(connection, path, expected, value, commit),
+      recall: (outcome) =>
+        cellAt(connection, path).pipe(
+          map((current): SwapResult => ({ swapped: outcome === 'swapped', current: current?.held })),
         ),
-      ]).pipe(
-        switchMap(([parent, current]) => {
-          const deletions = parent === undefined ? [] : toIds(parent.data);
-          const isRepeated = value === undefined ? deletions.includes(writeId) : current?.writeId === writeId;
-          const fits =
-            expected === 'any' || (expected === 'absent' ? current === undefined : current?.version === expected);
-          if (isRepeated || !fits || (value === undefined && current === undefined))
-            return of({ swapped: isRepeated || fits, current: current && toVersioned(current) });
-          if (value === undefined)
-            return this.#delete(connection, path, current, parent?.stat, [writeId, ...deletions]);
-          return this.#write(connection, path, current, expected === 'any' ? undefined : parent?.stat, value, writeId);
-        }),
-        // Somebody was quicker: look again.
-        onRefusal([Code.nodeExists, Code.badVersion, Code.noNode], attempt),
-      );
-    return defer(attempt);
-  }
-
-  #write(
-    connection: Connection,
-    path: string,
-    current: Cell | undefined,
-    compared: Stat | undefined,
-    value: Uint8Array,
-    writeId: string,
-  ): Observable<SwapResult> {
-    const data = Buffer.concat([encoder.encode(writeId), value]);
-    const done = (stat: Stat | undefined): SwapResult => ({
-      swapped: true,
-      current: { value, version: stat?.mzxid ?? 0n },
     });
-    if (current === undefined)
-      return connection
-        .transact(`create ${path}`, [
-          { act: 'create', path, data, kind: 'persistent' },
-          // Only a write's answer tells the transaction.
-          { act: 'set', path, data, version: -1 },
-        ])
-        .pipe(
-          map(([, written]) => done(written?.stat)),
-          onRefusal([Code.noNode], () =>
-            this.parents
-              .makeFolders(connection)
-              .pipe(switchMap(() => this.#write(connection, path, current, compared, value, writeId))),
-          ),
-        );
-    if (compared === undefined) return connection.write(path, data).pipe(map(done));
-    return connection
-      .transact(`write ${path}`, [
-        { act: 'check', path: this.layout.cells, version: compared.version },
-        { act: 'set', path, data, version: current.nodeVersion },
-      ])
-      .pipe(map(([, written]) => done(written?.stat)));
   }
 
-  #delete(
+  #swap(
     connection: Connection,
     path: string,
-    current: Cell | undefined,
-    parent: Stat | undefined,
-    deletions: readonly string[],
+    expected: Expected,
+    value: Uint8Array | undefined,
+    commit: Commit,
   ): Observable<SwapResult> {
-    return connection
-      .transact(`delete ${path}`, [
-        { act: 'remove', path, version: current?.nodeVersion ?? -1 },
-        {
-          act: 'set',
-          path: this.layout.cells,
-          data: encoder.encode(deletions.slice(0, MOST_DELETIONS).join('')),
-          version: parent?.version ?? -1,
-        },
-      ])
-      .pipe(map(() => ({ swapped: true, current: undefined })));
+    const again = (): Observable<SwapResult> => this.#swap(connection, path, expected, value, commit);
+    const folder$ = connection.read(this.layout.cells).pipe(
+      map(({ stat }) => stat),
+      onRefusal([Code.noNode], () => of(undefined)),
+    );
+    return forkJoin([folder$, cellAt(connection, path)]).pipe(
+      switchMap(([folder, current]) => {
+        const fits =
+          expected === 'any' || (expected === 'absent' ? current === undefined : current?.held.version === expected);
+        if (!fits || (value === undefined && current === undefined))
+          return commit(fits ? 'swapped' : 'kept', []).pipe(map(() => ({ swapped: fits, current: current?.held })));
+        if (folder === undefined) return this.parents.makeFolders(connection).pipe(switchMap(again));
+        const compared = expected === 'any' ? undefined : { folder: folder.version, cell: current?.nodeVersion ?? ANY };
+        const steps =
+          value === undefined ? this.#deletion(path, compared) : this.#writing(path, current, compared, value);
+        return commit('swapped', steps).pipe(
+          map((answers) => ({
+            swapped: true,
+            current: value && { value, version: answers.at(-1)?.stat?.mzxid ?? 0n },
+          })),
+        );
+      }),
+      // Somebody was quicker: look again.
+      onRefusal([Code.nodeExists, Code.badVersion, Code.noNode], again),
+    );
+  }
+
+  #writing(path: string, current: Cell | undefined, compared: Compared | undefined, data: Uint8Array): readonly Step[] {
+    if (current === undefined)
+      return [
+        { act: 'create', path, data, kind: 'persistent' },
+        // Only a write's answer tells the transaction.
+        { act: 'set', path, data, version: ANY },
+      ];
+    if (compared === undefined) return [{ act: 'set', path, data, version: ANY }];
+    return [
+      { act: 'check', path: this.layout.cells, version: compared.folder },
+      { act: 'set', path, data, version: compared.cell },
+    ];
+  }
+
+  #deletion(path: string, compared: Compared | undefined): readonly Step[] {
+    return [
+      { act: 'remove', path, version: compared?.cell ?? ANY },
+      { act: 'set', path: this.layout.cells, data: NOTHING, version: compared?.folder ?? ANY },
+    ];
   }
 }
 
-/** What another client wrote has no id of this kind, and is all value. */
-function toCell(data: Buffer, stat: Stat): Cell {
-  const id = data.toString('latin1', 0, ID_LENGTH);
-  const writeId = /^[0-9a-f]{32}$/.test(id) ? id : '';
-  const value = new Uint8Array(data.subarray(writeId.length));
-  return { value, version: stat.mzxid, writeId, nodeVersion: stat.version };
+/** Versions of the nodes as they were read. */
+interface Compared {
+  readonly folder: number;
+  readonly cell: number;
 }
 
-function toVersioned({ value, version }: Cell): Versioned {
-  return { value, version };
+function cellAt(connection: Connection, path: string): Observable<Cell | undefined> {
+  return connection.read(path).pipe(
+    map(toCell),
+    onRefusal([Code.noNode], () => of(undefined)),
+  );
 }
 
-function toIds(data: Buffer): readonly string[] {
-  return data.toString('latin1').match(/[0-9a-f]{32}/g) ?? [];
+function toCell({ data, stat }: { readonly data: Buffer; readonly stat: Stat }): Cell {
+  return { held: { value: new Uint8Array(data), version: stat.mzxid }, nodeVersion: stat.version };
 }

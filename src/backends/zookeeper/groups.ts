@@ -1,11 +1,14 @@
 import { defer, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
 import type { RosterKey, RosterKind } from '../backend.js';
-import type { Connection } from './connection.js';
+import type { Connection, Step } from './connection.js';
 import { listed } from './entries.js';
 import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
 import { isRegistration, type Layout, nameOf } from './layout.js';
+import type { Commit, Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
+
+type Unregistration = 'removed' | 'absent' | 'occupied';
 
 const encoder = new TextEncoder();
 
@@ -14,43 +17,56 @@ export class Groups {
   constructor(
     private readonly layout: Layout,
     private readonly parents: Parents,
+    private readonly outcomes: Outcomes,
   ) {}
 
   register(connection: Connection, roster: RosterKey, writeId: string): Observable<boolean> {
     const path = this.layout.parent(roster);
     const data = encoder.encode(writeId);
-    const attempt = (): Observable<boolean> =>
-      connection.create(path, data, 'persistent').pipe(
+    const attempt = (commit: Commit): Observable<boolean> =>
+      commit('made', [{ act: 'create', path, data, kind: 'persistent' }]).pipe(
         map(() => true),
-        onRefusal([Code.noNode], () => this.parents.makeFolders(connection).pipe(switchMap(attempt))),
-        onRefusal([Code.nodeExists], existing),
+        onRefusal([Code.noNode], () => this.parents.makeFolders(connection).pipe(switchMap(() => attempt(commit)))),
+        onRefusal([Code.nodeExists], () => existing(commit)),
       );
-    const existing = (): Observable<boolean> =>
+    const existing = (commit: Commit): Observable<boolean> =>
       connection.read(path).pipe(
         switchMap(({ data: found, stat }) => {
-          if (isRegistration(roster.kind, found)) return of(found.toString() === writeId);
-          return connection.write(path, data, stat.version).pipe(map(() => true));
+          const isThere = isRegistration(roster.kind, found);
+          const steps: readonly Step[] = isThere ? [] : [{ act: 'set', path, data, version: stat.version }];
+          return commit(isThere ? 'existed' : 'made', steps).pipe(map(() => !isThere));
         }),
         // It changed or went between the reading and the writing.
-        onRefusal([Code.noNode, Code.badVersion], attempt),
+        onRefusal([Code.noNode, Code.badVersion], () => attempt(commit)),
       );
-    return defer(attempt);
+    return this.outcomes.once(connection, writeId, {
+      operation: `create ${roster.kind} ${roster.name}`,
+      attempt,
+      recall: (outcome) => of(outcome === 'made'),
+    });
   }
 
-  unregister(connection: Connection, roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'> {
+  unregister(connection: Connection, roster: RosterKey, writeId: string): Observable<Unregistration> {
     const path = this.layout.parent(roster);
-    const attempt = (): Observable<'removed' | 'absent' | 'occupied'> =>
-      connection.read(path).pipe(
+    const attempt = (commit: Commit): Observable<Unregistration> => {
+      const conclude = (outcome: Unregistration, steps: readonly Step[] = []): Observable<Unregistration> =>
+        commit(outcome, steps).pipe(map(() => outcome));
+      return connection.read(path).pipe(
         switchMap(({ data, stat }) =>
           isRegistration(roster.kind, data)
-            ? connection.remove(path, stat.version).pipe(map(() => 'removed' as const))
-            : of('absent' as const),
+            ? conclude('removed', [{ act: 'remove', path, version: stat.version }])
+            : conclude('absent'),
         ),
-        onRefusal([Code.noNode], () => of('absent' as const)),
-        onRefusal([Code.notEmpty], () => of('occupied' as const)),
-        onRefusal([Code.badVersion], attempt),
+        onRefusal([Code.noNode], () => conclude('absent')),
+        onRefusal([Code.notEmpty], () => conclude('occupied')),
+        onRefusal([Code.badVersion], () => attempt(commit)),
       );
-    return defer(attempt);
+    };
+    return this.outcomes.once(connection, writeId, {
+      operation: `delete ${roster.kind} ${roster.name}`,
+      attempt,
+      recall: (outcome) => of(outcome === 'removed' || outcome === 'occupied' ? outcome : 'absent'),
+    });
   }
 
   registered(connection: Connection, kind: RosterKind): Observable<ReadonlySet<string>> {

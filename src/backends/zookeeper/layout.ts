@@ -36,17 +36,20 @@ export interface Named {
 /** Where everything is, below one root. */
 export class Layout {
   readonly cells: string;
+  /** Where sessions keep how their writes came out. */
+  readonly writes: string;
   /** A node that is never there. */
   readonly heartbeat: string;
 
   constructor(readonly root: string) {
     this.cells = `${root}/cells`;
+    this.writes = `${root}/writes`;
     this.heartbeat = `${root}/heartbeat`;
   }
 
   /** All that is made once. */
   get folders(): readonly string[] {
-    return [...Object.values(FOLDERS).map((folder) => `${this.root}/${folder}`), this.cells];
+    return [...Object.values(FOLDERS).map((folder) => `${this.root}/${folder}`), this.cells, this.writes];
   }
 
   folder(kind: RosterKind): string {

@@ -7,6 +7,7 @@ import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
 import { isRegistration, type Layout, type Named, parseEntries, parseEntry, prefixOf } from './layout.js';
 import { entriesAhead, type Mine } from './order.js';
+import type { Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
 
 /** Where everybody is admitted, so many before one are watched; beyond that, their leaving is told late. */
@@ -37,6 +38,7 @@ export class Lines {
   constructor(
     private readonly layout: Layout,
     private readonly parents: Parents,
+    private readonly outcomes: Outcomes,
   ) {}
 
   /** The nodes that stand in this session, as far as is known. */
@@ -102,10 +104,19 @@ export class Lines {
     );
   }
 
-  evict(connection: Connection, roster: RosterKey, entryId: string): Observable<boolean> {
+  evict(connection: Connection, roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
     // Anything else, a path that leads elsewhere for one, is no entry.
     if (entryId.includes('/') || parseEntry(roster.kind, entryId) === undefined) return of(false);
-    return remove(connection, `${this.layout.parent(roster)}/${entryId}`);
+    const path = `${this.layout.parent(roster)}/${entryId}`;
+    return this.outcomes.once(connection, writeId, {
+      operation: `evict ${entryId}`,
+      attempt: (commit) =>
+        commit('evicted', [{ act: 'remove', path, version: -1 }]).pipe(
+          map(() => true),
+          onRefusal([Code.noNode], () => commit('absent', []).pipe(map(() => false))),
+        ),
+      recall: (outcome) => of(outcome === 'evicted'),
+    });
   }
 
   /**

@@ -9,6 +9,7 @@ import { Groups } from './groups.js';
 import { Lines } from './lines.js';
 import type { Link } from './link.js';
 import type { ResolvedOptions } from './options.js';
+import { Outcomes } from './outcomes.js';
 import { Parents } from './parents.js';
 
 /** An open session: each operation on the connection of the moment, each failure in the words of the port. */
@@ -22,6 +23,7 @@ export class ZooKeeperSession implements StoreSession {
   readonly #groups: Groups;
   readonly #cells: Cells;
   readonly #parents: Parents;
+  readonly #outcomes: Outcomes;
 
   constructor(
     private readonly link: Link,
@@ -33,10 +35,11 @@ export class ZooKeeperSession implements StoreSession {
     this.provedMs = link.openedMs;
     this.link$ = link.up$;
     this.#parents = new Parents(options.layout, () => context.now(), options.keepParents);
-    this.#lines = new Lines(options.layout, this.#parents);
+    this.#outcomes = new Outcomes(options.layout, this.#parents, this.id);
+    this.#lines = new Lines(options.layout, this.#parents, this.#outcomes);
     this.#rosters = new Rosters(options.layout);
-    this.#groups = new Groups(options.layout, this.#parents);
-    this.#cells = new Cells(options.layout, this.#parents);
+    this.#groups = new Groups(options.layout, this.#parents, this.#outcomes);
+    this.#cells = new Cells(options.layout, this.#parents, this.#outcomes);
   }
 
   /** Deletes parents that are not in use any more, from time to time. */
@@ -45,7 +48,9 @@ export class ZooKeeperSession implements StoreSession {
     const tidying = new Subscription();
     tidying.add(
       timer(this.ttlMs, this.ttlMs, scheduler).subscribe(() => {
-        const tidied = this.link.use('tidy up', (connection) => this.#parents.tidy(connection, this.ttlMs));
+        const tidied = this.link.use('tidy up', (connection) =>
+          merge(this.#parents.tidy(connection, this.ttlMs), this.#outcomes.tidy(connection)),
+        );
         // Nothing depends on it, and what remains is deleted by whoever uses it next.
         tidying.add(tidied.subscribe({ error: () => undefined }));
       }),
@@ -84,16 +89,16 @@ export class ZooKeeperSession implements StoreSession {
     return this.entries(roster).pipe(take(1));
   }
 
-  evict(roster: RosterKey, entryId: string): Observable<boolean> {
-    return this.#use('evict', (connection) => this.#lines.evict(connection, roster, entryId));
+  evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
+    return this.#use('evict', (connection) => this.#lines.evict(connection, roster, entryId, writeId));
   }
 
   register(roster: RosterKey, writeId: string): Observable<boolean> {
     return this.#use('register', (connection) => this.#groups.register(connection, roster, writeId));
   }
 
-  unregister(roster: RosterKey): Observable<'removed' | 'absent' | 'occupied'> {
-    return this.#use('unregister', (connection) => this.#groups.unregister(connection, roster));
+  unregister(roster: RosterKey, writeId: string): Observable<'removed' | 'absent' | 'occupied'> {
+    return this.#use('unregister', (connection) => this.#groups.unregister(connection, roster, writeId));
   }
 
   registered(kind: RosterKind): Observable<ReadonlySet<string>> {
