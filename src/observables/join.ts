@@ -19,7 +19,7 @@ import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../backends/code
 import { BackendClosed, GroupNotFound, MemberAlreadyExists, OutcomeUnknown, PlaceLost } from '../backends/errors.js';
 import { check, FLAG } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
-import { type MemberRecord, memberEntries } from './member-map.js';
+import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
 
 /** Options of `join`. */
 export interface JoinOptions {
@@ -102,17 +102,20 @@ function membership(
   let hasJoined = false;
 
   /** Emits when nobody else has stood longer under this id. A first joining fails at once; a later one waits. */
-  const alone = ({ entry: mine }: Place): Observable<unknown> =>
-    memberEntries(backend, group).pipe(
-      filter((entries) => {
-        const isTaken = entries.some(
-          ({ entry, record }) => record.id === id && record.owner !== owner && entry.token < mine.token,
+  const alone = ({ entry: mine }: Place): Observable<unknown> => {
+    const isTaken = (entries: readonly MemberEntry[]): boolean =>
+      entries.some(({ entry, record }) => record.id === id && record.owner !== owner && entry.token < mine.token);
+    return lookAtMembers(backend, group).pipe(
+      switchMap((entries) => {
+        if (!isTaken(entries)) return of(entries);
+        if (!hasJoined) throw new MemberAlreadyExists(group, id);
+        return memberEntries(backend, group).pipe(
+          filter((later) => !isTaken(later)),
+          take(1),
         );
-        if (isTaken && !hasJoined) throw new MemberAlreadyExists(group, id);
-        return !isTaken;
       }),
-      take(1),
     );
+  };
 
   return new Observable<Membership>((subscriber) => {
     const payloads = new ReplaySubject<Uint8Array>(1);

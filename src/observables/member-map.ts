@@ -3,7 +3,7 @@ import { isSome } from 'fp-ts/lib/Option.js';
 import { getEq } from 'fp-ts/lib/ReadonlyMap.js';
 import * as S from 'fp-ts/lib/string.js';
 import { distinctUntilChanged, map, type Observable } from 'rxjs';
-import type { Backend, Entry } from '../backends/backend.js';
+import type { Backend, Entry, RosterKey } from '../backends/backend.js';
 import { checkName } from '../backends/keys.js';
 import { decoded } from './contender.js';
 
@@ -55,12 +55,25 @@ export interface MemberEntry {
 
 /** Who stands in the group, in the order of tokens; two may have the same id until the later one has seen it. */
 export function memberEntries(backend: Backend, group: string): Observable<readonly MemberEntry[]> {
+  return asMembers(backend, group, (roster) => backend.entries(roster));
+}
+
+/** The same, once, without watching anybody. */
+export function lookAtMembers(backend: Backend, group: string): Observable<readonly MemberEntry[]> {
+  return asMembers(backend, group, (roster) => backend.look(roster));
+}
+
+function asMembers(
+  backend: Backend,
+  group: string,
+  entriesOf: (roster: RosterKey) => Observable<readonly Entry[]>,
+): Observable<readonly MemberEntry[]> {
   const subject = `group ${JSON.stringify(checkName(group))}`;
   const read = (value: unknown): MemberRecord => {
     if (isMemberRecord(value)) return value;
     throw new TypeError('it is not a member: { id, owner, capabilities }');
   };
-  return backend.entries({ kind: 'group', name: group }).pipe(
+  return entriesOf({ kind: 'group', name: group }).pipe(
     decoded(backend, subject, read),
     map((entries) => entries.flatMap(({ entry, value }) => (isSome(value) ? [{ entry, record: value.value }] : []))),
   );

@@ -30,11 +30,11 @@ describe('join', () => {
   it('emits the membership when nobody else is in the group under the id', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
       const enter = cold('--a---', places);
-      const entries = cold(' -x-', { x: [other(1n, 'n')] });
-      const backend = scripted({ enter, entries }, scheduler);
+      const look = cold('    -(x|)', { x: [other(1n, 'n')] });
+      const backend = scripted({ enter, look }, scheduler);
       expectObservable(tokensOf(join(backend, 'g', { id: 'm' })), '^------!').toBe('---a', tokens);
       expectSubscriptions(enter.subscriptions).toBe('^------!');
-      expectSubscriptions(entries.subscriptions).toBe('--^!');
+      expectSubscriptions(look.subscriptions).toBe('--^!');
     });
   });
 
@@ -72,7 +72,7 @@ describe('join', () => {
       const never = cold<Place>('-');
       expectObservable(join(scripted({ enter: never }, scheduler), 'g'), '^--!').toBe('');
       expectObservable(join(scripted({ enter: cold('-|') }, scheduler), 'g')).toBe('-|');
-      expectObservable(tokensOf(join(scripted({ enter: cold('-a-|', places), entries: nobody }, scheduler), 'g'))).toBe(
+      expectObservable(tokensOf(join(scripted({ enter: cold('-a-|', places), look: nobody }, scheduler), 'g'))).toBe(
         '-a-|',
         tokens,
       );
@@ -84,7 +84,7 @@ describe('join', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
       const first = cold('-a-#', places, gone);
       const second = cold('  --b', places);
-      const backend = scripted({ enter: [first, second], entries: nobody }, scheduler);
+      const backend = scripted({ enter: [first, second], look: nobody }, scheduler);
       expectObservable(tokensOf(join(backend, 'g')), '^------!').toBe('-a---b', tokens);
       expectSubscriptions(first.subscriptions).toBe('^--!');
       expectSubscriptions(second.subscriptions).toBe('---^---!');
@@ -94,7 +94,7 @@ describe('join', () => {
   it('joins again under the same id and owner, and with its latest capabilities', () => {
     virtually(({ cold, scheduler, at }) => {
       const capabilities = new BehaviorSubject(1);
-      const backend = scripted({ enter: [cold('a---#', places, gone), NEVER], entries: nobody }, scheduler);
+      const backend = scripted({ enter: [cold('a---#', places, gone), NEVER], look: nobody }, scheduler);
       join(backend, 'g', { id: 'm', capabilities }).subscribe();
       at(2, () => capabilities.next(2));
       at(9, () => {
@@ -119,13 +119,13 @@ describe('join', () => {
       for (const created of [true, false]) {
         const register = cold('--(c|)', { c: created });
         const backend = scripted(
-          { enter: [cold('-#', undefined, unknown), cold('-a', places)], register, entries: nobody },
+          { enter: [cold('-#', undefined, unknown), cold('-a', places)], register, look: nobody },
           scheduler,
         );
         expectObservable(tokensOf(join(backend, 'g', { create: true })), '^-----!').toBe('----a', tokens);
         expectSubscriptions(register.subscriptions).toBe('-^-!');
         at(9, () =>
-          expect(backend.calls).toEqual(['enter group g', 'register group g', 'enter group g', 'entries group g']),
+          expect(backend.calls).toEqual(['enter group g', 'register group g', 'enter group g', 'look group g']),
         );
       }
     });
@@ -135,7 +135,7 @@ describe('join', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
       const absent = cold<Place>('-#', undefined, unknown);
       const backend = scripted(
-        { enter: [absent, absent, cold('a', places)], register: of(true), entries: nobody },
+        { enter: [absent, absent, cold('a', places)], register: of(true), look: nobody },
         scheduler,
       );
       expectObservable(tokensOf(join(backend, 'g', { create: true })), '^---!').toBe('--a', tokens);
@@ -149,7 +149,7 @@ describe('join', () => {
         scheduler,
       );
       const entering = scripted({ enter: cold('-#', undefined, refused) }, scheduler);
-      const looking = scripted({ enter: cold('-a', places), entries: cold('-#', undefined, refused) }, scheduler);
+      const looking = scripted({ enter: cold('-a', places), look: cold('-#', undefined, refused) }, scheduler);
       expectObservable(join(creating, 'g', { create: true })).toBe('---#', undefined, refused);
       expectObservable(join(entering, 'g', { create: true })).toBe('-#', undefined, refused);
       expectObservable(join(looking, 'g')).toBe('--#', undefined, refused);
@@ -159,7 +159,7 @@ describe('join', () => {
   it('fails with MemberAlreadyExists when another has stood under the id for longer, and leaves', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
       const enter = cold('-a--', places);
-      const backend = scripted({ enter, entries: of([other(4n)]) }, scheduler);
+      const backend = scripted({ enter, look: of([other(4n)]) }, scheduler);
       expectObservable(join(backend, 'g', { id: 'm' })).toBe('-#', undefined, new MemberAlreadyExists('g', 'm'));
       expectSubscriptions(enter.subscriptions).toBe('^!');
     });
@@ -167,7 +167,7 @@ describe('join', () => {
 
   it('does not mind another who came later, nor one under another id', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
-      const backend = scripted({ enter: cold('-a--', places), entries: of([other(1n, 'n'), other(6n)]) }, scheduler);
+      const backend = scripted({ enter: cold('-a--', places), look: of([other(1n, 'n'), other(6n)]) }, scheduler);
       expectObservable(tokensOf(join(backend, 'g', { id: 'm' })), '^---!').toBe('-a', tokens);
     });
   });
@@ -175,7 +175,7 @@ describe('join', () => {
   it('does not mind itself from its lost session', () => {
     virtually(({ cold, scheduler, expectObservable, at }) => {
       const seen = new Subject<readonly Entry[]>();
-      const backend = scripted({ enter: [cold('a-#', places, gone), cold('-b', places)], entries: seen }, scheduler);
+      const backend = scripted({ enter: [cold('a-#', places, gone), cold('-b', places)], look: seen }, scheduler);
       expectObservable(tokensOf(join(backend, 'g', { id: 'm' })), '^------!').toBe('-a---b', tokens);
       at(1, () => seen.next([]));
       at(5, () => {
@@ -187,18 +187,20 @@ describe('join', () => {
 
   it('waits for another who has taken its id meanwhile, when it joins again', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
-      const entries = [cold('x', { x: [] }), cold('y-y-x', { x: [], y: [other(7n)] })];
-      let looked = 0;
+      const looks = [of([]), of([other(7n)])];
+      const entries = cold('y-y-x', { x: [], y: [other(7n)] });
       const second = cold('-b--', places);
       const backend = scripted(
         {
           enter: [cold('a-#', places, gone), second],
-          entries: defer(() => entries[looked++] ?? NEVER),
+          look: defer(() => looks.shift() ?? NEVER),
+          entries,
         },
         scheduler,
       );
       expectObservable(tokensOf(join(backend, 'g', { id: 'm' })), '^---------!').toBe('a------b', tokens);
       expectSubscriptions(second.subscriptions).toBe('--^-------!');
+      expectSubscriptions(entries.subscriptions).toBe('---^---!');
     });
   });
 
@@ -206,7 +208,7 @@ describe('join', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
       const capabilities = cold('--a-b-c|');
       const enter = cold('       -a---', places);
-      const backend = scripted({ enter, entries: nobody }, scheduler);
+      const backend = scripted({ enter, look: nobody }, scheduler);
       const updates: unknown[] = [];
       expectObservable(tokensOf(join(backend, 'g', { capabilities })), '^--------!').toBe('---a', tokens);
       expectSubscriptions(capabilities.subscriptions).toBe('^------!');
@@ -237,7 +239,7 @@ describe('join', () => {
 
   it('joins without any where the capabilities end before their first value', () => {
     virtually(({ cold, scheduler, expectObservable, at }) => {
-      const backend = scripted({ enter: cold('a', places), entries: nobody }, scheduler);
+      const backend = scripted({ enter: cold('a', places), look: nobody }, scheduler);
       expectObservable(tokensOf(join(backend, 'g', { capabilities: cold('--|') })), '^----!').toBe('--a', tokens);
       at(9, () => expect(text(backend.requests[0]?.payload)).not.toHaveProperty('capabilities'));
     });
@@ -275,7 +277,7 @@ describe('join', () => {
     virtually(({ scheduler, expectObservable }) => {
       const enter: Observable<Place> = of(placeOf(5n));
       const joining = (length: number) =>
-        tokensOf(join(scripted({ enter, entries: nobody }, scheduler), 'g', { capabilities: 'x'.repeat(length) }));
+        tokensOf(join(scripted({ enter, look: nobody }, scheduler), 'g', { capabilities: 'x'.repeat(length) }));
       // JSON puts a quotation mark on either side.
       expectObservable(joining(65_534)).toBe('(a|)', tokens);
       expectObservable(joining(65_535)).toBe('#', undefined, expect.objectContaining({ _tag: 'InvalidPayload' }));
@@ -326,9 +328,7 @@ describe('join', () => {
       let isValid = true;
       const place = placeOf(7n, true, () => isValid);
       const joined: Membership[] = [];
-      join(scripted({ enter: of(place), entries: nobody }, scheduler), 'g', { id: 'm' }).subscribe((m) =>
-        joined.push(m),
-      );
+      join(scripted({ enter: of(place), look: nobody }, scheduler), 'g', { id: 'm' }).subscribe((m) => joined.push(m));
       expect(joined).toMatchObject([{ group: 'g', id: 'm', token: 7n, signal: place.signal }]);
       expect(joined[0]?.isValid()).toBe(true);
       isValid = false;

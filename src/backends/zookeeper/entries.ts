@@ -1,4 +1,4 @@
-import { EMPTY, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
+import { EMPTY, forkJoin, map, type Observable, of, switchMap, take, tap } from 'rxjs';
 import type { Entry, RosterKey } from '../backend.js';
 import type { Connection, Stat } from './connection.js';
 import { Code, onRefusal } from './failures.js';
@@ -64,6 +64,13 @@ export class Rosters {
     this.#followed.set(parent, { connection, entries$ });
     return entries$;
   }
+
+  /** The same once, which leaves no watch. Where the roster is followed anyway, only what is not known is read. */
+  look(connection: Connection, roster: RosterKey): Observable<readonly Entry[]> {
+    const parent = this.layout.parent(roster);
+    const isFollowed = this.#followed.get(parent)?.connection === connection;
+    return isFollowed ? this.entries(connection, roster).pipe(take(1)) : seen(connection, roster, parent);
+  }
 }
 
 /** Payloads are read once, and again when they change. */
@@ -75,25 +82,18 @@ function reading(
   const list = listed(connection, parent);
   const known = new Map<string, Entry>();
 
-  const read = (watches: WatchSet, { name, mode }: Named): Observable<unknown> => {
+  const read = (watches: WatchSet, named: Named): Observable<Entry | undefined> => {
+    const { name } = named;
     const path = `${parent}/${name}`;
     watches.set('data', path);
-    const absent = (): Observable<unknown> => {
-      watches.drop('data', path);
-      known.delete(name);
-      return of(undefined);
-    };
-    const found = (stat: Stat, data: Uint8Array): unknown =>
-      known.set(name, { id: name, token: stat.czxid, mode, payload: new Uint8Array(data) });
-    return connection.read(path, true).pipe(
-      map(({ data, stat }) => found(stat, data)),
-      // What one may not read stands there all the same.
-      onRefusal([Code.noAuth], () =>
-        connection
-          .exists(path)
-          .pipe(switchMap((stat) => (stat === undefined ? absent() : of(found(stat, new Uint8Array()))))),
-      ),
-      onRefusal([Code.noNode], absent),
+    return entryAt(connection, path, named, true).pipe(
+      tap((entry) => {
+        if (entry !== undefined) known.set(name, entry);
+        else {
+          watches.drop('data', path);
+          known.delete(name);
+        }
+      }),
     );
   };
 
@@ -113,9 +113,55 @@ function reading(
               watches.again();
               return EMPTY;
             }
-            return of([...known.values()].sort((a, b) => (a.token < b.token ? -1 : 1)));
+            return of(inOrder([...known.values()]));
           }),
         );
       }),
     );
+}
+
+/** Everybody who stands there now, unwatched. */
+function seen(connection: Connection, roster: RosterKey, parent: string): Observable<readonly Entry[]> {
+  return connection.children(parent).pipe(
+    onRefusal([Code.noNode], () => of([])),
+    switchMap((names) => {
+      const reads = parseEntries(roster.kind, names).map((named) =>
+        entryAt(connection, `${parent}/${named.name}`, named, false),
+      );
+      if (reads.length === 0) return of([]);
+      return forkJoin(reads).pipe(
+        switchMap((answers) => {
+          const found = answers.filter((entry) => entry !== undefined);
+          // Where all have gone since, others may have come.
+          return found.length === 0 ? seen(connection, roster, parent) : of(inOrder(found));
+        }),
+      );
+    }),
+  );
+}
+
+function entryAt(
+  connection: Connection,
+  path: string,
+  { name: id, mode }: Named,
+  watched: boolean,
+): Observable<Entry | undefined> {
+  const toEntry = ({ czxid: token }: Stat, data: Uint8Array): Entry => ({
+    id,
+    token,
+    mode,
+    payload: new Uint8Array(data),
+  });
+  return connection.read(path, watched).pipe(
+    map(({ data, stat }) => toEntry(stat, data)),
+    // What one may not read stands there all the same.
+    onRefusal([Code.noAuth], () =>
+      connection.exists(path).pipe(map((stat) => stat && toEntry(stat, new Uint8Array()))),
+    ),
+    onRefusal([Code.noNode], () => of(undefined)),
+  );
+}
+
+function inOrder(entries: readonly Entry[]): readonly Entry[] {
+  return [...entries].sort((a, b) => (a.token < b.token ? -1 : 1));
 }

@@ -1,4 +1,4 @@
-import { catchError, defer, EMPTY, merge, type Observable, of, Subscription, take, timer, toArray } from 'rxjs';
+import { catchError, defer, EMPTY, merge, type Observable, of, Subscription, timer, toArray } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import { Cells } from './cells.js';
@@ -86,7 +86,7 @@ export class ZooKeeperSession implements StoreSession {
   }
 
   look(roster: RosterKey): Observable<readonly Entry[]> {
-    return this.entries(roster).pipe(take(1));
+    return this.#use('look at entries', (connection) => this.#rosters.look(connection, roster));
   }
 
   evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
