@@ -1,5 +1,6 @@
 import { defer, distinctUntilChanged, forkJoin, map, type Observable, of, switchMap, tap, throwError } from 'rxjs';
 import type { RosterKey } from '../backend.js';
+import { sameBytes } from '../codec.js';
 import { GroupNotFound, PlaceLost } from '../errors.js';
 import type { Standing, StandRequest } from '../store.js';
 import type { Connection } from './connection.js';
@@ -7,7 +8,7 @@ import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
 import { isRegistration, type Layout, type Named, parseEntries, parseEntry, prefixOf } from './layout.js';
 import { entriesAhead, type Mine } from './order.js';
-import type { Outcomes } from './outcomes.js';
+import type { Commit, Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
 
 /** Where everybody is admitted, so many before one are watched; beyond that, their leaving is told late. */
@@ -25,6 +26,8 @@ interface Glance {
 interface Stand {
   readonly parent: string;
   readonly path: string;
+  /** How often it was updated. */
+  version: number;
   mine: Mine | undefined;
   glance: Glance | undefined;
 }
@@ -32,8 +35,6 @@ interface Stand {
 /** Standing in line: ephemeral sequential nodes under the roster's parent. */
 export class Lines {
   readonly #stands = new Map<string, Stand>();
-  /** Ids under which a node was asked for; whether it was made may not be known. */
-  readonly #attempted = new Set<string>();
 
   constructor(
     private readonly layout: Layout,
@@ -49,13 +50,21 @@ export class Lines {
   enter(connection: Connection, roster: RosterKey, request: StandRequest): Observable<Standing> {
     const parent = this.layout.parent(roster);
     return defer(() => {
-      if (this.#stands.has(request.id)) return of(undefined);
-      if (!this.#attempted.has(request.id)) return this.#make(connection, roster, request);
-      return this.#find(connection, parent, request.id).pipe(
-        switchMap(([name]) => (name === undefined ? this.#make(connection, roster, request) : of(name))),
-      );
+      const known = this.#stands.get(request.id);
+      if (known !== undefined) return of(known);
+      return this.outcomes
+        .once(connection, request.id, {
+          operation: `enter ${roster.kind} ${roster.name}`,
+          attempt: (commit) => this.#make(connection, roster, request, commit),
+          recall: () => this.#find(connection, parent, request.id),
+        })
+        .pipe(
+          map((name) => {
+            if (name === undefined) throw this.#gone(roster, request);
+            return this.#keep(request, parent, name);
+          }),
+        );
     }).pipe(
-      map((name) => (name === undefined ? this.#stand(roster, request) : this.#keep(request, parent, name))),
       switchMap((stand) => this.#glance(connection, roster, request, stand)),
       map(({ mine, ahead }) => ({
         entry: { id: mine.name, token: mine.token, mode: mine.mode, payload: request.payload },
@@ -84,23 +93,48 @@ export class Lines {
     }).pipe(distinctUntilChanged());
   }
 
+  /** Names the version that it replaces, so that a copy of an earlier one that arrives late is refused. */
   update(connection: Connection, roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
-    return defer(() => connection.write(this.#stand(roster, request).path, payload)).pipe(
+    const write = (stand: Stand): Observable<void> =>
+      connection.write(stand.path, payload, stand.version).pipe(
+        map(({ version }) => {
+          stand.version = version;
+        }),
+        // It was written before, without an answer that was waited for.
+        onRefusal([Code.badVersion], () =>
+          connection.read(stand.path).pipe(
+            switchMap(({ data, stat }) => {
+              stand.version = stat.version;
+              return sameBytes(data, payload) ? of(undefined) : write(stand);
+            }),
+          ),
+        ),
+      );
+    return defer(() => write(this.#stand(roster, request))).pipe(
       onRefusal([Code.noNode], () => throwError(() => this.#gone(roster, request))),
-      map(() => undefined),
     );
   }
 
-  leave(connection: Connection, roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
+  leave(connection: Connection, roster: RosterKey, request: StandRequest): Observable<void> {
     const parent = this.layout.parent(roster);
     return defer(() => {
       const stand = this.#stands.get(request.id);
-      if (stand !== undefined && !inDoubt) return of([stand.path]);
-      if (stand === undefined && !this.#attempted.has(request.id)) return of([]);
-      return this.#find(connection, parent, request.id).pipe(map((names) => names.map((name) => `${parent}/${name}`)));
+      if (stand !== undefined) return of(stand.path);
+      // Whichever comes first, this or a copy of the request to enter, the other finds it done.
+      return this.outcomes.once(connection, request.id, {
+        operation: `leave ${roster.kind} ${roster.name}`,
+        attempt: (commit) => commit('left', []).pipe(map(() => undefined)),
+        recall: (outcome) =>
+          outcome === 'entered'
+            ? this.#find(connection, parent, request.id).pipe(map((name) => name && `${parent}/${name}`))
+            : of(undefined),
+      });
     }).pipe(
-      switchMap((paths) => (paths.length === 0 ? of([]) : forkJoin(paths.map((path) => remove(connection, path))))),
-      map(() => this.#drop(request.id)),
+      switchMap((path) => (path === undefined ? of(undefined) : remove(connection, path))),
+      map(() => {
+        this.outcomes.forget(request.id);
+        this.#drop(request.id);
+      }),
     );
   }
 
@@ -119,41 +153,31 @@ export class Lines {
     });
   }
 
-  /**
-   * The nodes made under an id. The write comes before the listing, so that the listing knows of everything that the
-   * session had made until then. What an earlier connection sent cannot come after it: requests of one connection are
-   * carried out in order; the server that continues a session closes the session's connection before; and what another
-   * server still has in hand is refused by the leader, for which the session has moved (SessionMoved) since the new
-   * connection was accepted.
-   */
-  #find(connection: Connection, parent: string, id: string): Observable<readonly string[]> {
-    return forkJoin([
-      connection.remove(this.layout.heartbeat).pipe(onRefusal([Code.noNode, Code.noAuth], () => of(undefined))),
-      connection.children(parent).pipe(onRefusal([Code.noNode], () => of<readonly string[]>([]))),
-    ]).pipe(map(([, names]) => names.filter((name) => name.startsWith(id))));
+  /** The node that was made under an id. Where its note was seen, it is seen as well: it was made with it. */
+  #find(connection: Connection, parent: string, id: string): Observable<string | undefined> {
+    return connection.children(parent).pipe(
+      onRefusal([Code.noNode], () => of<readonly string[]>([])),
+      map((names) => names.find((name) => name.startsWith(id))),
+    );
   }
 
-  #make(connection: Connection, roster: RosterKey, request: StandRequest): Observable<string> {
+  #make(connection: Connection, roster: RosterKey, request: StandRequest, commit: Commit): Observable<string> {
     const parent = this.layout.parent(roster);
-    const prefix = prefixOf(roster.kind, request.mode, request.id);
+    const path = `${parent}/${prefixOf(roster.kind, request.mode, request.id)}`;
     const missing = (): Observable<never> => throwError(() => new GroupNotFound(roster.name));
-    const make = (): Observable<string> => {
-      this.#attempted.add(request.id);
-      if (!request.registered) return this.parents.makeChild(connection, parent, prefix, request.payload);
-      return connection.create(`${parent}/${prefix}`, request.payload, 'ephemeralSequential').pipe(
-        onRefusal([Code.noNode], missing),
-        map((path) => path.slice(parent.length + 1)),
+    const child = (): Observable<string> =>
+      commit('entered', [{ act: 'create', path, data: request.payload, kind: 'ephemeralSequential' }]).pipe(
+        map(([made]) => (made?.path ?? '').slice(parent.length + 1)),
       );
-    };
-    if (!request.registered) return make();
+    if (!request.registered) return this.parents.makeChild(connection, parent, child);
     return connection.read(parent).pipe(
+      switchMap(({ data }) => (isRegistration(roster.kind, data) ? child() : missing())),
       onRefusal([Code.noNode], missing),
-      switchMap(({ data }) => (isRegistration(roster.kind, data) ? make() : missing())),
     );
   }
 
   #keep(request: StandRequest, parent: string, name: string): Stand {
-    const stand: Stand = { parent, path: `${parent}/${name}`, mine: undefined, glance: undefined };
+    const stand: Stand = { parent, path: `${parent}/${name}`, version: 0, mine: undefined, glance: undefined };
     this.#stands.set(request.id, stand);
     if (!request.registered) this.parents.entered(parent);
     return stand;
@@ -278,7 +302,6 @@ export class Lines {
   #drop(id: string): void {
     const stand = this.#stands.get(id);
     this.#stands.delete(id);
-    this.#attempted.delete(id);
     stand?.glance?.stop();
     if (stand !== undefined) this.parents.left(stand.parent);
   }

@@ -11,13 +11,12 @@ import {
   tap,
   throwError,
 } from 'rxjs';
+import type { StoreContext } from '../store.js';
 import type { Answer, Connection, Step } from './connection.js';
 import { Code, onRefusal, Refused } from './failures.js';
 import type { Layout } from './layout.js';
 import type { Parents } from './parents.js';
 
-/** How many outcomes are remembered here of writes that were answered, in case somebody did not wait for the answer. */
-const MOST_ANSWERED = 1_000;
 /** How many notes that are not in use stay for the writes to come. */
 const MOST_FREE = 8;
 
@@ -37,6 +36,8 @@ interface Write {
   /** One was sent while another was unanswered. Only the note tells which of them counted. */
   isRepeated: boolean;
   isUnderWay: boolean;
+  /** How it came out, until somebody has heard of it: who asks may have given up waiting a moment before. */
+  answered: { readonly outcome: string; readonly atMs: number } | undefined;
 }
 
 /** Carries out the steps and keeps the outcome, all or nothing. Emits the answers to the steps. */
@@ -60,7 +61,6 @@ export interface WriteAct<T> {
  */
 export class Outcomes {
   readonly #writes = new Map<string, Write>();
-  readonly #answered = new Map<string, string>();
   readonly #free: Note[] = [];
   #made = 0;
 
@@ -68,17 +68,17 @@ export class Outcomes {
     private readonly layout: Layout,
     private readonly parents: Parents,
     private readonly sessionId: string,
+    private readonly context: StoreContext,
   ) {}
 
   once<T>(connection: Connection, writeId: string, act: WriteAct<T>): Observable<T> {
     return defer(() => {
-      const answered = this.#answered.get(writeId);
-      if (answered !== undefined) return act.recall(answered);
       const write = this.#writes.get(writeId) ?? {
         note: undefined,
         unanswered: 0,
         isRepeated: false,
         isUnderWay: false,
+        answered: undefined,
       };
       write.isUnderWay = true;
       this.#writes.set(writeId, write);
@@ -89,8 +89,10 @@ export class Outcomes {
             ? of([])
             : this.#commit(connection, act.operation, writeId, write, outcome, steps),
         );
+      const known = (mustLook: boolean): Observable<string | undefined> =>
+        mustLook ? look(connection, writeId, write.note) : of(write.answered?.outcome);
       const run = (mustLook: boolean): Observable<T> =>
-        (mustLook ? look(connection, writeId, write.note) : of(undefined)).pipe(
+        known(mustLook).pipe(
           switchMap((outcome) => (outcome === undefined ? act.attempt(commit) : act.recall(outcome))),
           catchError((error) =>
             error instanceof NoteRefused
@@ -99,6 +101,9 @@ export class Outcomes {
           ),
         );
       return run(isDoubtful(write)).pipe(
+        tap(() => {
+          write.answered = undefined;
+        }),
         finalize(() => {
           write.isUnderWay = false;
           this.#settle(writeId, write);
@@ -107,13 +112,24 @@ export class Outcomes {
     });
   }
 
-  /** Deletes notes that nobody needs. */
-  tidy(connection: Connection): Observable<unknown> {
-    const surplus = this.#free.splice(MOST_FREE);
-    if (surplus.length === 0) return of(undefined);
-    return forkJoin(
-      surplus.map(({ path }) => connection.remove(path).pipe(onRefusal([Code.noNode], () => of(undefined)))),
-    );
+  /** Nobody will ask any more how the write came out. Copies of it that are still on their way find its version taken. */
+  forget(writeId: string): void {
+    const write = this.#writes.get(writeId);
+    this.#writes.delete(writeId);
+    if (write !== undefined) this.#release(write);
+  }
+
+  /** Lets go of what nobody needs: who wants to hear of an outcome asks for it at the next try. */
+  tidy(connection: Connection, ttlMs: number): Observable<unknown> {
+    const { timing } = this.context;
+    const keptMs = ttlMs + timing.maxBackoffMs + timing.requestTimeoutMs;
+    for (const [writeId, { note, answered }] of this.#writes)
+      if (note === undefined && answered !== undefined && this.context.now() - answered.atMs > keptMs)
+        this.#writes.delete(writeId);
+    const removals = this.#free
+      .splice(MOST_FREE)
+      .map(({ path }) => connection.remove(path).pipe(onRefusal([Code.noNode], () => of(undefined))));
+    return removals.length === 0 ? of(undefined) : forkJoin(removals);
   }
 
   #commit(
@@ -137,7 +153,7 @@ export class Outcomes {
           next: () => {
             write.unanswered--;
             note.version = (note.version ?? -1) + 1;
-            if (!isDoubtful(write)) this.#remember(writeId, outcome);
+            write.answered = { outcome, atMs: this.context.now() };
           },
           error: (error) => {
             if (error instanceof Refused) write.unanswered--;
@@ -161,15 +177,13 @@ export class Outcomes {
     return note.version === undefined ? this.parents.makeFolders(connection) : of(undefined);
   }
 
-  #remember(writeId: string, outcome: string): void {
-    this.#answered.set(writeId, outcome);
-    const [oldest] = this.#answered.keys();
-    if (this.#answered.size > MOST_ANSWERED && oldest !== undefined) this.#answered.delete(oldest);
-  }
-
   #settle(writeId: string, write: Write): void {
     if (write.isUnderWay || isDoubtful(write)) return;
-    this.#writes.delete(writeId);
+    this.#release(write);
+    if (write.answered === undefined) this.#writes.delete(writeId);
+  }
+
+  #release(write: Write): void {
     if (write.note !== undefined) this.#free.push(write.note);
     write.note = undefined;
   }

@@ -46,25 +46,22 @@ export class Parents {
   }
 
   /**
-   * Makes an ephemeral sequential child. Where the parent is not known to stand, it is made by the request before, so that
+   * Makes a child, of which `child` emits the name or that the parent is missing. Where the parent is not known to stand, it is made by the request before, so that
    * the child is there after one round trip, whether the parent was or not.
    */
-  makeChild(connection: Connection, parent: string, prefix: string, data: Uint8Array): Observable<string> {
-    const child = (): Observable<string> => connection.create(`${parent}/${prefix}`, data, 'ephemeralSequential');
+  makeChild(connection: Connection, parent: string, child: () => Observable<string>): Observable<string> {
     const both = (): Observable<string> =>
       forkJoin([
         this.#makeParent(connection, parent),
         child().pipe(onRefusal([Code.noNode], () => of(undefined))),
       ]).pipe(
-        switchMap(([made, path]) => {
-          if (path !== undefined) return of(path);
+        switchMap(([made, name]) => {
+          if (name !== undefined) return of(name);
           if (made instanceof Refused && made.code === Code.noAuth) throw made;
           return this.makeFolders(connection).pipe(switchMap(both));
         }),
       );
-    return defer(() => (this.#uses.has(parent) ? child().pipe(onRefusal([Code.noNode], both)) : both())).pipe(
-      map((path) => path.slice(parent.length + 1)),
-    );
+    return defer(() => (this.#uses.has(parent) ? child().pipe(onRefusal([Code.noNode], both)) : both()));
   }
 
   /** Makes the persistent nodes that everything stands under, and what is missing above them. */

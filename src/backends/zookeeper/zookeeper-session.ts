@@ -35,7 +35,7 @@ export class ZooKeeperSession implements StoreSession {
     this.provedMs = link.openedMs;
     this.link$ = link.up$;
     this.#parents = new Parents(options.layout, () => context.now(), options.keepParents);
-    this.#outcomes = new Outcomes(options.layout, this.#parents, this.id);
+    this.#outcomes = new Outcomes(options.layout, this.#parents, this.id, context);
     this.#lines = new Lines(options.layout, this.#parents, this.#outcomes);
     this.#rosters = new Rosters(options.layout);
     this.#groups = new Groups(options.layout, this.#parents, this.#outcomes);
@@ -49,7 +49,7 @@ export class ZooKeeperSession implements StoreSession {
     tidying.add(
       timer(this.ttlMs, this.ttlMs, scheduler).subscribe(() => {
         const tidied = this.link.use('tidy up', (connection) =>
-          merge(this.#parents.tidy(connection, this.ttlMs), this.#outcomes.tidy(connection)),
+          merge(this.#parents.tidy(connection, this.ttlMs), this.#outcomes.tidy(connection, this.ttlMs)),
         );
         // Nothing depends on it, and what remains is deleted by whoever uses it next.
         tidying.add(tidied.subscribe({ error: () => undefined }));
@@ -77,8 +77,8 @@ export class ZooKeeperSession implements StoreSession {
     return this.#use('update', (connection) => this.#lines.update(connection, roster, request, payload));
   }
 
-  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
-    return this.#use('leave', (connection) => this.#lines.leave(connection, roster, request, inDoubt));
+  leave(roster: RosterKey, request: StandRequest): Observable<void> {
+    return this.#use('leave', (connection) => this.#lines.leave(connection, roster, request));
   }
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
