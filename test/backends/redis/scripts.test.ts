@@ -2,12 +2,21 @@ import { Redis } from 'ioredis';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { conflictsAhead } from '../../../src/backends/admission.js';
-import type { Mode, RosterKey } from '../../../src/backends/backend.js';
-import { redisStores } from '../../../src/backends/redis/redis-store.js';
-import type { Standing, StandRequest, StoreSession } from '../../../src/backends/store.js';
+import type { RosterKey } from '../../../src/backends/backend.js';
+import type { Standing, StandRequest } from '../../../src/backends/store.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
-import { ask, keysOf, LOCK, newId, startUsedRedis, storeContext } from './support.js';
+import {
+  ask,
+  type BareSession,
+  keysOf,
+  LOCK,
+  openBare,
+  stand,
+  startUsedRedis,
+  storeContext,
+  useBefore,
+} from './support.js';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -15,22 +24,9 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-/** A session below the kernel: nobody renews it. */
-async function open(namespace: string, ttlMs?: number): Promise<{ session: StoreSession; cut: () => void }> {
-  // As if the shard had been used before, by this server.
-  const runId = /run_id:(\w+)/.exec(await ask(server, 'INFO', 'server'))?.[1] ?? '';
-  await ask(server, 'HSET', `{${namespace}:0}:m`, 'era', runId, 'id', 'first');
-  const [store] = redisStores({ host: server.host, port: server.port, namespace });
-  return new Promise((resolve, reject) => {
-    const link = store.open(storeContext(ttlMs)).subscribe({
-      next: (session) => resolve({ session, cut: () => link.unsubscribe() }),
-      error: reject,
-    });
-  });
-}
-
-function stand(mode: Mode = 'exclusive', permits = 1): StandRequest {
-  return { id: newId(), mode, permits, payload: new Uint8Array(), registered: false, sent: () => undefined };
+async function open(namespace: string, ttlMs?: number): Promise<BareSession> {
+  await useBefore(server, namespace);
+  return openBare({ host: server.host, port: server.port, namespace }, storeContext(ttlMs));
 }
 
 function mulberry(seed: number): () => number {
@@ -168,5 +164,68 @@ test('tokens go on from the highest that the client knows when data and clock ar
   const third = await firstValueFrom(session.enter(LOCK, stand()));
   expect(third.entry.token).toBe(future + 2n);
   await lastValueFrom(session.end(false));
+  cut();
+});
+
+test('a lease lasts no longer than its ttl and 200 ms, however long that is', async () => {
+  for (const ttlMs of [1_000, 3_600_000]) {
+    const namespace = `long${ttlMs}`;
+    const { session, cut } = await open(namespace, ttlMs);
+    const number = async (...command: string[]): Promise<number> =>
+      Number((await ask(server, ...command)).split('\r\n')[1]);
+    const [lease, now] = [
+      await number('ZSCORE', `{${namespace}:0}:s`, session.id),
+      await number('HGET', `{${namespace}:0}:m`, 'v'),
+    ];
+    expect((lease - now) / 1_000 - ttlMs).toBeGreaterThan(0);
+    expect((lease - now) / 1_000 - ttlMs).toBeLessThanOrEqual(Math.min(200, ttlMs / 50));
+    await lastValueFrom(session.end(false));
+    cut();
+  }
+});
+
+test.each(['sadd', 'hset', 'zadd', 'publish', 'zrem', 'srem', 'hdel'])(
+  'a script that fails half-way, since %s is denied, is not taken for done when it is repeated',
+  async (command) => {
+    const { session, cut } = await open(`denied-${command}`);
+    const tag = `{denied-${command}:0}`;
+    const request = stand();
+    const isRecorded = async (): Promise<boolean> => {
+      const [entry] = await firstValueFrom(session.entries(LOCK));
+      const set = await ask(server, 'SMEMBERS', `${tag}:i:${session.id}`);
+      return entry !== undefined && set.includes(entry.id);
+    };
+    const enters = (): Promise<boolean> =>
+      firstValueFrom(session.enter(LOCK, request)).then(
+        () => true,
+        () => false,
+      );
+    await ask(server, 'ACL', 'SETUSER', 'default', `-${command}`);
+    const attempts = [await enters(), await enters()];
+    await ask(server, 'ACL', 'SETUSER', 'default', '+@all');
+    if (attempts.includes(true)) expect(await isRecorded()).toBe(true);
+    expect(await enters()).toBe(true);
+    expect(await isRecorded()).toBe(true);
+    await ask(server, 'ACL', 'SETUSER', 'default', `-${command}`);
+    const leaves = (): Promise<unknown> => lastValueFrom(session.leave(LOCK, request, false)).catch(() => undefined);
+    await leaves();
+    await leaves();
+    await ask(server, 'ACL', 'SETUSER', 'default', '+@all');
+    await leaves();
+    expect(await firstValueFrom(session.entries(LOCK))).toEqual([]);
+    await lastValueFrom(session.end(false));
+    expect((await keysOf(server)).filter((key) => key.startsWith(tag))).toEqual([`${tag}:m`]);
+    cut();
+  },
+);
+
+test('what was left in doubt leaves no marker behind', async () => {
+  const { session, cut } = await open('markers');
+  for (let left = 0; left < 20; left++) await lastValueFrom(session.leave(LOCK, stand(), true));
+  expect((await keysOf(server)).filter((key) => key.startsWith('{markers:0}'))).toEqual(
+    ['m', 'q', 's', 't'].map((key) => `{markers:0}:${key}`),
+  );
+  await lastValueFrom(session.end(false));
+  expect((await keysOf(server)).filter((key) => key.startsWith('{markers:0}'))).toEqual(['{markers:0}:m']);
   cut();
 });

@@ -1,10 +1,11 @@
 import { firstValueFrom, type Observable, ReplaySubject } from 'rxjs';
-import type { Backend, Entry, EntryRequest, Place, RosterKey } from '../../../src/backends/backend.js';
+import type { Backend, Entry, EntryRequest, Mode, Place, RosterKey } from '../../../src/backends/backend.js';
 import { monotonicScheduler } from '../../../src/backends/clock.js';
 import type { CoordinationError } from '../../../src/backends/errors.js';
 import { timingOf } from '../../../src/backends/options.js';
 import { type RedisOptions, redis } from '../../../src/backends/redis/index.js';
-import type { StoreContext } from '../../../src/backends/store.js';
+import { redisStores } from '../../../src/backends/redis/redis-store.js';
+import type { StandRequest, StoreContext, StoreSession } from '../../../src/backends/store.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { askRedis, type RedisOptions as ServerOptions, startRedis } from '../../../src/testing/servers/redis.js';
@@ -122,11 +123,37 @@ export function ask(server: TestServer, ...command: string[]): Promise<string> {
   return askRedis(server.url, ...command);
 }
 
+/** A session below the kernel: nobody renews it, and who cuts it says no goodbye. */
+export interface BareSession {
+  readonly session: StoreSession;
+  readonly cut: () => void;
+}
+
+export function openBare(options: RedisOptions, context: StoreContext = storeContext()): Promise<BareSession> {
+  const [store] = redisStores(options);
+  return new Promise((resolve, reject) => {
+    const link = store.open(context).subscribe({
+      next: (session) => resolve({ session, cut: () => link.unsubscribe() }),
+      error: reject,
+    });
+  });
+}
+
+/** As if a single server had been used in this namespace before. */
+export async function useBefore(server: TestServer, namespace: string): Promise<void> {
+  const runId = /run_id:(\w+)/.exec(await ask(server, 'INFO', 'server'))?.[1] ?? '';
+  await ask(server, 'HSET', `{${namespace}:0}:m`, 'era', runId, 'id', 'first');
+}
+
+export function stand(mode: Mode = 'exclusive', permits = 1): StandRequest {
+  return { id: newId(), mode, permits, payload: new Uint8Array(), registered: false, sent: () => undefined };
+}
+
 export const newId = (): string => crypto.randomUUID().replaceAll('-', '');
 
 /** What the kernel would hand to the adapter. */
-export function storeContext(ttlMs = 60_000): StoreContext {
-  const timing = timingOf({ ttlMs, requestTimeoutMs: ttlMs / 2 });
+export function storeContext(ttlMs = 60_000, requestTimeoutMs = ttlMs / 2): StoreContext {
+  const timing = timingOf({ ttlMs, requestTimeoutMs });
   if (timing._tag === 'Left') throw timing.left;
   return { timing: timing.right, scheduler: monotonicScheduler, now: () => performance.now(), fault: () => {}, newId };
 }
