@@ -30,6 +30,7 @@ import { entryIdOf, type Layout, modeOf } from './layout.js';
 import { type Look, Places } from './places.js';
 import { bytes, numbers, outlookOf, payloadOf, text, texts } from './replies.js';
 import * as scripts from './scripts.js';
+import type { Server } from './server.js';
 import { Watch } from './watch.js';
 import { Writes } from './writes.js';
 
@@ -111,8 +112,8 @@ export class RedisSession implements StoreSession {
     const registry = request.registered ? [roster.kind, this.layout.segment(roster.name)] : ['', ''];
     return defer(() => {
       const stay = this.#places.expect(id, at, request);
-      request.sent();
-      return this.#run('enter', scripts.ENTER, [at, id, bytes(request.payload), ...registry]).pipe(
+      const own = [at, id, bytes(request.payload), ...registry];
+      return this.#run('enter', scripts.ENTER, own, () => request.sent()).pipe(
         map((reply) => {
           const status = text(reply[0]);
           if (status === 'absent') throw new GroupNotFound(roster.name);
@@ -158,9 +159,7 @@ export class RedisSession implements StoreSession {
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
     const at = this.layout.roster(roster);
-    const entries$ = this.#watch(this.layout.rosterChannel(at), () =>
-      this.#run('read entries', scripts.ENTRIES, [at]).pipe(map((reply) => this.#entriesOf(reply))),
-    );
+    const entries$ = this.#watch(this.layout.rosterChannel(at), () => this.look(roster));
     return defer(() => {
       this.#places.watching(1);
       return entries$.pipe(finalize(() => this.#places.watching(-1)));
@@ -172,7 +171,7 @@ export class RedisSession implements StoreSession {
     return this.#run('read entries', scripts.ENTRIES, [at]).pipe(map((reply) => this.#entriesOf(reply)));
   }
 
-  evict(roster: RosterKey, entryId: string, writeId = this.context.newId()): Observable<boolean> {
+  evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
     return this.#write('evict', scripts.EVICT, writeId, [this.layout.roster(roster), entryId]).pipe(
       map((reply) => text(reply[1]) === '1'),
     );
@@ -184,7 +183,7 @@ export class RedisSession implements StoreSession {
     );
   }
 
-  unregister({ kind, name }: RosterKey, writeId = this.context.newId()): Observable<'removed' | 'absent' | 'occupied'> {
+  unregister({ kind, name }: RosterKey, writeId: string): Observable<'removed' | 'absent' | 'occupied'> {
     return this.#write('delete', scripts.UNREGISTER, writeId, [kind, this.layout.segment(name)]).pipe(
       map((reply) => {
         const outcome = text(reply[1]);
@@ -225,16 +224,24 @@ export class RedisSession implements StoreSession {
     );
   }
 
-  #run(operation: string, script: scripts.Script, own: readonly Argument[]): Observable<Reply> {
-    return this.#ask(operation, script, own).pipe(map(({ reply }) => reply));
+  #run(operation: string, script: scripts.Script, own: readonly Argument[], sent?: () => void): Observable<Reply> {
+    return this.#ask(operation, script, own, sent).pipe(map(({ reply }) => reply));
   }
 
-  #ask(operation: string, script: scripts.Script, own: readonly Argument[]): Observable<Told> {
+  #ask(
+    operation: string,
+    script: scripts.Script,
+    own: readonly Argument[],
+    /** Called if it is sent, which it is not without a connection. */
+    sent: () => void = () => undefined,
+  ): Observable<Told> {
     return defer(() => {
       const asking = this.acquaintance.ask({ id: this.id, ttlMs: this.ttlMs, epoch: this.#epoch }, this.context.now);
-      return from(this.connections.run(operation, script, (server) => [...asking.preamble(server), ...own])).pipe(
-        map(asking.read),
-      );
+      const args = (server: Server): Argument[] => {
+        sent();
+        return [...asking.preamble(server), ...own];
+      };
+      return from(this.connections.run(operation, script, args)).pipe(map(asking.read));
     }).pipe(
       tap(({ reply }) => {
         const status = text(reply[0]);

@@ -96,7 +96,7 @@ test('what arrives after the end of its session changes nothing', async () => {
   slow.dropDirection('toServer');
   const requests: Observable<unknown>[] = [
     session.enter(LOCK, stand()),
-    session.evict(LOCK, entry.id),
+    session.evict(LOCK, entry.id, 'w0'),
     session.register(group, 'w1'),
     session.swap('cell', 'any', bytes('late'), 'w2'),
   ];
