@@ -5,14 +5,12 @@ import {
   EMPTY,
   finalize,
   ignoreElements,
-  merge,
   type Observable,
   ReplaySubject,
   Subject,
   type Subscriber,
   Subscription,
   take,
-  takeUntil,
   tap,
   timer,
 } from 'rxjs';
@@ -103,35 +101,58 @@ export class Participation {
       });
   }
 
-  /** The backend closes: the stream completes, which leaves. */
+  /**
+   * The backend closes: the stream completes, which leaves. Guarded work settles first, and what becomes of the place
+   * meanwhile is told as ever; the deadline that holds now is the last moment for it.
+   */
   complete(): void {
-    this.subscriber.complete();
+    if (this.#isOver) return;
+    if (!this.#isGuarding) this.subscriber.complete();
     this.leave();
+    if (this.#isOver) return;
+    const { clock } = this.context;
+    this.#stay.add(
+      timer(Math.max(0, this.lease.remainingMs()), clock).subscribe(() => {
+        const why = 'the backend was closed, and the work has not settled in time';
+        this.#lose('session lost', new SessionLost(this.lease.session.id, why, false));
+      }),
+    );
   }
 
   /** Waits for what must end first, then takes the entry out of the roster. */
   leave(): void {
     if (this.#isLeaving || this.#isOver) return;
     this.#isLeaving = true;
-    this.#stay.unsubscribe();
     this.#controller.abort();
-    defer(() => this.wish.beforeLeave?.() ?? EMPTY)
+    const waiting = defer(() => this.wish.beforeLeave?.() ?? EMPTY)
       .pipe(
         ignoreElements(),
         catchError((cause) => {
           this.context.report(new ReleaseFailed(this.#subject, cause));
           return EMPTY;
         }),
-        takeUntil(merge(this.lease.lost$, timer(Math.max(0, this.lease.remainingMs()), this.context.clock))),
       )
-      .subscribe({
-        complete: () => {
-          this.#over();
-          if (this.#isInFlight) return;
-          this.#entering?.unsubscribe();
-          if (this.#standing !== undefined || this.#inDoubt) this.#sendLeave();
-        },
-      });
+      .subscribe();
+    // A place that is lost is not waited for any longer.
+    this.#stay.add(waiting);
+    waiting.add(() => this.#depart());
+  }
+
+  /** It holds something under which work may run that cannot be stopped. */
+  get #isGuarding(): boolean {
+    return this.wish.beforeLeave !== undefined && this.#isAdmitted === true;
+  }
+
+  #depart(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#stay.unsubscribe();
+    if (!this.#isInFlight) {
+      this.#entering?.unsubscribe();
+      if (this.#standing !== undefined || this.#inDoubt) this.#sendLeave();
+    }
+    this.subscriber.complete();
+    this.#settled.complete();
   }
 
   get #subject(): string {
@@ -143,7 +164,8 @@ export class Participation {
       this.#isLeaving = true;
       this.#stay.unsubscribe();
       const place = this.#place(standing, standing.ahead);
-      this.#over();
+      this.#isOver = true;
+      this.#settled.complete();
       this.#sendLeave(() => {
         this.subscriber.next(place);
         this.subscriber.complete();
@@ -225,25 +247,21 @@ export class Participation {
 
   /** What waiting does not heal: the user gets it, and nothing stays in line. */
   #fail(error: unknown): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isLeaving) return;
     this.#end(error, () => {
       if (this.#standing !== undefined) this.#sendLeave();
     });
   }
 
-  /** Over first: whatever the rest sets off finds it so. */
+  /** Over first: whatever the rest sets off finds it so. Settled last: the backend that closes may go on then. */
   #end(error: unknown, leave: () => void = () => undefined): void {
-    this.#over();
+    this.#isOver = true;
     this.#stay.unsubscribe();
     this.#controller.abort(error);
     leave();
     // Whoever is told of it by the signal may close the backend: then nothing is to be tried again.
-    if (this.context.isClosing) this.subscriber.complete();
+    if (this.context.isClosing && !this.#isGuarding) this.subscriber.complete();
     else this.subscriber.error(error);
-  }
-
-  #over(): void {
-    this.#isOver = true;
     this.#settled.complete();
   }
 

@@ -16,10 +16,10 @@ import { Work } from './work.js';
  * **Emits** what the work emits, unless a loss is due by then: that comes first.
  * **Errors** what the work errors with; `LockLost` when the lock is lost, after the work was torn down; and what `lock`
  * errors with.
- * **Completes** when the work does; when the backend is closed.
+ * **Completes** when the work does; when the backend is closed. A promise settles first, and tells its value; where it has
+ * not settled by the deadline that holds when the backend is closed, the lock is lost.
  * **Teardown** unsubscribes from the work, then releases. A promise cannot be unsubscribed from, nor the step of an async
- * iterable that is under way: `grant.signal` aborts, and the lock is released when it has settled, at the latest at the
- * deadline that held when one unsubscribed.
+ * iterable that is under way: `grant.signal` aborts, and the lock is released when it has settled, or its session ends.
  * **Guarantee** that of `lock`. Not: that a promise stops when the lock is lost. Ask `grant.isValid()` or heed `grant.signal`.
  * **Source** kazoo `with lock`, Curator; cilium 42920 and Kubernetes 139991 released while the work still ran.
  *
@@ -101,9 +101,12 @@ export function withLock<T>(
       });
       running.start();
     };
-    held.add(
-      acquiring(backend, name, options, () => settled$).subscribe({ next: begin, error: fail, complete: close }),
-    );
+    /** Asked when the backend closes, too, while one is still subscribed. */
+    const beforeLeave = (): Observable<never> => {
+      if (!subscriber.closed) close();
+      return settled$;
+    };
+    held.add(acquiring(backend, name, options, beforeLeave).subscribe({ next: begin, error: fail, complete: close }));
   });
 }
 

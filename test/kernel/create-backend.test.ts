@@ -5,7 +5,7 @@ import { catchError, concat, merge, type Observable, of, Subject, take } from 'r
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend, Entry, Versioned } from '../../src/backends/backend.js';
 import { createBackend } from '../../src/backends/create-backend.js';
-import { PermissionDenied, SessionLost, Unavailable } from '../../src/backends/errors.js';
+import { PermissionDenied, PlaceLost, SessionLost, Unavailable } from '../../src/backends/errors.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { memory } from '../../src/backends/memory/index.js';
 import { campaign } from '../../src/observables/campaign.js';
@@ -351,11 +351,11 @@ describe('close', () => {
     enter({ beforeLeave: () => work });
     const closed = backend.close().then(() => log.push('closed'));
     await time.passWithPromises(40);
-    expect(about(log, 'complete', 'end', 'closed')).toEqual(['0 place complete']);
+    expect(about(log, 'complete', 'end', 'closed', 'error')).toEqual([]);
     expect(store.times('renew')).toEqual([20, 40]);
     work.complete();
     await closed;
-    expect(about(log, 'end', 'closed')).toEqual(['40 end s1', 'closed']);
+    expect(about(log, 'complete', 'end', 'closed')).toEqual(['40 place complete', '40 end s1', 'closed']);
   });
 
   it('waits for guarded work of one who has unsubscribed before', async () => {
@@ -370,13 +370,39 @@ describe('close', () => {
     expect(about(log, 'end', 'closed')).toEqual(['30 end s1', 'closed']);
   });
 
-  it('waits for guarded work no longer than to the deadline', async () => {
+  it('waits for guarded work no longer than to the deadline, and tells the loss of the place before anything is sent', async () => {
     const { time, backend, enter, log } = setUp();
     enter({ beforeLeave: () => new Subject() });
     const closed = backend.close().then(() => log.push('closed'));
     await time.passWithPromises(200);
     await closed;
-    expect(about(log, 'end s1')).toEqual(['94 end s1']);
+    expect(about(log, 'end s1', 'PlaceLost', 'complete')).toEqual(['94 place PlaceLost', '94 end s1']);
+  });
+
+  it('waits for guarded work of one who has unsubscribed no longer than to the deadline that holds when it is closed', async () => {
+    const { time, backend, enter, log } = setUp();
+    enter({ beforeLeave: () => new Subject() }).leave();
+    await time.passWithPromises(250);
+    expect(about(log, 'end s1', 'leave')).toEqual([]);
+    const closed = backend.close();
+    await time.passWithPromises(200); // proved at 240
+    await closed;
+    expect(about(log, 'end s1')).toEqual(['334 end s1']);
+  });
+
+  it('tells a place that is lost while guarded work settles', async () => {
+    for (const how of ['evicted', 'session lost'] as const) {
+      const { time, store, backend, enter, log } = setUp();
+      store.on('place', (call) => call.tell(0));
+      enter({ beforeLeave: () => new Subject() });
+      const closed = backend.close();
+      await time.passWithPromises(10);
+      if (how === 'evicted') store.last('place').fail(new PlaceLost('lock "l"', 'evicted'));
+      else store.latest.link.error(new SessionLost('s1', 'expired', true));
+      expect(about(log, 'PlaceLost', 'complete')).toEqual(['10 place PlaceLost']);
+      await time.passWithPromises(100);
+      await closed;
+    }
   });
 
   it('puts an end to faults$ last', async () => {

@@ -1,4 +1,4 @@
-import { EMPTY, NEVER, of, Subject, take, throwError } from 'rxjs';
+import { EMPTY, NEVER, Observable, of, Subject, take, throwError } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import { GroupNotFound, PermissionDenied, PlaceLost, SessionLost, Unavailable } from '../../src/backends/errors.js';
 import type { StandRequest } from '../../src/backends/store.js';
@@ -437,15 +437,31 @@ describe('beforeLeave', () => {
     expect(beforeLeave).toHaveBeenCalledTimes(1);
   });
 
-  it('is awaited no longer than to the deadline that held when one left', () => {
-    const { time, enter, log } = setUp();
+  it('is awaited for as long as the session lives', () => {
+    const { time, store, enter, log } = setUp();
     const { leave } = enter({ beforeLeave: () => NEVER });
-    time.pass(30); // proved at 20: the deadline is 114
     leave();
-    time.pass(83);
+    time.pass(1_000);
     expect(about(log, 'leave')).toEqual([]);
-    time.pass(1);
-    expect(about(log, 'leave')).toEqual(['114 leave s1']);
+    store.hold('renew');
+    time.pass(200);
+    expect(about(log, 'leave')).toEqual([]);
+  });
+
+  it('is unsubscribed from, and not awaited any longer, when the place is lost', () => {
+    const { store, enter, log } = setUp();
+    store.on('place', (call) => call.tell(0));
+    let isAwaited = true;
+    const work = new Observable<never>(() => () => {
+      isAwaited = false;
+    });
+    const { places, leave } = enter({ beforeLeave: () => work });
+    leave();
+    expect(isAwaited).toBe(true);
+    store.last('place').fail(new PlaceLost('lock "l"', 'evicted'));
+    expect(isAwaited).toBe(false);
+    expect(places[0]?.isValid()).toBe(false);
+    expect(about(log, 'leave')).toEqual([]);
   });
 
   it('that errors is reported, and the entry leaves', () => {

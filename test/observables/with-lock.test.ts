@@ -23,6 +23,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { AuthenticationFailed, LockLost, LockNotAcquired, PlaceLost } from '../../src/backends/errors.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
+import { breakLock } from '../../src/observables/break-lock.js';
 import type { Grant } from '../../src/observables/grant.js';
 import { holders } from '../../src/observables/holders.js';
 import { lock } from '../../src/observables/lock.js';
@@ -418,18 +419,40 @@ describe('withLock with a promise', () => {
     await Promise.all([backend.close(), next.close()]);
   });
 
-  it('is released at the deadline that held when one unsubscribed, where the promise never settles', async () => {
+  it('is held for as long as the session lives and the promise runs, by one who has unsubscribed', async () => {
     const { time, process, log, line, observer, next } = setUp();
+    const work = deferred<string>();
     const backend = process();
-    const subscription = withLock(backend, 'l', () => new Promise(() => undefined)).subscribe(observer);
+    const subscription = withLock(backend, 'l', () => work.promise).subscribe(observer);
     line();
     await time.passWithPromises(10);
-    subscription.unsubscribe(); // proved at 0: the deadline is 94
-    await time.passWithPromises(83);
+    subscription.unsubscribe();
+    await time.passWithPromises(1_000);
     expect(log).toEqual([]);
-    await time.passWithPromises(1);
+    work.resolve('at last');
+    await promises();
     expect(log).toEqual(['next is granted']);
     await Promise.all([backend.close(), next.close()]);
+  });
+
+  it('is released with its session, or its backend at the deadline, where the promise never settles', async () => {
+    for (const end of ['expired', 'closed'] as const) {
+      const { time, store, process, log, line, observer, next } = setUp();
+      const backend = process();
+      const subscription = withLock(backend, 'l', () => new Promise(() => undefined)).subscribe(observer);
+      line();
+      await time.passWithPromises(10);
+      subscription.unsubscribe();
+      await time.passWithPromises(100); // proved at 100: the deadline is 194
+      expect(log).toEqual([]);
+      if (end === 'expired') store.expire(sessionIdOf(backend));
+      const closed = backend.close();
+      await time.passWithPromises(end === 'expired' ? 0 : 83);
+      expect(log).toEqual(end === 'expired' ? ['next is granted'] : []);
+      await time.passWithPromises(1);
+      expect(log).toEqual(['next is granted']);
+      await Promise.all([closed, next.close()]);
+    }
   });
 
   it('errors with LockLost though the promise runs on', async () => {
@@ -464,16 +487,45 @@ describe('withLock with a promise', () => {
     await next.close();
   });
 
-  it('does not keep close() beyond the deadline', async () => {
-    const { time, process, log, next } = setUp();
-    const backend = process();
-    withLock(backend, 'l', () => new Promise(() => undefined)).subscribe();
-    await time.passWithPromises(10);
-    const closed = backend.close().then(() => log.push('closed'));
-    await time.passWithPromises(200);
-    expect(log).toEqual(['closed']);
-    await closed;
-    await next.close();
+  it('does not keep close() beyond the deadline, at which LockLost is told, before the next is granted', async () => {
+    for (const settles of [false, true]) {
+      const { time, process, log, line, observer, next } = setUp();
+      const work = deferred<string>();
+      const backend = process();
+      withLock(backend, 'l', () => work.promise).subscribe(observer);
+      line();
+      await time.passWithPromises(10);
+      const closed = backend.close().then(() => log.push('closed'));
+      await time.passWithPromises(84);
+      expect(log).toEqual(['LockLost', 'next is granted', 'closed']);
+      if (settles) work.resolve('too late');
+      await time.passWithPromises(200);
+      await closed;
+      expect(log).toEqual(['LockLost', 'next is granted', 'closed']);
+      await next.close();
+    }
+  });
+
+  it('is told of a loss while close() waits for it: what it resolves with after that is dropped', async () => {
+    for (const how of ['expired', 'broken'] as const) {
+      const { time, store, process, log, line, observer, next } = setUp();
+      const work = deferred<string>();
+      const backend = process();
+      withLock(backend, 'l', () => work.promise).subscribe(observer);
+      line();
+      await time.passWithPromises(10);
+      const closed = backend.close();
+      await time.passWithPromises(10);
+      if (how === 'expired') store.expire(sessionIdOf(backend));
+      else breakLock(next, 'l').subscribe();
+      await time.passWithPromises(1);
+      expect([...log].sort()).toEqual(['LockLost', 'next is granted']);
+      work.resolve('too late');
+      await time.passWithPromises(100);
+      await closed;
+      expect(log).toHaveLength(2);
+      await next.close();
+    }
   });
 
   it('takes anything with a then for a promise', async () => {
