@@ -1,12 +1,14 @@
 import {
   catchError,
-  concatMap,
   defer,
   EMPTY,
+  exhaustMap,
   finalize,
   ignoreElements,
   type Observable,
+  of,
   ReplaySubject,
+  repeat,
   Subject,
   type Subscriber,
   Subscription,
@@ -188,22 +190,25 @@ export class Participation {
     if (this.wish.payload$ !== undefined) this.#update(this.wish.payload$);
   }
 
-  /** Writes each payload after the one before, but none that is outdated by then. */
+  /** Writes one payload after the other. Of those that come meanwhile only the latest is kept, and written next. */
   #update(payload$: Observable<Uint8Array>): void {
-    let latest: Uint8Array | undefined;
+    let next: Uint8Array | undefined;
+    const write = defer(() => {
+      const payload = next;
+      next = undefined;
+      return payload === undefined
+        ? EMPTY
+        : this.lease.perform(`update ${this.#subject}`, () =>
+            this.lease.session.update(this.roster, this.#request, payload),
+          );
+    }).pipe(repeat({ delay: () => (next === undefined ? EMPTY : of(undefined)) }));
     this.#stay.add(
       payload$
         .pipe(
           tap((payload) => {
-            latest = payload;
+            next = payload;
           }),
-          concatMap((payload) =>
-            payload === latest
-              ? this.lease.perform(`update ${this.#subject}`, () =>
-                  this.lease.session.update(this.roster, this.#request, payload),
-                )
-              : EMPTY,
-          ),
+          exhaustMap(() => write),
         )
         .subscribe({
           error: (error) => {

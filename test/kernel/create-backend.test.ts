@@ -95,6 +95,28 @@ describe('close', () => {
     await backend.close();
   });
 
+  it('keeps of the payloads that come while one is written only the latest, and writes that next', async () => {
+    const { store, backend } = setUp();
+    const payload$ = new Subject<Uint8Array>();
+    store.hold('update');
+    backend.enter(roster, { mode: 'shared', permits: 1, payload: new Uint8Array(), payload$ }).subscribe();
+    const send = (value: number): WeakRef<object> => {
+      const payload = new Uint8Array([value]);
+      payload$.next(payload);
+      return new WeakRef(payload);
+    };
+    const sent = Array.from({ length: 100 }, (_, value) => send(value));
+    const kept = async (): Promise<number[]> => {
+      await collectGarbage();
+      return sent.flatMap((ref, value) => (ref.deref() === undefined ? [] : [value]));
+    };
+    expect(await kept()).toEqual([0, 99]);
+    store.last('update').done();
+    expect(store.times('update')).toHaveLength(2);
+    expect(store.last('update').args[2]).toEqual(new Uint8Array([99]));
+    await backend.close();
+  });
+
   it('is what disposing does', async () => {
     const { store, backend, watchSession } = setUp();
     watchSession();
