@@ -8,7 +8,7 @@ export abstract class CoordinationError extends Error {
     super(message, cause === undefined ? undefined : { cause });
   }
 
-  /** `false`: the same fails again, however often it is tried; something else must be called, configured or permitted. */
+  /** `false`: trying again does not help, since something else must be called, configured or permitted; or it may do the same twice. */
   get canHeal(): boolean {
     return true;
   }
@@ -19,7 +19,7 @@ export function canHeal(error: unknown): boolean {
   return typeof error !== 'object' || error === null || !('canHeal' in error) || error.canHeal !== false;
 }
 
-/** Trying the same again does not help. */
+/** One of those after which trying the same again does not help. */
 abstract class LastingError extends CoordinationError {
   override get canHeal(): boolean {
     return false;
@@ -287,8 +287,8 @@ export class Unavailable extends CoordinationError {
   }
 }
 
-/** The session was lost while the store's answer to a write was awaited. It may have been carried out. Not retried. */
-export class OutcomeUnknown extends CoordinationError {
+/** The session was lost while the store's answer to a write was awaited. It may have been carried out. Not retried: that might do it twice. */
+export class OutcomeUnknown extends LastingError {
   readonly _tag = 'OutcomeUnknown';
   override readonly name = 'OutcomeUnknown';
   constructor(

@@ -10,8 +10,8 @@ import { holders } from './holders.js';
  *     output   --(t|)
  *
  * **Emits** whether somebody held it, once.
- * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`, `BackendClosed`. Never on
- * a lost connection.
+ * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`, `BackendClosed`;
+ * `OutcomeUnknown` where the session is lost while the answer is awaited. Never on a lost connection.
  * **Completes** after that.
  * **Teardown** a request under way may still take effect.
  * **Guarantee** those who held it when the store answered are out; their streams error with `LockLost`.
