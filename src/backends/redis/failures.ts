@@ -35,13 +35,14 @@ export function failureOf(cause: unknown, asked: Asked): CoordinationError {
     );
   if (/DB index is out of range/i.test(message))
     return new InvalidOptions([`db must be the index of a database that the server at ${address} has`]);
-  if (/SELECT is not allowed in cluster mode/i.test(message)) return new NotSupported('redis', LONE_NODE);
+  if (/SELECT is not allowed in cluster mode/i.test(message)) return new NotSupported('redis', LONE_NODE, root);
   if (/cluster support disabled/i.test(message))
-    return new NotSupported('redis', `a cluster at ${address}: it is a single server`);
+    return new NotSupported('redis', `a cluster at ${address}: it is a single server`, root);
   if (/^(ERR )?unknown (redis )?command/i.test(message))
     return new NotSupported(
       'redis',
       `the server at ${address}, which does not know ${commandIn(root, asked)}: it was renamed or disabled there, and is needed`,
+      root,
     );
   return new Unavailable('redis', operation, root);
 }

@@ -17,8 +17,9 @@ export interface Server {
 /** Reads the reply of INFO. */
 export function serverOf(info: string, { now }: Pick<StoreContext, 'now'>): Server {
   const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
-  const version = field('redis_version') ?? '0';
-  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const version = field('redis_version') ?? 'unknown';
+  // One that does not say so is not taken to be old.
+  const [, major = Number.POSITIVE_INFINITY, minor = 0] = (/^(\d+)\.(\d+)/.exec(version) ?? []).map(Number);
   const askedMs = now();
   // It is the difference of two times that were cut off to seconds, so it may be one second too many.
   const thenUpMs = Math.max(0, Number(field('uptime_in_seconds') ?? 0) - 1) * 1_000;

@@ -2,6 +2,7 @@ import { firstValueFrom } from 'rxjs';
 import { expect, test } from 'vitest';
 import { failureOf } from '../../../src/backends/redis/failures.js';
 import type { RedisOptions } from '../../../src/backends/redis/index.js';
+import { serverOf } from '../../../src/backends/redis/server.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startRedis } from '../../../src/testing/servers/redis.js';
@@ -244,6 +245,17 @@ test('want of memory is told while it lasts, and ends nothing', async () => {
   await ask(server, 'CONFIG', 'SET', 'maxmemory', '0');
   await stay.admitted(3_000);
   stay.leave();
+});
+
+test.each([
+  ['redis_version:6.0.16', true, true],
+  ['redis_version:6.2.0', false, true],
+  ['redis_version:7.0.15', false, false],
+  ['redis_version:10.1.0', false, false],
+  ['role:master', false, false],
+])('of a server that says %s, only what it says is held against it', (info, isTooOld, isTooOldForClusters) => {
+  const server = serverOf(`# Server\r\n${info}\r\n`, { now: () => 0 });
+  expect(server).toMatchObject({ isTooOld, isTooOldForClusters });
 });
 
 const LUA = "local PUBLISH = 'SPUBLISH'\nreturn redis.call('SADD', 'a', 'b')\nreturn redis.call(PUBLISH, 'a', '')";
