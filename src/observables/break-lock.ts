@@ -1,7 +1,7 @@
-import { concatMap, forkJoin, map, type Observable, of, take, throwIfEmpty } from 'rxjs';
+import { concatMap, forkJoin, map, type Observable, of } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
-import { BackendClosed } from '../backends/errors.js';
-import { holders } from './holders.js';
+import { checkName } from '../backends/keys.js';
+import { holdersIn } from './holders.js';
 
 /**
  * Takes the lock `name` away from whoever holds it now. For administrators: the next in line is admitted at once, while
@@ -21,15 +21,13 @@ import { holders } from './holders.js';
  * breakLock(backend, 'invoice-42').subscribe((wasHeld) => console.log(wasHeld));
  */
 export function breakLock(backend: Backend, name: string): Observable<boolean> {
-  return holders(backend, name).pipe(
-    take(1),
+  const roster = { kind: 'lock', name: checkName(name) } as const;
+  return backend.look(roster).pipe(
+    map(holdersIn),
     concatMap((held) =>
       held.length === 0
         ? of(false)
-        : forkJoin(held.map(({ id }) => backend.evict({ kind: 'lock', name }, id))).pipe(
-            map((broken) => broken.includes(true)),
-          ),
+        : forkJoin(held.map(({ id }) => backend.evict(roster, id))).pipe(map((broken) => broken.includes(true))),
     ),
-    throwIfEmpty(() => new BackendClosed(backend.name)),
   );
 }

@@ -1,5 +1,5 @@
 import { distinctUntilChanged, map, type Observable } from 'rxjs';
-import type { Backend } from '../backends/backend.js';
+import type { Backend, Mode } from '../backends/backend.js';
 import { checkName } from '../backends/keys.js';
 import { type Contender, contenders, sameContenders } from './contender.js';
 
@@ -24,10 +24,13 @@ import { type Contender, contenders, sameContenders } from './contender.js';
  */
 export function holders(backend: Backend, name: string): Observable<readonly Contender[]> {
   return contenders(backend, { kind: 'lock', name: checkName(name) }).pipe(
-    map((line) => {
-      const firstExclusive = line.findIndex(({ mode }) => mode === 'exclusive');
-      return firstExclusive < 0 ? line : line.slice(0, Math.max(1, firstExclusive));
-    }),
+    map(holdersIn),
     distinctUntilChanged(sameContenders),
   );
+}
+
+/** Of those who stand in the line of a lock, who holds it: the first, and all who share it with that one. */
+export function holdersIn<T extends { readonly mode: Mode }>(line: readonly T[]): readonly T[] {
+  const firstExclusive = line.findIndex(({ mode }) => mode === 'exclusive');
+  return firstExclusive < 0 ? line : line.slice(0, Math.max(1, firstExclusive));
 }

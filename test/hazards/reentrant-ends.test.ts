@@ -16,7 +16,6 @@ import { describe, expect, test, vi } from 'vitest';
 import type { Backend, Codec } from '../../src/backends/backend.js';
 import { jsonCodec } from '../../src/backends/codec.js';
 import { type MemoryOptions, MemoryStore, memory } from '../../src/backends/memory/index.js';
-import { breakLock } from '../../src/observables/break-lock.js';
 import { campaign } from '../../src/observables/campaign.js';
 import { candidates } from '../../src/observables/candidates.js';
 import type { Grant } from '../../src/observables/grant.js';
@@ -407,7 +406,6 @@ describe('a codec that ends what it works for', () => {
     leader: (backend) => leader(backend, 'x'),
     memberMap: (backend) => memberMap(backend, 'x'),
     members: (backend) => members(backend, 'x').pipe(membershipChanges(), settled(0)),
-    breakLock: (backend) => breakLock(backend, 'x'),
   };
 
   test.each(Object.entries(standing))('closes the backend: %s leaves nobody in line', async (_, stand) => {

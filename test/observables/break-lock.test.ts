@@ -1,4 +1,4 @@
-import { catchError, map, of } from 'rxjs';
+import { catchError, map, of, retry } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/backends/backend.js';
 import { AuthenticationFailed } from '../../src/backends/errors.js';
@@ -16,38 +16,38 @@ const told = { t: true, f: false };
 describe('breakLock', () => {
   it('takes out whoever holds the lock now, and tells that somebody did', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
-      const entries = cold('--a-a-n', lines);
+      const look = cold('--(a|)', lines);
       const evict = cold('  --(t|)', told);
-      const backend = scripted({ entries, evict }, scheduler);
+      const backend = scripted({ look, evict }, scheduler);
       expectObservable(breakLock(backend, 'l')).toBe('----(t|)', told);
-      expectSubscriptions(entries.subscriptions).toBe('^-!');
+      expectSubscriptions(look.subscriptions).toBe('^-!');
       expectSubscriptions(evict.subscriptions).toBe('--^-!');
-      at(9, () => expect(backend.calls).toEqual(['entries lock l', 'evict lock l x1']));
+      at(9, () => expect(backend.calls).toEqual(['look lock l', 'evict lock l x1']));
     });
   });
 
   it('takes out all who share it, and nobody who waits', () => {
     virtually(({ cold, scheduler, expectObservable, at }) => {
-      const backend = scripted({ entries: cold('s', lines), evict: cold('-(t|)', told) }, scheduler);
+      const backend = scripted({ look: cold('(s|)', lines), evict: cold('-(t|)', told) }, scheduler);
       expectObservable(breakLock(backend, 'l')).toBe('-(t|)', told);
-      at(9, () => expect(backend.calls).toEqual(['entries lock l', 'evict lock l s1', 'evict lock l s2']));
+      at(9, () => expect(backend.calls).toEqual(['look lock l', 'evict lock l s1', 'evict lock l s2']));
     });
   });
 
   it('tells that nobody held it, and takes nobody out', () => {
     virtually(({ cold, scheduler, expectObservable, at }) => {
-      const backend = scripted({ entries: cold('-n', lines), evict: cold('(t|)', told) }, scheduler);
+      const backend = scripted({ look: cold('-(n|)', lines), evict: cold('(t|)', told) }, scheduler);
       expectObservable(breakLock(backend, 'l')).toBe('-(f|)', told);
-      at(9, () => expect(backend.calls).toEqual(['entries lock l']));
+      at(9, () => expect(backend.calls).toEqual(['look lock l']));
     });
   });
 
   it('tells that nobody held it when the holder has left meanwhile, and that somebody did when one of two has', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
-      const left = scripted({ entries: cold('a', lines), evict: cold('-(f|)', told) }, scheduler);
+      const left = scripted({ look: cold('(a|)', lines), evict: cold('-(f|)', told) }, scheduler);
       let asked = 0;
       const evict = of(0).pipe(map(() => asked++ === 0));
-      const one = scripted({ entries: cold('s', lines), evict }, scheduler);
+      const one = scripted({ look: cold('(s|)', lines), evict }, scheduler);
       expectObservable(breakLock(left, 'l')).toBe('-(f|)', told);
       expectObservable(breakLock(one, 'l')).toBe('(t|)', told);
     });
@@ -55,11 +55,11 @@ describe('breakLock', () => {
 
   it('is silent while the store is, and ends with one who unsubscribes', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
-      const entries = cold<readonly Entry[]>('-');
-      expectObservable(breakLock(scripted({ entries }, scheduler), 'l'), '^--!').toBe('');
-      expectSubscriptions(entries.subscriptions).toBe('^--!');
+      const look = cold<readonly Entry[]>('-');
+      expectObservable(breakLock(scripted({ look }, scheduler), 'l'), '^--!').toBe('');
+      expectSubscriptions(look.subscriptions).toBe('^--!');
       const evict = cold<boolean>('-');
-      expectObservable(breakLock(scripted({ entries: cold('a', lines), evict }, scheduler), 'l'), '^--!').toBe('');
+      expectObservable(breakLock(scripted({ look: cold('(a|)', lines), evict }, scheduler), 'l'), '^--!').toBe('');
       expectSubscriptions(evict.subscriptions).toBe('^--!');
     });
   });
@@ -67,8 +67,8 @@ describe('breakLock', () => {
   it('passes errors of looking and of evicting', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
       const error = new AuthenticationFailed('scripted', 'nowhere');
-      const looking = scripted({ entries: cold('-#', undefined, error) }, scheduler);
-      const evicting = scripted({ entries: cold('a', lines), evict: cold('--#', undefined, error) }, scheduler);
+      const looking = scripted({ look: cold('-#', undefined, error) }, scheduler);
+      const evicting = scripted({ look: cold('(a|)', lines), evict: cold('--#', undefined, error) }, scheduler);
       expectObservable(breakLock(looking, 'l')).toBe('-#', undefined, error);
       expectObservable(breakLock(evicting, 'l')).toBe('--#', undefined, error);
     });
@@ -76,7 +76,7 @@ describe('breakLock', () => {
 
   it('breaks again when subscribed to again', () => {
     virtually(({ cold, scheduler, expectObservable, at }) => {
-      const backend = scripted({ entries: cold('a', lines), evict: cold('(t|)', told) }, scheduler);
+      const backend = scripted({ look: cold('(a|)', lines), evict: cold('(t|)', told) }, scheduler);
       const broken$ = breakLock(backend, 'l');
       expectObservable(broken$).toBe('(t|)', told);
       expectObservable(broken$, '-^').toBe('-(t|)', told);
@@ -98,6 +98,14 @@ describe('breakLock', () => {
       at(12, () => void backend.close());
       const error = expect.objectContaining({ _tag: 'BackendClosed' });
       expectObservable(breakLock(backend, 'l'), '11ms ^').toBe('12ms #', undefined, error);
+    });
+  });
+
+  it('a bare retry() after close() comes to its end', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const backend = process();
+      at(1, () => void backend.close());
+      expectObservable(breakLock(backend, 'l').pipe(retry()), '--^').toBe('--|');
     });
   });
 });
