@@ -146,9 +146,9 @@ describe('tooz, polling watchers: who leaves and joins again between two looks i
     });
   });
 
-  test.concurrent.each(realStores)(
+  test.concurrent.for(realStores)(
     'and no set is without anybody who is there, on %s, where all have joined again while the watcher was cut off',
-    async (_name, store) => {
+    async ([, store], task) => {
       const { proxy, way } = await networkTo(store);
       await using _ = proxy;
       await using stage = stageOn(store, 6_000);
@@ -169,7 +169,7 @@ describe('tooz, polling watchers: who leaves and joins again between two looks i
       await proxy.heal();
       await changes.ever(({ left }) => left.size === 2, 'that both had left');
       // Each of the two follows the group by itself, so either may be told first.
-      await expect.poll(() => sets.values.length, { timeout: 5_000 }).toBeGreaterThan(seen);
+      await task.expect.poll(() => sets.values.length, { timeout: 5_000 }).toBeGreaterThan(seen);
       expect(sets.values.slice(seen).map((ids) => [...ids].sort().join())).toEqual(['m0,m1']);
     },
   );
