@@ -48,6 +48,8 @@ export interface Place {
   readonly admitted: boolean;
   /** Conflicting entries before this one when this was told, capped at `permits`. */
   readonly ahead: number;
+  /** `true`: not others keep it out, but the store, which may have lost data, and admits nobody for now. */
+  readonly barred?: boolean;
   /** Whether the entry is admitted, not left, and its session's deadline has not passed: asked of the clock, now. */
   isValid(): boolean;
   /** Aborts when the entry is lost or left. */

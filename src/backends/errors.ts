@@ -208,12 +208,23 @@ export class LockNotAcquired extends CoordinationError {
   }
 }
 
-/** What `tryLock` gives on its left side: somebody else holds the lock. */
+/**
+ * What `tryLock` gives on its left side: somebody else holds the lock (`held`); or nobody is admitted for now, since the
+ * store was started or lost data, until whoever held something before must have given it up (`barred`).
+ */
 export class Contended extends CoordinationError {
   readonly _tag = 'Contended';
   override readonly name = 'Contended';
-  constructor(readonly lock: string) {
-    super(`Lock ${JSON.stringify(lock)} is held by another.`);
+  constructor(
+    readonly lock: string,
+    readonly reason: 'held' | 'barred' = 'held',
+  ) {
+    const name = JSON.stringify(lock);
+    super(
+      reason === 'held'
+        ? `Lock ${name} is held by another.`
+        : `Lock ${name} cannot be acquired yet: the store may have lost data, and admits nobody for up to the ttl. Try again then, or wait for it with lock.`,
+    );
   }
 }
 

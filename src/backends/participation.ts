@@ -233,6 +233,7 @@ export class Participation {
       entry: standing.entry,
       admitted,
       ahead,
+      ...(standing.barred === true && !admitted && { barred: true }),
       isValid: () => admitted && !this.#isOver && this.lease.check(),
       signal: this.#controller.signal,
     };

@@ -44,6 +44,11 @@ export interface Standing {
   readonly entry: Entry;
   /** Conflicting entries before this one, capped at `permits`; 0 where `permits` is Infinity. */
   readonly ahead: number;
+  /**
+   * `true`: it is not others that keep it out. The store may have lost what it acknowledged, and admits nobody until all
+   * from before have given up. `ahead` is `permits` as long as that lasts.
+   */
+  readonly barred?: boolean;
 }
 
 /** How the kernel asks an adapter to stand in line. */

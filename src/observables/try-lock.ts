@@ -12,7 +12,8 @@ import { checkLock, type LockOptions, placesFor } from './lock.js';
  *     taken    --(L|)
  *
  * **Emits** once, as soon as the store has answered: `right(grant)` and stays open while the lock is held, or
- * `left(Contended)`, when nothing of this try is left in line.
+ * `left(Contended)`, when nothing of this try is left in line. Its `reason` is `held`, or `barred` while the store admits
+ * nobody, since it was started or may have lost data.
  * **Errors** `LockLost` when it is lost after it was acquired; `InvalidName` (thrown at the call), `InvalidPayload`,
  * `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
  * **Completes** after `left`, and when the backend is closed.
@@ -30,6 +31,10 @@ export function tryLock(
 ): Observable<Either<Contended, Grant>> {
   checkLock(name, options);
   return placesFor(backend, name, { data: options.data, wait: false }).pipe(
-    map((place) => (place.admitted ? right(grantOf(name, place)) : left(new Contended(name)))),
+    map((place) =>
+      place.admitted
+        ? right(grantOf(name, place))
+        : left(new Contended(name, place.barred === true ? 'barred' : 'held')),
+    ),
   );
 }

@@ -30,6 +30,16 @@ describe('tryLock', () => {
     });
   });
 
+  it('does not say that another holds a lock where nobody is admitted', () => {
+    virtually(({ cold, scheduler }) => {
+      const backend = scripted({ enter: cold('(w|)', { w: { ...places.w, barred: true } }) }, scheduler);
+      const reasons: string[] = [];
+      tryLock(backend, 'l').subscribe((tried) => reasons.push(isRight(tried) ? 'taken' : tried.left.reason));
+      scheduler.flush();
+      expect(reasons).toEqual(['barred']);
+    });
+  });
+
   it('does not wait in line, and carries its data', () => {
     virtually(({ scheduler }) => {
       const backend = scripted({}, scheduler);

@@ -246,8 +246,9 @@ export class MemoryStore {
       entries.set(id, entry);
     }
     const ahead = this.#conflictsAhead(entries, entry, request.permits);
+    const barred = ahead >= request.permits && conflictsAhead(entries.values(), entry, request.permits) < ahead;
     if (isNew) this.#changes.next(key);
-    return { entry, ahead };
+    return { entry, ahead, barred };
   }
 
   #aheadOf(key: string, entryId: string, permits: number): number {

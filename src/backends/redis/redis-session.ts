@@ -119,8 +119,10 @@ export class RedisSession implements StoreSession {
           if (status === 'absent') throw new GroupNotFound(roster.name);
           if (status !== 'ok') throw new PlaceLost(at, 'evicted');
           const token = this.acquaintance.met(text(reply[4]));
-          const ahead = this.#places.entered(stay, Number(reply[5]), outlookOf(reply));
-          return { entry: { id, token, mode: request.mode, payload: request.payload }, ahead };
+          const before = Number(reply[5]);
+          const ahead = this.#places.entered(stay, before, outlookOf(reply));
+          const barred = ahead >= request.permits && before < request.permits;
+          return { entry: { id, token, mode: request.mode, payload: request.payload }, ahead, barred };
         }),
         tap({
           error: (cause) => {

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { firstValueFrom } from 'rxjs';
 import { expect, test } from 'vitest';
 import type { RosterKey } from '../../../src/backends/backend.js';
+import { tryLock } from '../../../src/index.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startRedis } from '../../../src/testing/servers/redis.js';
 import { disposeAll } from '../../../src/testing/servers/server.js';
@@ -110,7 +112,10 @@ test('the first who use a server that was started just now are told why they wai
   await using mine = client(server);
   const startedAt = performance.now();
   const stay = enter(mine.backend);
-  expect((await waiting(stay)).admitted).toBe(false);
+  expect(await waiting(stay)).toMatchObject({ admitted: false, barred: true });
+  const other = await firstValueFrom(tryLock(mine.backend, 'nobody holds it'));
+  expect(other).toMatchObject({ left: { _tag: 'Contended', reason: 'barred' } });
+  expect(await firstValueFrom(tryLock(mine.backend, LOCK.name))).toMatchObject({ left: { reason: 'held' } });
   expect(mine.faults.map(({ message }) => message)).toEqual([expect.stringContaining('it admits again in')]);
   await stay.admitted(TTL_MS + 500);
   expect(performance.now() - startedAt).toBeLessThan(TTL_MS + 400);
