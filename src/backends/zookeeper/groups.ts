@@ -4,7 +4,7 @@ import type { Connection, Step } from './connection.js';
 import { listed } from './entries.js';
 import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
-import { isRegistration, type Layout, nameOf } from './layout.js';
+import { isKept, isRegistration, KEEPER, KEPT, type Layout, nameOf } from './layout.js';
 import type { Commit, Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
 
@@ -32,9 +32,13 @@ export class Groups {
     const existing = (commit: Commit): Observable<boolean> =>
       connection.read(path).pipe(
         switchMap(({ data: found, stat }) => {
-          const isThere = isRegistration(roster.kind, found);
-          const steps: readonly Step[] = isThere ? [] : [{ act: 'set', path, data, version: stat.version }];
-          return commit(isThere ? 'existed' : 'made', steps).pipe(map(() => !isThere));
+          if (isRegistration(roster.kind, found)) return commit('existed', []).pipe(map(() => false));
+          // The server deletes parents of entries that are empty, so what has become more is not to be empty.
+          const steps: readonly Step[] = [
+            { act: 'set', path, data: encoder.encode(`${writeId}${KEPT}`), version: stat.version },
+            { act: 'create', path: `${path}/${KEEPER}`, data: new Uint8Array(), kind: 'persistent' },
+          ];
+          return commit('made', steps).pipe(map(() => true));
         }),
         // It changed or went between the reading and the writing.
         onRefusal([Code.noNode, Code.badVersion], () => attempt(commit)),
@@ -54,7 +58,10 @@ export class Groups {
       return connection.read(path).pipe(
         switchMap(({ data, stat }) =>
           isRegistration(roster.kind, data)
-            ? conclude('removed', [{ act: 'remove', path, version: stat.version }])
+            ? conclude('removed', [
+                ...(isKept(data) ? [{ act: 'remove', path: `${path}/${KEEPER}`, version: -1 } as const] : []),
+                { act: 'remove', path, version: stat.version },
+              ])
             : conclude('absent'),
         ),
         onRefusal([Code.noNode], () => conclude('absent')),

@@ -19,10 +19,19 @@ const MARKERS: Readonly<Record<RosterKind, Readonly<Record<string, Mode>>>> = {
 /** Data of a parent that only holds entries: it goes when it is empty, and registers nothing. */
 export const MARK = 'conclave';
 
+/** A child that keeps its parent from being empty. No entry has such a name. */
+export const KEEPER = 'registered';
+/** What the data of a registration that has a `KEEPER` end with. */
+export const KEPT = ' kept';
+
 /** Whether a parent with these data registers its roster. Groups of others do; others' parents of locks do not. */
 export function isRegistration(kind: RosterKind, data: Buffer): boolean {
   const text = data.toString('latin1');
-  return kind === 'group' ? text !== MARK : /^[0-9a-f]{32}$/.test(text);
+  return kind === 'group' ? text !== MARK : /^[0-9a-f]{32}( kept)?$/.test(text);
+}
+
+export function isKept(data: Buffer): boolean {
+  return /^[0-9a-f]{32} kept$/.test(data.toString('latin1'));
 }
 
 /** An entry, as far as its name tells. */
@@ -93,4 +102,9 @@ export function parseEntries(kind: RosterKind, names: readonly string[]): readon
 /** The name that a segment stands for; that of another client's stands for itself. */
 export function nameOf(segment: string): string {
   return decodeSegment(segment) ?? segment;
+}
+
+/** Whether a node can have this name: there is none with a slash, nor with what servers refuse in a path. */
+export function canBeSegment(name: string): boolean {
+  return !/[/\p{Cc}\p{Cs}\p{Co}\ufff0-\uffff]/u.test(name);
 }

@@ -46,8 +46,8 @@ export class Parents {
   }
 
   /**
-   * Makes a child, of which `child` emits the name or that the parent is missing. Where the parent is not known to stand, it is made by the request before, so that
-   * the child is there after one round trip, whether the parent was or not.
+   * Makes a child: `child` emits its name, or is refused where there is no parent. Where the parent is not known to stand,
+   * it is made by the request before, so that the child is there after one round trip, whether the parent was or not.
    */
   makeChild(connection: Connection, parent: string, child: () => Observable<string>): Observable<string> {
     const both = (): Observable<string> =>

@@ -92,3 +92,21 @@ test('where the server knows no containers, parents are ordinary nodes, which ar
   await until(async () => (await nodes()) <= before, 5_000, 'the deletion of the parents');
   expect(backends.faults).toEqual([]);
 });
+
+test('a group that was made where somebody stood already stays when the last one has left', async () => {
+  const backend = backends.connect(server.port);
+  const roster = { kind: 'group', name: 'stood in before' } as const;
+  const early = await new Stander(backend, roster, { shared: true }).untilAdmitted();
+  expect(await firstValueFrom(backend.register(roster))).toBe(true);
+  expect(await firstValueFrom(backend.unregister(roster))).toBe('occupied');
+  early.leave();
+  await untilStanding(backend, roster, 0);
+  // By the time that another parent is gone, the server has looked at this one as well.
+  const before = await nodes();
+  const [other] = await standIn(backend, ['another']);
+  other?.leave();
+  await until(async () => (await nodes()) <= before, 5_000, 'the deletion of another parent');
+  expect(await firstValueFrom(backend.registered('group'))).toContain(roster.name);
+  expect(await firstValueFrom(backend.unregister(roster))).toBe('removed');
+  expect(await firstValueFrom(backend.registered('group'))).not.toContain(roster.name);
+});
