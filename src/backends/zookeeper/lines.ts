@@ -6,7 +6,7 @@ import type { Standing, StandRequest } from '../store.js';
 import type { Connection } from './connection.js';
 import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
-import { isRegistration, type Layout, type Named, parseEntries, parseEntry, prefixOf } from './layout.js';
+import { canBeSegment, isRegistration, type Layout, type Named, parseEntries, parseEntry, prefixOf } from './layout.js';
 import { entriesAhead, type Mine } from './order.js';
 import type { Commit, Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
@@ -139,8 +139,8 @@ export class Lines {
   }
 
   evict(connection: Connection, roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
-    // Anything else, a path that leads elsewhere for one, is no entry.
-    if (entryId.includes('/') || parseEntry(roster.kind, entryId) === undefined) return of(false);
+    // Anything else, a path that leads elsewhere for one, or one that no server takes, is no entry.
+    if (!canBeSegment(entryId) || parseEntry(roster.kind, entryId) === undefined) return of(false);
     const path = `${this.layout.parent(roster)}/${entryId}`;
     return this.outcomes.once(connection, writeId, {
       operation: `evict ${entryId}`,

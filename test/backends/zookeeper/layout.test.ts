@@ -254,3 +254,25 @@ test('a cell that was deleted and made again is not taken for the one that was r
   expect(late.swapped).toBe(false);
   expect(late.current?.value).toEqual(bytes('two'));
 });
+
+test('an id that no node can have is of nobody, and costs nobody the session', async () => {
+  const backend = backends.connect(server.port);
+  const holder = await new Stander(backend, lockNamed('odd ids')).untilAdmitted();
+  for (const odd of [
+    '\u0000',
+    '\u001f',
+    '\u007f',
+    '\u009f',
+    '\ud800',
+    '\ue000',
+    '\uf8ff',
+    '\ufff0',
+    '/',
+    '../x/',
+    '😀',
+    '',
+  ])
+    expect(await firstValueFrom(backend.evict(lockNamed('odd ids'), `${odd}__lock__0000000000`))).toBe(false);
+  expect(holder.isAdmitted).toBe(true);
+  expect(backends.faults).toEqual([]);
+});
