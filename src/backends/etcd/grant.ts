@@ -30,8 +30,3 @@ export function grantLease(connection: Connection, { timing, now }: StoreContext
       })),
     );
 }
-
-/** Lower case, no padding: as Go writes it. */
-export function leaseHex(lease: string): string {
-  return BigInt(lease).toString(16);
-}

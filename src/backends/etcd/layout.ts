@@ -1,6 +1,5 @@
 import type { Mode, RosterKey, RosterKind } from '../backend.js';
 import { decodeSegment, encodeSegment, escapeFirst } from '../keys.js';
-import { leaseHex } from './grant.js';
 
 /** Everything but locks lives below this word, so that locks can stand where Go's `concurrency` package has them. */
 const RESERVED = 'conclave';
@@ -106,4 +105,9 @@ export function below(prefix: string): KeyRange {
 /** What is left of a range after one of its keys. */
 export function keysAfter(range: KeyRange, key: Buffer): KeyRange {
   return { ...range, start: Buffer.concat([key, Buffer.of(0)]) };
+}
+
+/** Lower case, no padding: as Go writes it. */
+export function leaseHex(lease: string): string {
+  return BigInt(lease).toString(16);
 }

@@ -24,8 +24,8 @@ import { SessionLost } from '../errors.js';
 import type { StoreContext } from '../store.js';
 import type { Connection } from './connection.js';
 import { isLeaseGone, isTooMuch, unavailable } from './failures.js';
-import { type Grant, grantLease, leaseHex } from './grant.js';
-import { oneKey } from './layout.js';
+import { type Grant, grantLease } from './grant.js';
+import { leaseHex, oneKey } from './layout.js';
 import type { Link } from './link.js';
 import { isLeased, isMadeAt, keysRead, read } from './requests.js';
 
