@@ -163,23 +163,25 @@ export class Link {
 
   /** Says goodbye to the server after `last`. Where the answer is lost, an expired session tells as much. */
   end(last: (connection: Connection) => Observable<unknown>): Observable<void> {
-    const goodbye = this.use('end the session', (connection) =>
-      last(connection).pipe(
-        switchMap(() => {
-          this.#isEnding = true;
-          return connection.closeSession();
-        }),
+    const isUp$ = this.up$.pipe(
+      filter((isUp) => isUp),
+      take(1),
+    );
+    const goodbye = isUp$.pipe(
+      switchMap(() =>
+        this.use('end the session', (connection) =>
+          last(connection).pipe(
+            switchMap(() => {
+              this.#isEnding = true;
+              return connection.closeSession();
+            }),
+          ),
+        ),
       ),
     );
     const again = goodbye.pipe(
       retry({
-        delay: (error) => {
-          if (!this.#isEnding || !(error instanceof Unavailable)) return throwError(() => error);
-          return this.up$.pipe(
-            filter((isUp) => isUp),
-            take(1),
-          );
-        },
+        delay: (error) => (this.#isEnding && error instanceof Unavailable ? isUp$ : throwError(() => error)),
       }),
     );
     return merge(again, this.#gone).pipe(take(1));
@@ -300,6 +302,8 @@ export class Link {
     if (how === 'expired' && this.#isEnding) {
       this.destroy();
       this.#gone.next();
+      // Whoever asks for the end again need not wait for a link that will never be.
+      this.up$.error(new SessionLost(this.sessionId, 'it has been ended', true, cause));
     } else if (how === 'authFailed') this.#fail(new AuthenticationFailed('zookeeper', address, cause));
     else if (how === 'expired') this.#fail(new SessionLost(this.sessionId, 'the store has expired it', true, cause));
     else this.#retry(cause);

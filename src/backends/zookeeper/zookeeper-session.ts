@@ -24,6 +24,7 @@ export class ZooKeeperSession implements StoreSession {
   readonly #cells: Cells;
   readonly #parents: Parents;
   readonly #outcomes: Outcomes;
+  #isEnding = false;
 
   constructor(
     private readonly link: Link,
@@ -48,6 +49,8 @@ export class ZooKeeperSession implements StoreSession {
     const tidying = new Subscription();
     tidying.add(
       timer(this.ttlMs, this.ttlMs, scheduler).subscribe(() => {
+        // Each request would prolong a session that is over.
+        if (this.#isEnding) return;
         const tidied = this.link.use('tidy up', (connection) =>
           merge(this.#parents.tidy(connection, this.ttlMs), this.#outcomes.tidy(connection, this.ttlMs)),
         );
@@ -115,9 +118,10 @@ export class ZooKeeperSession implements StoreSession {
 
   end(isLost: boolean): Observable<void> {
     // Each request prolongs the session by its whole timeout: one that is lost gets the end itself, and nothing before it.
-    return defer(() => this.link.end((connection) => (isLost ? of(undefined) : this.#leaveAll(connection)))).pipe(
-      translated(this.options.address, this.id),
-    );
+    return defer(() => {
+      this.#isEnding = true;
+      return this.link.end((connection) => (isLost ? of(undefined) : this.#leaveAll(connection)));
+    }).pipe(translated(this.options.address, this.id));
   }
 
   /** What stands in the session goes first, so that what it stood under can go as well. */
