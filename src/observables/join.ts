@@ -1,17 +1,21 @@
 import {
   catchError,
+  concat,
   defaultIfEmpty,
   defer,
   EMPTY,
   filter,
+  ignoreElements,
   isObservable,
   map,
   Observable,
   of,
   ReplaySubject,
+  race,
   retry,
   switchMap,
   take,
+  tap,
   throwError,
 } from 'rxjs';
 import type { Backend, Place, RosterKey } from '../backends/backend.js';
@@ -19,6 +23,7 @@ import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../backends/code
 import { BackendClosed, GroupNotFound, MemberAlreadyExists, OutcomeUnknown, PlaceLost } from '../backends/errors.js';
 import { check, FLAG } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
+import { refusedWhenClosed } from '../backends/when-closed.js';
 import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
 
 /** Options of `join`. */
@@ -119,25 +124,36 @@ function membership(
 
   return new Observable<Membership>((subscriber) => {
     const payloads = new ReplaySubject<Uint8Array>(1);
+    /** It has waited for something: a backend that is closed by now was closed meanwhile. */
+    let hasWaited = false;
+    let hasPayload = false;
     subscriber.add(payload$.subscribe(payloads));
-    const joining = payloads.pipe(
+    const joining = race(payloads, closed(backend)).pipe(
       take(1),
-      switchMap((payload) =>
-        backend.enter(roster, {
+      switchMap((payload) => {
+        hasPayload = true;
+        const place$ = backend.enter(roster, {
           mode: 'shared',
           permits: Number.POSITIVE_INFINITY,
           payload,
           payload$: payloads.pipe(filter((next, index) => index > 0 || next !== payload)),
           registered: true,
-        }),
-      ),
-      switchMap((place) => alone(place).pipe(map(() => place))),
+        });
+        return place$.pipe(
+          tap(() => {
+            hasWaited = true;
+          }),
+          switchMap((place) => alone(place).pipe(map(() => place))),
+          catchError((error) => (error instanceof BackendClosed && hasWaited ? EMPTY : throwError(() => error))),
+        );
+      }),
       map(({ entry, isValid, signal }): Membership => {
         hasJoined = true;
         return { group, id, token: entry.token, isValid, signal };
       }),
       retry({
         delay: (error) => {
+          hasWaited = true;
           if (error instanceof PlaceLost) return of(0);
           if (error instanceof GroupNotFound && create) return created(backend, roster);
           return throwError(() => error);
@@ -145,6 +161,24 @@ function membership(
       }),
     );
     subscriber.add(joining.subscribe(subscriber));
+    if (!hasPayload) hasWaited = true;
+  });
+}
+
+/** Completes when the backend is closed; errors where it was closed before. */
+function closed(backend: Backend): Observable<never> {
+  return defer(() => {
+    let wasOpen = false;
+    const until$ = backend.session$.pipe(
+      tap(() => {
+        wasOpen = true;
+      }),
+      ignoreElements(),
+    );
+    return concat(
+      until$,
+      defer(() => (wasOpen ? EMPTY : refusedWhenClosed(backend.name, backend.scheduler))),
+    );
   });
 }
 

@@ -9,12 +9,13 @@ import {
   MemberAlreadyExists,
   PlaceLost,
 } from '../../src/backends/errors.js';
+import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { createGroup } from '../../src/observables/create-group.js';
 import { groups } from '../../src/observables/groups.js';
 import { join, type Membership } from '../../src/observables/join.js';
 import { memberMap } from '../../src/observables/member-map.js';
 import { members } from '../../src/observables/members.js';
-import { entryOf, placeOf, scripted, virtually } from '../support/virtual-time.js';
+import { entryOf, ManualTime, placeOf, QUICK, scripted, sessionIdOf, virtually } from '../support/virtual-time.js';
 
 const places = { a: placeOf(5n), b: placeOf(9n) };
 const gone = new PlaceLost('group "g"', 'session lost');
@@ -469,6 +470,62 @@ describe('join over a store', () => {
         scheduler,
       );
       expectObservable(join(backend, 'g', { create: true })).toBe('---|');
+    });
+  });
+});
+
+describe('join and the end of its backend', () => {
+  const completed = (log: unknown[]) => ({
+    next: () => log.push('joined'),
+    error: (error: Error) => log.push(error.name),
+    complete: () => log.push('complete'),
+  });
+
+  it('completes though `capabilities` have not said anything yet, and errors where it was closed before', async () => {
+    const time = new ManualTime();
+    const backend = memory({ ...QUICK, scheduler: time });
+    const log: unknown[] = [];
+    const silent$ = join(backend, 'g', { capabilities: NEVER, create: true });
+    silent$.subscribe(completed(log));
+    expect(log).toEqual([]);
+    await backend.close();
+    expect(log).toEqual(['complete']);
+    silent$.subscribe(completed(log));
+    await time.passWithPromises(1);
+    expect(log).toEqual(['complete', 'BackendClosed']);
+    expect(time.pending).toBe(0);
+  });
+
+  it('completes though `capabilities` begin while it is being closed, or close it themselves, and nobody joins', async () => {
+    for (const how of ['before', 'by themselves'] as const) {
+      const time = new ManualTime();
+      const store = new MemoryStore(time);
+      const [backend, watcher] = [memory({ ...QUICK, store, scheduler: time }), memory({ store, scheduler: time })];
+      const log: unknown[] = [];
+      const sizes: number[] = [];
+      members(watcher, 'g').subscribe(({ size }) => sizes.push(size));
+      const capabilities = new Subject<number>();
+      const closing = capabilities.pipe(tap(() => how === 'by themselves' && void backend.close()));
+      join(backend, 'g', { capabilities: closing, create: true }).subscribe(completed(log));
+      if (how === 'before') store.partition(sessionIdOf(backend));
+      const closed = how === 'before' ? backend.close() : undefined;
+      capabilities.next(1);
+      await time.passWithPromises(200);
+      await closed;
+      expect(log).toEqual(['complete']);
+      expect(sizes).toEqual([0]);
+      await watcher.close();
+    }
+  });
+
+  it('completes while it looks whether its id is taken', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const error = new BackendClosed('scripted');
+      const backend = scripted(
+        { enter: cold('-a', { a: placeOf(1n) }), look: cold('--#', undefined, error) },
+        scheduler,
+      );
+      expectObservable(join(backend, 'g')).toBe('---|');
     });
   });
 });
