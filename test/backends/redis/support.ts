@@ -149,7 +149,7 @@ export function stand(mode: Mode = 'exclusive', permits = 1): StandRequest {
   return { id: newId(), mode, permits, payload: new Uint8Array(), registered: false, sent: () => undefined };
 }
 
-export const newId = (): string => crypto.randomUUID().replaceAll('-', '');
+const newId = (): string => crypto.randomUUID().replaceAll('-', '');
 
 /** What the kernel would hand to the adapter. */
 export function storeContext(ttlMs = 60_000, requestTimeoutMs = ttlMs / 2): StoreContext {
