@@ -232,3 +232,25 @@ test('what was left in doubt leaves no marker behind', async () => {
   expect((await keysOf(server)).filter((key) => key.startsWith('{markers:0}'))).toEqual(['{markers:0}:m']);
   cut();
 });
+
+test('data that is not as far as its client was told admits nobody for a ttl, and has another name from then on', async () => {
+  const { session, cut } = await open('restored');
+  const field = async (name: string): Promise<string> =>
+    (await ask(server, 'HGET', '{restored:0}:m', name)).split('\r\n')[1] ?? '';
+  const quarantineMs = async (): Promise<number> => (Number(await field('until')) - Number(await field('v'))) / 1_000;
+  const request = stand();
+  await firstValueFrom(session.enter(LOCK, request));
+  for (let renewal = 0; renewal < 5; renewal++) await lastValueFrom(session.renew());
+  expect([await field('id'), (await quarantineMs()) > 0]).toEqual(['first', false]);
+  // As after a backup has been read in.
+  await ask(server, 'HSET', '{restored:0}:m', 'count', '3');
+  await lastValueFrom(session.renew());
+  expect(await field('id')).not.toBe('first');
+  expect(await quarantineMs()).toBeGreaterThan(59_000);
+  // From then on it is what they know.
+  const until = await field('until');
+  await lastValueFrom(session.renew());
+  expect(await field('until')).toBe(until);
+  await lastValueFrom(session.end(false));
+  cut();
+});
