@@ -197,3 +197,22 @@ test('a late copy of an update does not bring an outdated payload back', async (
   expect(await lastValueFrom(other.look(roster))).toMatchObject([{ payload: bytes('third') }]);
   stay.unsubscribe();
 });
+
+test('a server that was stopped carries out once what waits for it over two connections', async () => {
+  const backend = backends.connect(proxy.port, { ttlMs: 10_000, requestTimeoutMs: 700 });
+  await new Stander(backend, lockNamed('before')).untilAdmitted();
+  const rosters = Array.from({ length: 20 }, (_, index) => lockNamed(`stopped ${index}`));
+  server.pause();
+  const before = proxy.counters.connectionsAccepted;
+  const standers = rosters.map((roster) => new Stander(backend, roster));
+  try {
+    await expect
+      .poll(() => proxy.counters.connectionsAccepted, { timeout: 5_000, interval: 5 })
+      .toBeGreaterThan(before);
+  } finally {
+    server.resume();
+  }
+  await Promise.all(standers.map((stander) => stander.untilAdmitted()));
+  for (const [index, roster] of rosters.entries())
+    expect(await lastValueFrom(other.look(roster))).toMatchObject([{ token: standers[index]?.token }]);
+});
