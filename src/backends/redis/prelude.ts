@@ -113,7 +113,8 @@ local function lease(of) return int(v + due + of + slack(of)) end
 
 local token = math.max(tonumber(m[5]) or 0, floor)
 local opens = tonumber(m[6]) or 0
-local id, past, count = m[2], m[3] or '', tonumber(m[4]) or 0
+-- What somebody else has written there is no name.
+local id, past, count = m[2] and string.match(m[2], '^[%w_.-]+$'), m[3] or '', tonumber(m[4]) or 0
 local keptId, keptCount = id or '', count
 local newId = sid .. '.' .. ARGV[1]
 
@@ -122,7 +123,7 @@ local function isKept()
   if knownId == '' then return true end
   if knownId == id then return known <= count end
   local _, at = string.find(past, ' ' .. knownId .. ':', 1, true)
-  return at and known <= tonumber(string.match(past, '^%d+', at + 1))
+  return at and known <= (tonumber(string.match(past, '^%d+', at + 1) or '') or -1)
 end
 
 -- For how long every node of the cluster has surely been there. Who may not ask for it waits.

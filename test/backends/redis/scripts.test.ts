@@ -254,3 +254,15 @@ test('data that is not as far as its client was told admits nobody for a ttl, an
   await lastValueFrom(session.end(false));
   cut();
 });
+
+test('what others write where the data says what it is keeps nobody out for ever', async () => {
+  const { session, cut } = await open('garbage', 1_000);
+  await ask(server, 'HSET', '{garbage:0}:m', 'id', 'no name at all', 'past', ' no name: first:x', 'count', 'many');
+  const until = async (): Promise<string> => ask(server, 'HGET', '{garbage:0}:m', 'until');
+  await lastValueFrom(session.renew());
+  const barred = await until();
+  for (let renewal = 0; renewal < 3; renewal++) await lastValueFrom(session.renew());
+  expect(await until()).toBe(barred);
+  await lastValueFrom(session.end(false));
+  cut();
+});
