@@ -21,14 +21,11 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { type ClockLike, suspendWatch } from './clock.js';
+import type { ClockLike, SuspendWatch } from './clock.js';
 import type { Environment } from './environment.js';
 import { type CoordinationError, SessionLost, Unavailable } from './errors.js';
 import { reliableMs, type Timing } from './options.js';
 import type { StoreSession } from './store.js';
-
-/** Least jump of the wall clock against the monotonic one that counts: below lies the resolution of the clocks. */
-const LEAST_JUMP_MS = 20;
 
 /** What the kernel's parts share. */
 export interface KernelContext extends Pick<Environment, 'random' | 'onDueCheck'> {
@@ -50,7 +47,7 @@ interface Perseverance {
 }
 
 /** Told of what becomes of a lease; `lost` after everybody who held something in it was told. */
-interface LeaseObserver {
+export interface LeaseObserver {
   proved(): void;
   live(): void;
   suspended(cause: CoordinationError): void;
@@ -63,7 +60,8 @@ interface LeaseObserver {
  *     deadline = send time of the last proved renewal + ttl × (1 − drift) − guard
  *
  * The store counts the ttl from when it received that renewal, which is later, so until the deadline nobody else can
- * have been admitted. At the deadline everything held here is given up first; only then is the store talked to again.
+ * have been admitted. Time is what the monotonic clock says, or the wall clock where that says more: the former stands
+ * still while the machine is suspended. At the deadline everything held here is given up first; only then is the store talked to again.
  * What arrives after the deadline revives nothing.
  */
 export class Lease {
@@ -72,10 +70,10 @@ export class Lease {
   readonly #lost = new ReplaySubject<SessionLost>(1);
   readonly #linked = new BehaviorSubject(false);
   readonly #subscriptions = new Subscription();
-  readonly #jumpedMs: () => number;
   #renewal: Subscription | undefined;
   #deadlineTimer: Subscription | undefined;
-  #deadlineMs: number;
+  /** When the last proved renewal was sent. */
+  #provedMs: number;
   #isEnding = false;
   #over = false;
 
@@ -83,11 +81,12 @@ export class Lease {
     readonly session: StoreSession,
     private readonly context: KernelContext,
     private readonly observer: LeaseObserver,
+    /** Knows the moment at which the session was asked for. */
+    private readonly suspensions: SuspendWatch,
   ) {
     this.lost$ = this.#lost.asObservable();
     this.linked$ = this.#linked.pipe(distinctUntilChanged());
-    this.#jumpedMs = suspendWatch(context.clock);
-    this.#deadlineMs = this.#deadlineFrom(session.provedMs);
+    this.#provedMs = session.provedMs;
   }
 
   /** Starts renewing and watching the deadline. */
@@ -112,16 +111,22 @@ export class Lease {
   /** Whether what is held in this session may be relied on, asked of the clocks now. Tells the loss if it is due. */
   check(): boolean {
     if (this.#over) return false;
-    const jumpedMs = this.#jumpedMs();
-    if (jumpedMs > Math.max(this.context.timing.guardMs, LEAST_JUMP_MS))
-      this.lose(`the machine was suspended or its wall clock set forward, by ${Math.round(jumpedMs)} ms`);
-    else if (this.remainingMs() <= 0) this.lose('it was not renewed in time');
+    if (this.remainingMs() <= 0) {
+      const aheadMs = this.suspensions.aheadMs(this.#provedMs);
+      const isSuspended = this.#sinceProvedMs() < this.#reliableMs;
+      this.lose(
+        isSuspended
+          ? `the machine was suspended or its wall clock set forward, by ${Math.round(aheadMs)} ms since it was last renewed`
+          : 'it was not renewed in time',
+      );
+    }
     return !this.#over;
   }
 
   /** From now to the deadline. */
   remainingMs(): number {
-    return this.#over ? 0 : this.#deadlineMs - this.context.clock.now();
+    if (this.#over) return 0;
+    return this.#reliableMs - this.#sinceProvedMs() - this.suspensions.aheadMs(this.#provedMs);
   }
 
   /** Gives up everything held in this session. Nothing revives it. */
@@ -214,8 +219,12 @@ export class Lease {
     });
   }
 
-  #deadlineFrom(provedMs: number): number {
-    return provedMs + reliableMs(this.context.timing, this.session.ttlMs);
+  get #reliableMs(): number {
+    return reliableMs(this.context.timing, this.session.ttlMs);
+  }
+
+  #sinceProvedMs(): number {
+    return this.context.clock.now() - this.#provedMs;
   }
 
   #armDeadline(): void {
@@ -235,6 +244,7 @@ export class Lease {
   #renew(): void {
     if (!this.check()) return;
     const { timing, clock } = this.context;
+    this.suspensions.mark();
     const sentMs = clock.now();
     // Known before it is begun: it may fail at once, and set the next one's timer in its stead.
     const renewal = new Subscription();
@@ -265,7 +275,8 @@ export class Lease {
 
   #prove(provedMs: number): void {
     if (!this.check()) return;
-    this.#deadlineMs = Math.max(this.#deadlineMs, this.#deadlineFrom(provedMs));
+    this.#provedMs = Math.max(this.#provedMs, provedMs);
+    this.suspensions.forgetBefore(this.#provedMs);
     this.observer.proved();
   }
 

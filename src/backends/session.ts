@@ -2,22 +2,26 @@ import {
   BehaviorSubject,
   catchError,
   defer,
+  delay,
   EMPTY,
   filter,
   finalize,
   ignoreElements,
   mergeMap,
   type Observable,
+  retry,
   Subscription,
   switchMap,
   take,
   takeUntil,
   tap,
+  throwError,
   timer,
 } from 'rxjs';
 import type { Session } from './backend.js';
+import { SuspendWatch } from './clock.js';
 import { ConnectionRefused, CoordinationError, ReleaseFailed, SessionLost, Unavailable } from './errors.js';
-import { backoffMs, type KernelContext, Lease, unansweredAfter } from './lease.js';
+import { backoffMs, type KernelContext, Lease, type LeaseObserver, unansweredAfter } from './lease.js';
 import type { Store, StoreContext, StoreSession } from './store.js';
 
 interface Channel {
@@ -124,6 +128,8 @@ export class Sessions {
     const link = new Subscription();
     running.add(link);
     let lease: Lease | undefined;
+    // From before anything is sent: the machine may be suspended while the answer is on its way.
+    const suspensions = new SuspendWatch(this.context.clock);
     const failed = (cause: unknown): void => {
       if (lease !== undefined) {
         lease.lose('its link has ended', cause);
@@ -142,7 +148,7 @@ export class Sessions {
     link.add(
       opened.subscribe({
         next: (session) => {
-          lease = this.#adopt(session, link, running);
+          lease = this.#adopt(session, suspensions, link, running);
         },
         error: failed,
         complete: () => failed(new Unavailable('the store', 'open a session')),
@@ -150,9 +156,9 @@ export class Sessions {
     );
   }
 
-  #adopt(session: StoreSession, link: Subscription, running: Subscription): Lease {
+  #adopt(session: StoreSession, suspensions: SuspendWatch, link: Subscription, running: Subscription): Lease {
     const { state, lease: current } = this.#channel;
-    const lease = new Lease(session, this.context, {
+    const observer: LeaseObserver = {
       proved: () => {
         this.#attempt = 0;
       },
@@ -167,31 +173,62 @@ export class Sessions {
         this.#partFrom(session, link, cause);
         this.#openAgain(running, cause);
       },
-    });
+    };
+    const lease = new Lease(session, this.context, observer, suspensions);
     this.#isFirst = false;
     this.#lease = lease;
+    // It may have been on its way for longer than it may be relied on: then nobody is told of it.
+    if (!lease.check()) return lease;
     state.next({ state: 'live', id: session.id });
     lease.start();
     if (!lease.isOver) current.next(lease);
     return lease;
   }
 
-  /** What stands in a lost session only keeps others waiting: it is taken away if the store can still be told. */
+  /**
+   * What stands in a lost session only keeps others waiting, its own owner too: it is taken away as soon as the store can
+   * be told, over the lost session's own link, which is kept for that.
+   */
   #partFrom(session: StoreSession, link: Subscription, lost: SessionLost): void {
     if (lost.byStore) {
       link.unsubscribe();
       return;
     }
+    const { timing, clock } = this.context;
+    const failed = (cause: unknown): void => this.context.report(new ReleaseFailed(`session ${session.id}`, cause));
+    let hasFailed = false;
+    const attempt = session.link$.pipe(
+      filter((linked) => linked),
+      take(1),
+      mergeMap(() => session.end(true)),
+      unansweredAfter(timing.requestTimeoutMs, 'end the lost session', clock),
+    );
+    // A session that was opened later, and has lived for so long, has outlived it in the store as well.
+    const expired = this.lease$.pipe(
+      filter((lease) => lease.session !== session),
+      take(1),
+      delay(session.ttlMs, clock),
+    );
     link.add(
-      session
-        .end(true)
-        .pipe(unansweredAfter(this.context.timing.requestTimeoutMs, 'end the lost session', this.context.clock))
+      attempt
+        .pipe(
+          ignoreElements(),
+          retry({
+            delay: (cause, count) => {
+              if (!(cause instanceof Unavailable)) return throwError(() => cause);
+              // Told once, however often it is tried again.
+              if (!hasFailed) failed(cause);
+              hasFailed = true;
+              return timer(backoffMs(this.context, count - 1), clock);
+            },
+          }),
+          takeUntil(expired),
+          finalize(() => link.unsubscribe()),
+        )
         .subscribe({
           error: (cause) => {
-            this.context.report(new ReleaseFailed(`session ${session.id}`, cause));
-            link.unsubscribe();
+            if (!(cause instanceof SessionLost)) failed(cause);
           },
-          complete: () => link.unsubscribe(),
         }),
     );
   }

@@ -1,7 +1,7 @@
 import { animationFrameScheduler, asapScheduler, asyncScheduler, queueScheduler, VirtualTimeScheduler } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import { describe, expect, it } from 'vitest';
-import { monotonicScheduler, suspendWatch } from '../../src/backends/clock.js';
+import { monotonicScheduler, SuspendWatch } from '../../src/backends/clock.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { connect } from '../../src/connect.js';
 import { leadership } from '../../src/observables/leadership.js';
@@ -58,32 +58,45 @@ describe('the scheduler of a backend', () => {
   });
 });
 
-describe('suspendWatch', () => {
-  it('tells by how much wall time has run ahead since the last look', () => {
+describe('SuspendWatch', () => {
+  it('tells by how much wall time has run ahead since a moment, however often it is asked', () => {
     const time = new ManualTime();
-    const aheadMs = suspendWatch(time);
-    expect(aheadMs()).toBe(0);
+    const watch = new SuspendWatch(time);
     time.pass(50);
-    expect(aheadMs()).toBe(0);
-    time.sleep(70);
-    time.pass(10);
-    expect(aheadMs()).toBe(70);
-    expect(aheadMs()).toBe(0);
-    time.sleep(-30);
-    expect(aheadMs()).toBe(-30);
+    expect(watch.aheadMs(0)).toBe(0);
+    for (let i = 1; i <= 3; i++) {
+      time.sleep(4);
+      expect(watch.aheadMs(0)).toBe(4 * i);
+    }
   });
 
-  it('begins when it is made', () => {
+  it('counts from the last mark that is no later than the moment', () => {
     const time = new ManualTime();
+    const watch = new SuspendWatch(time);
     time.sleep(70);
-    expect(suspendWatch(time)()).toBe(0);
+    time.pass(10);
+    watch.mark();
+    time.pass(10);
+    time.sleep(5);
+    expect([0, 9, 10, 15].map((sinceMs) => watch.aheadMs(sinceMs))).toEqual([75, 75, 5, 5]);
+    watch.forgetBefore(12);
+    expect(watch.aheadMs(0)).toBe(5);
+  });
+
+  it('is told nothing less by a wall clock that is set back before the machine is suspended', () => {
+    const time = new ManualTime();
+    const watch = new SuspendWatch(time);
+    time.sleep(-1_000);
+    expect(watch.aheadMs(0)).toBe(0);
+    time.sleep(70);
+    expect(watch.aheadMs(0)).toBe(70);
   });
 
   it('sees nothing where there is no wall clock', () => {
     const time = new ManualTime();
-    const aheadMs = suspendWatch({ now: () => time.now(), schedule: time.schedule });
+    const watch = new SuspendWatch({ now: () => time.now(), schedule: time.schedule });
     time.pass(50);
     time.sleep(70);
-    expect(aheadMs()).toBe(0);
+    expect(watch.aheadMs(0)).toBe(0);
   });
 });

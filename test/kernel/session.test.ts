@@ -1,11 +1,19 @@
 import { defer, of, retry, throwError } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Session } from '../../src/backends/backend.js';
-import { AuthenticationFailed, MissingPackage, SessionLost, Unavailable } from '../../src/backends/errors.js';
+import {
+  AuthenticationFailed,
+  MissingPackage,
+  PermissionDenied,
+  SessionLost,
+  Unavailable,
+} from '../../src/backends/errors.js';
 import { tellDueLosses } from '../../src/backends/validity.js';
 import { chance, setUp } from './scripted-store.js';
 
 const unavailable = (): Unavailable => new Unavailable('scripted', 'it', new Error('ECONNREFUSED'));
+const about = (log: readonly string[], ...words: string[]): string[] =>
+  log.filter((line) => words.some((word) => line.split(' ').includes(word)));
 const states = (log: readonly string[]): string[] => log.filter((line) => /connecting|live|suspended|lost$/.test(line));
 
 chance(0);
@@ -148,7 +156,7 @@ describe('the deadline', () => {
     enter();
     time.pass(97);
     expect(log.filter((line) => line.includes('admitted'))).toEqual([]);
-    expect(log.find((line) => line.endsWith('lost'))).toMatch(/^9[67] lost$/);
+    expect(states(log)).toEqual(['0 connecting', '96 connecting']);
     time.pass(20);
     expect(states(log).at(-1)).toMatch(/live/);
   });
@@ -312,8 +320,6 @@ describe('giveUpAt: suspended', () => {
       '10 place aborted',
       '10 place PlaceLost',
       '10 lost',
-      '10 end s1',
-      '10 cut',
       '10 connecting',
     ]);
   });
@@ -471,7 +477,7 @@ describe('what happens at a loss', () => {
     expect(closed.store.last('end').args).toEqual([false]);
   });
 
-  it('cuts the link when the goodbye has gone through, or failed, or got no answer', () => {
+  it('cuts the link when the goodbye has gone through, or the store says that the session has ended', () => {
     const { time, store, log, watchSession, faults } = setUp();
     const expire = (): void => {
       time.block(100);
@@ -484,23 +490,66 @@ describe('what happens at a loss', () => {
     time.pass(10);
     store.last('end').done();
     expect(log).toContain('110 cut');
-    expect(faults).toEqual([]);
-
     expire();
-    store.last('end').fail(unavailable());
+    store.last('end').fail(new SessionLost('s2', 'expired', true));
     expect(log).toContain('210 cut');
-    expect(faults).toMatchObject([{ _tag: 'ReleaseFailed', subject: 'session s2', cause: { _tag: 'Unavailable' } }]);
-
+    expect(faults).toEqual([]);
     time.pass(10);
     expire();
-    time.pass(29);
-    expect(log.filter((line) => line.endsWith('cut'))).toHaveLength(2);
-    time.pass(1);
+    store.last('end').fail(new PermissionDenied('scripted', 'end'));
     expect(log.filter((line) => line.endsWith('cut'))).toHaveLength(3);
     expect(faults).toMatchObject([
-      {},
-      { _tag: 'ReleaseFailed', subject: 'session s3', cause: { _tag: 'Unavailable' } },
+      { _tag: 'ReleaseFailed', subject: 'session s3', cause: { _tag: 'PermissionDenied' } },
     ]);
+  });
+
+  it('says goodbye over the lost session’s own link when that is back: nobody waits behind his own ghost', () => {
+    const { time, store, log, watchSession, faults } = setUp();
+    store.hold('renew', 'open');
+    store.on('open', (call) => {
+      if (store.sessions.length === 0) call.tell(store.session());
+    });
+    watchSession();
+    const ghost = store.latest;
+    ghost.link.next(false);
+    time.pass(300);
+    expect(about(log, 'lost', 'end')).toEqual(['94 lost']);
+    expect(faults).toMatchObject([{ _tag: 'ReleaseFailed', subject: 'session s1' }]);
+    store.last('open').tell(store.session());
+    ghost.link.next(true);
+    expect(about(log, 'end', 'live', 'cut').slice(-3)).toEqual(['300 live', '300 end s1', '300 cut']);
+    expect(faults).toHaveLength(1);
+  });
+
+  it('says goodbye again when there was no answer, until a later session has lived for as long', () => {
+    const { time, store, log, watchSession, faults } = setUp();
+    store.hold('end');
+    watchSession();
+    time.block(100);
+    tellDueLosses();
+    time.pass(104);
+    expect(store.last('open').sentMs).toBe(105);
+    expect(store.times('end')).toEqual([100, 135, 175]);
+    expect(faults).toHaveLength(1);
+    expect(about(log, 'cut')).toEqual([]);
+    time.pass(1);
+    expect(log).toContain('205 cut');
+    time.pass(200);
+    expect(store.times('end')).toHaveLength(3);
+  });
+
+  it('is over with the backend: no goodbye is said again after close()', async () => {
+    const { time, store, backend, watchSession } = setUp();
+    store.on('end', (call) => (call.session?.id === 's1' ? call.fail(unavailable()) : call.done()));
+    watchSession();
+    time.block(100);
+    tellDueLosses();
+    time.pass(6);
+    await backend.close();
+    const said = store.times('end').length;
+    time.pass(500);
+    expect(store.times('end')).toHaveLength(said);
+    expect(time.pending).toBe(0);
   });
 
   it('is not told twice, nor held up by one who unsubscribes in the midst of it', () => {
@@ -524,24 +573,85 @@ describe('what happens at a loss', () => {
 });
 
 describe('a machine that was suspended', () => {
-  it.each([
-    [5, 20],
-    [30, 30],
-  ])('loses its session when the wall clock ran ahead by more than guardMs: %d, or 20 ms', (guardMs, mostMs) => {
-    const { time, store, enter, log, backend } = setUp({ guardMs });
+  it('loses its session when what it slept since the last proof was sent, and what it was awake, reach the deadline', () => {
+    const { time, store, enter, log, backend } = setUp();
     const seen: Session[] = [];
     backend.session$.subscribe((session) => seen.push(session));
     const { places } = enter();
-    time.sleep(mostMs);
+    time.pass(10);
+    time.sleep(83);
     expect(places[0]?.isValid()).toBe(true);
-    time.sleep(mostMs + 1);
+    time.sleep(1);
     expect(places[0]?.isValid()).toBe(false);
-    expect(log).toContain('0 place PlaceLost');
+    expect(log).toContain('10 place PlaceLost');
     expect(seen[1]).toMatchObject({
       state: 'lost',
-      cause: { byStore: false, reason: expect.stringContaining(`set forward, by ${mostMs + 1} ms`) },
+      cause: { byStore: false, reason: expect.stringContaining('set forward, by 84 ms since it was last renewed') },
     });
-    expect(store.log).toContain('0 end s1');
+    expect(store.log).toContain('10 end s1');
+  });
+
+  it('forgets none of many short sleeps, however often somebody looks', () => {
+    const { time, store, enter } = setUp();
+    const { places } = enter();
+    store.hold('renew');
+    for (let i = 0; i < 18; i++) {
+      time.sleep(4);
+      time.pass(1);
+      expect(places[0]?.isValid()).toBe(true);
+    }
+    time.sleep(4);
+    expect(places[0]?.isValid()).toBe(false);
+  });
+
+  it('counts from when the last proof was sent, not from when its answer came', () => {
+    const { time, store, enter } = setUp();
+    const { places } = enter();
+    store.on('renew', (call) => call.later(10, () => call.answer(call.sentMs)));
+    time.pass(25);
+    time.sleep(60);
+    time.pass(5);
+    expect(places[0]?.isValid()).toBe(true);
+    store.hold('renew');
+    time.pass(23);
+    expect(places[0]?.isValid()).toBe(true);
+    time.pass(1);
+    expect(places[0]?.isValid()).toBe(false);
+  });
+
+  it('tells nobody of a session that was on its way while it slept for too long, and opens another', () => {
+    const { time, store, log, watchSession, enter } = setUp();
+    store.on('open', (call) => {
+      const provedMs = time.now();
+      call.later(10, () => call.tell(store.session({ provedMs })));
+    });
+    watchSession();
+    enter();
+    time.pass(5);
+    time.sleep(84);
+    time.pass(5);
+    expect(states(log)).toEqual(['0 connecting', '10 connecting']);
+    time.pass(15);
+    expect(states(log).at(-1)).toBe('25 live');
+    expect(about(log, 'enter')).toEqual(['25 enter s2']);
+  });
+
+  it('counts a sleep that came while the session was on its way', () => {
+    const { time, store, enter } = setUp();
+    store.on('open', (call) => {
+      const provedMs = time.now();
+      call.later(10, () => call.tell(store.session({ provedMs })));
+    });
+    store.hold('renew');
+    const { places } = enter();
+    time.pass(5);
+    time.sleep(50);
+    time.pass(5);
+    expect(places[0]?.isValid()).toBe(true);
+    time.pass(33);
+    expect(places[0]?.isValid()).toBe(true);
+    time.pass(1);
+    expect(places[0]?.isValid()).toBe(false);
   });
 
   it('notices it at its next renewal, though nobody asks', () => {

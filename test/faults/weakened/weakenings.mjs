@@ -15,8 +15,8 @@ export const weakenings = {
     edits: [
       {
         file: '/src/backends/lease.ts',
-        from: 'this.#deadlineFrom(provedMs));',
-        to: 'this.#deadlineFrom(this.context.clock.now()));',
+        from: 'Math.max(this.#provedMs, provedMs);',
+        to: 'Math.max(this.#provedMs, this.context.clock.now());',
       },
     ],
   },
