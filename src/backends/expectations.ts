@@ -64,6 +64,38 @@ export function check(
   if (violations.length > 0) throw new InvalidOptions(violations);
 }
 
+/** What may be anything at all. */
+export const ANYTHING: Expectation = ['anything', () => true];
+
+/** One sentence for each option that is given and that nobody knows, with the name that was probably meant. */
+export function unknownIn(options: unknown, known: Readonly<Record<string, Expectation>>): string[] {
+  if (!isObject(options)) return [];
+  const names = Object.keys(known);
+  return Object.entries(options).flatMap(([name, value]) => {
+    if (value === undefined || names.includes(name)) return [];
+    const meant = names.find((one) => isAlmost(one.toLowerCase(), name.toLowerCase()));
+    return [
+      `${name} is not an option (${meant === undefined ? `known are ${names.join(', ')}` : `is ${meant} meant?`})`,
+    ];
+  });
+}
+
+/** Throws `InvalidOptions` for each field that is not what it must be, and for each that nobody knows. */
+export function checkAll(options: unknown, known: Readonly<Record<string, Expectation>>): void {
+  const violations = [...violationsOf(options, known), ...unknownIn(options, known)];
+  if (violations.length > 0) throw new InvalidOptions(violations);
+}
+
+/** Whether one letter is missing, too many, another one, or at another place; or an ending like a unit is missing. */
+function isAlmost(a: string, b: string): boolean {
+  const [long, short] = a.length >= b.length ? [a, b] : [b, a];
+  if (short.length < 3) return long === short;
+  if (long.startsWith(short) && long.length - short.length <= 2) return true;
+  if (long.length === short.length && [...long].sort().join() === [...short].sort().join()) return true;
+  const at = [...long].findIndex((letter, i) => letter !== short[i]);
+  return at < 0 || long.slice(at + 1) === short.slice(long.length === short.length ? at + 1 : at);
+}
+
 /** A value for people to read, whatever it is. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);

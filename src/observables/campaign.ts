@@ -2,7 +2,7 @@ import { none, type Option, some } from 'fp-ts/lib/Option.js';
 import { concat, defer, distinctUntilChanged, map, type Observable, startWith } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { encodePayload } from '../backends/codec.js';
-import { check } from '../backends/expectations.js';
+import { ANYTHING, checkAll } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
 import { type Grant, grantOf } from './grant.js';
 import { reentering } from './reentering.js';
@@ -36,7 +36,7 @@ export interface CampaignOptions {
  */
 export function campaign(backend: Backend, election: string, options: CampaignOptions = {}): Observable<Option<Grant>> {
   checkName(election);
-  check(options, {});
+  checkAll(options, { data: ANYTHING });
   const place$ = defer(() =>
     backend.enter(
       { kind: 'election', name: election },

@@ -21,7 +21,7 @@ import {
 import type { Backend, Place, RosterKey } from '../backends/backend.js';
 import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../backends/codec.js';
 import { BackendClosed, GroupNotFound, MemberAlreadyExists, OutcomeUnknown, PlaceLost } from '../backends/errors.js';
-import { check, FLAG } from '../backends/expectations.js';
+import { ANYTHING, checkAll, FLAG } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
 import { refusedWhenClosed } from '../backends/when-closed.js';
 import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
@@ -71,7 +71,7 @@ export interface Membership {
  */
 export function join(backend: Backend, group: string, options: JoinOptions = {}): Observable<Membership> {
   checkName(group);
-  check(options, { create: FLAG });
+  checkAll(options, { id: ANYTHING, capabilities: ANYTHING, create: FLAG });
   if (options.id !== undefined) checkName(options.id);
   return defer(() => {
     const id = options.id ?? backend.newId();

@@ -2,7 +2,7 @@ import { defer, filter, map, type Observable, type ObservableInput, of, retry, t
 import type { Backend, Place } from '../backends/backend.js';
 import { encodePayload } from '../backends/codec.js';
 import { LockLost, LockNotAcquired, PlaceLost } from '../backends/errors.js';
-import { check, number } from '../backends/expectations.js';
+import { ANYTHING, checkAll, number } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
 import { type Grant, grantOf } from './grant.js';
 
@@ -101,7 +101,7 @@ export function placesFor(backend: Backend, name: string, { data, wait, beforeLe
 /** Throws `InvalidName` or `InvalidOptions`. */
 export function checkLock(name: string, options: LockOptions): void {
   checkName(name);
-  check(options, { waitMs: number(0, MAX_WAIT_MS) });
+  checkAll(options, { waitMs: number(0, MAX_WAIT_MS), data: ANYTHING });
 }
 
 /** Longest delay a timer of the platform carries. */

@@ -9,7 +9,7 @@ import {
   timer,
 } from 'rxjs';
 import { canHeal, InvalidOptions } from '../backends/errors.js';
-import { type Expectation, FUNCTION, number, objectWith, violationsOf } from '../backends/expectations.js';
+import { type Expectation, FUNCTION, number, objectWith, unknownIn, violationsOf } from '../backends/expectations.js';
 
 /** Options of `retryWithBackoff`. */
 export interface RetryOptions {
@@ -71,7 +71,7 @@ export function retryWithBackoff<T>(options: RetryOptions = {}): MonoTypeOperato
     scheduler = asyncScheduler,
     random = Math.random,
   } = options;
-  const violations = violationsOf(options, FIELDS);
+  const violations = [...violationsOf(options, FIELDS), ...unknownIn(options, FIELDS)];
   if (violations.length === 0 && maxDelayMs < delayMs)
     violations.push(`maxDelayMs (${maxDelayMs}) must not be less than delayMs (${delayMs})`);
   if (violations.length > 0) throw new InvalidOptions(violations);

@@ -1,6 +1,6 @@
 import { type MonoTypeOperatorFunction, Observable, Subscription } from 'rxjs';
 import { GateClosed } from '../backends/errors.js';
-import { check, type Expectation } from '../backends/expectations.js';
+import { checkAll, type Expectation, FUNCTION } from '../backends/expectations.js';
 import { tellDueLosses } from '../backends/validity.js';
 import { Work } from '../observables/work.js';
 
@@ -48,7 +48,7 @@ interface AskedGate extends GateOptions {
  * interval(1_000).pipe(whileTrue(leadership(backend, 'scheduler'))).subscribe(runJob);
  */
 export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}): MonoTypeOperatorFunction<T> {
-  check(options, { onLoss: ON_LOSS });
+  checkAll(options, { onLoss: ON_LOSS, isOpen: FUNCTION });
   const { onLoss = 'resubscribe', isOpen = () => true } = options;
   return (source) =>
     new Observable<T>((subscriber) => {

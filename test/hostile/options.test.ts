@@ -9,9 +9,12 @@ import { zookeeper } from '../../src/backends/zookeeper/index.js';
 import { connect } from '../../src/connect.js';
 import { campaign } from '../../src/observables/campaign.js';
 import { join } from '../../src/observables/join.js';
+import { leadership } from '../../src/observables/leadership.js';
 import { lock } from '../../src/observables/lock.js';
+import { tryLock } from '../../src/observables/try-lock.js';
 import { withLock } from '../../src/observables/with-lock.js';
 import { retryWithBackoff } from '../../src/operators/retry-with-backoff.js';
+import { whileLeader } from '../../src/operators/while-leader.js';
 import { whileTrue } from '../../src/operators/while-true.js';
 import { called, closed, nothingEscapes, outcomeOf, rubbish } from './support.js';
 
@@ -150,5 +153,48 @@ describe('options of the primitives', () => {
       ),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('options that nobody knows', () => {
+  const refused = (act: () => unknown): string => {
+    try {
+      act();
+    } catch (error) {
+      expect(error).toMatchObject({ _tag: 'InvalidOptions' });
+      return (error as Error).message;
+    }
+    throw new Error('it was taken');
+  };
+  const misspelt = (options: object): never => options as never;
+
+  test.each(['memory:', 'redis://h', 'redis-cluster://h', 'etcd://h', 'zookeeper://h'])(
+    'are refused by connect to %s',
+    (url) => {
+      expect(refused(() => connect(url, misspelt({ ttlms: 5_000 })))).toContain('is ttlMs meant?');
+      expect(refused(() => connect(url, misspelt({ lifetime: 5_000 })))).toContain(
+        'lifetime is not an option (known are ttlMs,',
+      );
+      expect(() => connect(url, misspelt({ lifetime: undefined }))).not.toThrow();
+    },
+  );
+
+  test('are refused by each primitive and operator, with the name that was probably meant', () => {
+    const backend = memory();
+    const calls: readonly [() => unknown, string][] = [
+      [() => lock(backend, 'l', misspelt({ waitMS: 5 })), 'is waitMs meant?'],
+      [() => lock(backend, 'l', misspelt({ wait: 5 })), 'is waitMs meant?'],
+      [() => tryLock(backend, 'l', misspelt({ dat: 5 })), 'is data meant?'],
+      [() => withLock(backend, 'l', () => [], misspelt({ watiMs: 5 })), 'is waitMs meant?'],
+      [() => campaign(backend, 'e', misspelt({ date: 5 })), 'is data meant?'],
+      [() => leadership(backend, 'e', misspelt({ priority: 5 })), 'priority is not an option (known are data)'],
+      [() => join(backend, 'g', misspelt({ capabilitys: 5 })), 'capabilitys is not an option'],
+      [() => join(backend, 'g', misspelt({ creates: true })), 'is create meant?'],
+      [() => whileTrue(NEVER, misspelt({ onloss: 'error' })), 'is onLoss meant?'],
+      [() => whileLeader(NEVER, misspelt({ onLose: 'error' })), 'is onLoss meant?'],
+      [() => retryWithBackoff(misspelt({ retries: 3 })), 'retries is not an option'],
+      [() => retryWithBackoff(misspelt({ delay: 3 })), 'is delayMs meant?'],
+    ];
+    for (const [call, words] of calls) expect(refused(call)).toContain(words);
   });
 });

@@ -1,6 +1,15 @@
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
-import { type Expectation, either, FUNCTION, listOf, objectWith, TEXT, violationsOf } from '../expectations.js';
+import {
+  type Expectation,
+  either,
+  FUNCTION,
+  listOf,
+  objectWith,
+  TEXT,
+  unknownIn,
+  violationsOf,
+} from '../expectations.js';
 import { type BackendOptions, COMMON } from '../options.js';
 import { type Host, queryOptions, type StoreUrl } from '../url.js';
 
@@ -58,7 +67,7 @@ const FIELDS: Readonly<Record<string, Expectation>> = {
 export function checkHosts(
   options: EtcdUrlOptions & { readonly client?: unknown },
 ): Either<InvalidOptions, readonly string[]> {
-  const mistyped = violationsOf(options, FIELDS);
+  const mistyped = [...violationsOf(options, FIELDS), ...unknownIn(options, FIELDS)];
   if (mistyped.length > 0) return left(new InvalidOptions(mistyped));
   const { hosts = `127.0.0.1:${DEFAULT_PORT}`, client, username, password, tls } = options;
   const list = typeof hosts === 'string' ? [hosts] : hosts;

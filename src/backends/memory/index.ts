@@ -2,8 +2,8 @@ import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { monotonicScheduler } from '../clock.js';
 import { createBackend } from '../create-backend.js';
-import { check, either, objectWith, TEXT } from '../expectations.js';
-import { timingOf } from '../options.js';
+import { checkAll, either, objectWith, TEXT } from '../expectations.js';
+import { COMMON, timingOf } from '../options.js';
 import { orThrow } from '../or-throw.js';
 import { memoryCharacteristics } from './characteristics.js';
 import { MemoryStore } from './memory-store.js';
@@ -32,7 +32,7 @@ const named = new Map<string, NamedStore>();
 export function memory(options: MemoryOptions = {}): Backend {
   // Options that are refused must not count as a user of the store.
   orThrow(timingOf(options));
-  check(options, { store: either(TEXT, objectWith('adapter')) });
+  checkAll(options, { ...COMMON, store: either(TEXT, objectWith('adapter')) });
   const { store = new MemoryStore(options.scheduler ?? monotonicScheduler) } = options;
   const { server, release } =
     typeof store === 'string' ? shared(store, options) : { server: store, release: () => undefined };

@@ -10,6 +10,7 @@ import {
   listOf,
   objectWith,
   TEXT,
+  unknownIn,
   violationsOf,
 } from '../expectations.js';
 import { type BackendOptions, COMMON } from '../options.js';
@@ -101,7 +102,7 @@ const FIELDS: Readonly<Record<string, Expectation>> = {
 
 /** Refuses what ioredis would accept and then fail on, or silently ignore. */
 export function checkOptions(options: RedisUrlOptions & { readonly client?: unknown }): Either<InvalidOptions, void> {
-  const violations = violationsOf(options, FIELDS);
+  const violations = [...violationsOf(options, FIELDS), ...unknownIn(options, FIELDS)];
   if (violations.length > 0) return left(new InvalidOptions(violations));
   const { client, cluster, host, port, db, username, password, tls } = options;
   if (cluster !== undefined) {

@@ -10,9 +10,10 @@ import {
   number,
   objectWith,
   TEXT,
+  unknownIn,
   violationsOf,
 } from '../expectations.js';
-import { type BackendOptions, timingOf } from '../options.js';
+import { type BackendOptions, COMMON, timingOf } from '../options.js';
 import { type Host, queryOptions, type StoreUrl } from '../url.js';
 import { modelOf } from './connection.js';
 import { Layout, rootOf } from './layout.js';
@@ -90,7 +91,11 @@ const HOST: Readonly<Record<string, Expectation>> = { host: TEXT, port: integer(
 /** Fills in defaults and checks every relation; the left side names each one violated. */
 export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions, ResolvedOptions> {
   const timing = timingOf(options);
-  const violations: string[] = [...(isLeft(timing) ? timing.left.violations : []), ...violationsOf(options, FIELDS)];
+  const violations: string[] = [
+    ...(isLeft(timing) ? timing.left.violations : []),
+    ...violationsOf(options, FIELDS),
+    ...unknownIn(options, { ...COMMON, ...FIELDS }),
+  ];
   if (violations.length > 0) return left(new InvalidOptions([...new Set(violations)]));
   const { tickTimeMs = DEFAULT_TICK_MS, namespace = 'conclave', acl } = options;
   const makeClient = isFunction(options.client) ? options.client : undefined;
