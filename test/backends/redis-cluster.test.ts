@@ -1,9 +1,11 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Cluster } from 'ioredis';
+import { firstValueFrom } from 'rxjs';
 import { afterAll } from 'vitest';
 import { redis } from '../../src/backends/redis/index.js';
 import { connect } from '../../src/connect.js';
+import { lock } from '../../src/observables/lock.js';
 import { backendConformance } from '../../src/testing/conformance/conformance.js';
 import type { Link, OwnServer } from '../../src/testing/conformance/quirks.js';
 import { linkOver, spawnPeer } from '../../src/testing/conformance/remote.js';
@@ -12,6 +14,10 @@ import { startProxy } from '../../src/testing/servers/tcp-proxy.js';
 
 const cluster = await startRedisCluster();
 afterAll(() => cluster[Symbol.asyncDispose]());
+// A cluster whose nodes have met just now admits nobody yet. These names are divided among all of them.
+const first = connect(cluster.url, { ttlMs: 2_000 });
+await Promise.all(Array.from({ length: 48 }, (_, at) => firstValueFrom(lock(first, `first ${at}`))));
+await first.close();
 
 /** A proxy before each node. The nodes go on naming themselves, so the client translates. */
 async function startLink(): Promise<Link> {
