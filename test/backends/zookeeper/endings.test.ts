@@ -87,3 +87,17 @@ test('who asks again for an end whose answer was lost is told that the session i
   await expect(lastValueFrom(session.link$)).rejects.toMatchObject({ name: 'SessionLost', byStore: true });
   await expect(lastValueFrom(session.end(true))).rejects.toMatchObject({ name: 'SessionLost' });
 });
+
+test('after an outage for longer than the ttl nobody waits behind what it held itself before', async () => {
+  const longMs = 8_000;
+  const mine = backends.connect(server.port, { ttlMs: longMs, maxBackoffMs: 200 });
+  const roster = lockNamed('own ghost');
+  const holder = await new Stander(mine, roster).untilAdmitted();
+  await server.kill();
+  await holder.until(({ error }) => error !== undefined, longMs);
+  const again = new Stander(mine, roster);
+  await server.start();
+  // The server lets the lost session live for its whole lifetime from when it is up again.
+  await again.untilAdmitted(longMs / 2);
+  expect(again.token).toBeGreaterThan(holder.token);
+});
