@@ -7,6 +7,9 @@ type Policy = NonNullable<NonNullable<IOptions['faultHandling']>['global']>;
 /** The default server takes pings more often than every 5 s for an attack, and hangs up. */
 const PING_EVERY_MS = 10_000;
 
+/** Trying again is not gRPC's business. */
+const CLOSED_TRIES_AFTER_MS = 5;
+
 let made = 0;
 
 /** A client of one member. Retrying, and which member comes next, is not its business. */
@@ -27,32 +30,51 @@ export function newClient(
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
       'grpc.service_config_disable_resolution': 1,
+      // Whatever was closed after a failure tries once more, when this is over, and what it connects is never closed: the
+      // sooner it tries, the surer it fails again.
+      'grpc.initial_reconnect_backoff_ms': CLOSED_TRIES_AFTER_MS,
       // Clients with equal options share a socket, the broken one too: this keeps them apart.
       'conclave.connection': made,
     },
   });
 }
 
-/** gRPC's own client, which knows whether it is connected. */
-interface Connectable {
-  waitForReady(deadline: Date, done: (error?: Error) => void): void;
+/** gRPC's states of a channel. */
+const READY = 2;
+const SHUTDOWN = 4;
+
+/** gRPC's own client, whose channel knows whether it is connected. */
+interface WithChannel {
+  getChannel(): {
+    getConnectivityState(tryToConnect: boolean): number;
+    watchConnectivityState(from: number, deadline: Date, done: (error?: Error) => void): void;
+  };
 }
 
 /** What etcd3 has and does not tell of. */
 interface WithPool {
   readonly client: {
-    withConnection<T>(service: 'KV', use: (connection: { readonly client: Connectable }) => T): Promise<T>;
+    withConnection<T>(service: 'KV', use: (connection: { readonly client: WithChannel }) => T): Promise<T>;
   };
 }
 
-/** Whether the client has a connection, as soon as it has one; `false` after so long without. */
+/** Whether the client has a connection, as soon as it has one; `false` after so long without, or when it is closed. */
 export async function isConnectedWithin({ leaseClient }: Etcd3, ms: number): Promise<boolean> {
   const { client: pool } = leaseClient as unknown as WithPool;
-  const connected = (client: Connectable): Promise<boolean> => {
+  const connected = (client: WithChannel): Promise<boolean> => {
     // By the clock that gRPC compares it with.
     const deadline = new Date();
     deadline.setMilliseconds(deadline.getMilliseconds() + ms);
-    return new Promise((told) => client.waitForReady(deadline, (error) => told(error === undefined)));
+    const channel = client.getChannel();
+    return new Promise((told) => {
+      const look = (error?: Error): void => {
+        // A closed channel that is asked to connect does so, and stays. The request that is under way has asked it.
+        const state = channel.getConnectivityState(false);
+        if (error !== undefined || state === READY || state === SHUTDOWN) told(state === READY);
+        else channel.watchConnectivityState(state, deadline, look);
+      };
+      look();
+    });
   };
   // Where there is none because of a failure, the request that is under way fails with it.
   return pool.withConnection('KV', ({ client }) => connected(client)).catch(() => false);

@@ -17,7 +17,7 @@ const documented = [
   ...readFileSync('README.md', 'utf8').matchAll(/^etcdctl role grant-permission app (.*?) *(#.*)?$/gm),
 ].map(([, right = '']) => right.split(' '));
 const onlyRead = documented
-  .filter((right) => !right.includes('conclave/refused/'))
+  .filter((right) => !right.includes('conclave/outcomes/'))
   .map((right) => right.map((word) => word.replace('readwrite', 'read')));
 
 beforeAll(async () => {

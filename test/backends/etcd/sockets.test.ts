@@ -1,11 +1,13 @@
+import { firstValueFrom, timer } from 'rxjs';
 import { expect, it } from 'vitest';
+import type { Session } from '../../../src/backends/backend.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import { ReservedPorts } from '../../../src/testing/servers/ports.js';
 import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { newCertificate } from '../../support/certificate.js';
 import { startSecuredEtcd } from '../../support/secured-etcd.js';
-import { Backends, enableUsers, lock, Stay } from './support.js';
+import { Backends, enableUsers, live, lock, Stay } from './support.js';
 
 const root = { username: 'root', password: 'secret' };
 const timing = { ttlMs: 6_000, requestTimeoutMs: 500, renewEveryMs: 400 };
@@ -51,6 +53,25 @@ it('a user has one socket, however often the connection was broken, and none aft
     await firstWithin(backend.session$, ({ state }) => state === 'live', 5_000, 'another connection');
     await expect.poll(() => proxy.connections()).toBe(1);
   }
+  await backend.close();
+  await expect.poll(() => proxy.connections()).toBe(0);
+});
+
+it('attempts that were refused leave nothing behind that connects by itself later', async () => {
+  await using server = await startEtcd();
+  await using proxy = await startProxy({ port: server.port });
+  await using backends = new Backends();
+  proxy.refuse();
+  const backend = backends.make(proxy.port);
+  const tried = (session: Session): boolean => session.state === 'connecting' && session.attempt > 3;
+  await firstWithin(backend.session$, tried, 5_000, 'some attempts');
+  // What was closed tries once more at once, in vain; the next attempt is still to come.
+  await firstValueFrom(timer(50));
+  await proxy.heal();
+  await live(backend);
+  // gRPC pauses for a second, and more after each failure, before it connects again.
+  await firstValueFrom(timer(2_500));
+  expect(proxy.connections()).toBe(1);
   await backend.close();
   await expect.poll(() => proxy.connections()).toBe(0);
 });
