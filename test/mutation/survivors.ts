@@ -42,10 +42,6 @@ export const explanations: readonly Explanation[] = [
         "[-typeof value === 'object'-]{+true+} &&",
         '[-value !== null-]{+true+} &&',
       ],
-      'src/observables/members.ts': [
-        'const stayed = ids.filter((id) => !before.has(id) || [-before.get(id)?.token-]{+before.get(id).token+} === now.get(id)?.token);',
-        'const stayed = ids.filter((id) => !before.has(id) || before.get(id)?.token === [-now.get(id)?.token-]{+now.get(id).token+});',
-      ],
       'src/observables/settling.ts': [
         'const end$ = defer(() => [-iterator?.return?.()-]{+iterator?.return()+} ?? EMPTY);',
         'const end$ = defer(() => [-iterator?.return-]{+iterator.return+}?.() ?? EMPTY);',
