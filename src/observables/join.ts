@@ -23,7 +23,6 @@ import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../backends/code
 import { BackendClosed, GroupNotFound, MemberAlreadyExists, OutcomeUnknown, PlaceLost } from '../backends/errors.js';
 import { ANYTHING, checkAll, FLAG } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
-import { refusedWhenClosed } from '../backends/when-closed.js';
 import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
 
 /** Options of `join`. */
@@ -177,7 +176,8 @@ function closed(backend: Backend): Observable<never> {
     );
     return concat(
       until$,
-      defer(() => (wasOpen ? EMPTY : refusedWhenClosed(backend.name, backend.scheduler))),
+      // Whatever is asked of a backend that was closed before says so.
+      defer(() => (wasOpen ? EMPTY : backend.registered('group').pipe(ignoreElements()))),
     );
   });
 }
