@@ -181,7 +181,8 @@ export function createBackend(
     },
     look: (roster) => {
       checkName(roster.name);
-      return ask((lease) => lease.perform(`look at ${subjectOf(roster)}`, () => lease.session.look(roster)));
+      // As long as answers flow: a large roster takes longer to read than a request may.
+      return ask((lease) => lease.follow(() => lease.session.look(roster)));
     },
     evict: (roster, entryId) => {
       checkName(roster.name);
