@@ -65,6 +65,10 @@ async function dial(): Promise<Client> {
 }
 
 const hears = (text: string): Promise<void> => until(() => heard === text, 5_000, `'${text}' at the server`);
+const say = async ({ socket }: Client, text: string, all = text): Promise<void> => {
+  socket.write(text);
+  await hears(all);
+};
 const receives = (client: Client, text: string): Promise<void> =>
   until(() => client.received === text, 5_000, `'${text}' at the client`);
 
@@ -261,6 +265,36 @@ test('swallows a reply and cuts: the server has heard, the client never learns i
   await swallowed;
   await until(() => client.error?.code === 'ECONNRESET', 5_000, 'the cut');
   expect([heard, client.received]).toEqual(['ab', 'echo a']);
+});
+
+test('a stranded request is on its way when its client has long gone, and arrives late, once', async () => {
+  const [late, other] = [await dial(), await dial()];
+  await say(late, 'a');
+  const stranding = proxy.strandNext((chunk) => chunk.includes('b'));
+  late.socket.write('b');
+  const stranded = await stranding;
+  await until(() => late.error !== undefined, 5_000, 'the reset at the client');
+  await say(other, 'c', 'ac');
+  proxy.blackhole();
+  await proxy.heal();
+  expect([heard, endsHeard]).toEqual(['ac', 0]);
+  await stranded.arrive();
+  expect(heard).toBe('acb');
+  await say(other, 'd', 'acbd');
+  await stranded.arrive();
+  expect([heard, late.received]).toEqual(['acbd', 'echo a']);
+  await until(() => proxy.connections() === 1, 5_000, 'the end of the stranded connection');
+});
+
+test('a stranded request arrives at a server that has closed its connection no more', async () => {
+  const client = await dial();
+  await say(client, 'a');
+  const stranding = proxy.strandNext(() => true);
+  client.socket.write('b');
+  const stranded = await stranding;
+  accepted[0]?.destroy();
+  await stranded.arrive();
+  expect(heard).toBe('a');
 });
 
 test('what was to be swallowed and never came is an error when the proxy closes', async () => {

@@ -10,6 +10,9 @@ export interface Target {
 
 const redialMs = 50;
 
+/** Longer than a server takes between the first and the last part of an answer. */
+const quietMs = 100;
+
 /** One client's connection through the proxy: two sockets, and a lane between them in each direction. */
 export class ProxiedConnection {
   readonly #toServer: Lane;
@@ -17,6 +20,9 @@ export class ProxiedConnection {
   readonly #patientUntilMs: number;
   /** The first chunk that the client sent. */
   #greeting: Buffer | undefined;
+  /** Of a connection that its client has lost: whether what it sent stays on its way, whatever is cut or healed. */
+  #stranded: 'on its way' | 'arriving' | undefined;
+  #serverSpoke: () => void = () => undefined;
   #server: Socket | undefined;
   #redial: NodeJS.Timeout | undefined;
 
@@ -27,7 +33,10 @@ export class ProxiedConnection {
     private readonly closed: () => void,
   ) {
     this.#patientUntilMs = performance.now() + target.patienceMs;
-    const isCut = (direction: Direction): boolean => faults.isCut(direction, this.#greeting);
+    const isCut = (direction: Direction): boolean =>
+      this.#stranded === undefined
+        ? faults.isCut(direction, this.#greeting)
+        : direction === 'toServer' && this.#stranded === 'on its way';
     const arrived = (direction: Direction, chunk: Buffer): boolean => this.#arrived(direction, chunk);
     this.#toServer = new Lane('toServer', faults, isCut, arrived);
     this.#toClient = new Lane('toClient', faults, isCut, arrived);
@@ -88,8 +97,32 @@ export class ProxiedConnection {
 
   #arrived(direction: Direction, chunk: Buffer): boolean {
     if (direction === 'toServer') this.#greeting ??= chunk;
+    else this.#serverSpoke();
     const fate = this.faults.fateOf(direction, chunk);
     if (fate === 'lost, and the connection too') this.reset();
+    if (typeof fate === 'object') {
+      this.#stranded = 'on its way';
+      cutOff(this.client);
+      fate.stranded({ arrive: () => this.#arrive() });
+      return true;
+    }
     return fate === 'passes';
+  }
+
+  async #arrive(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined || server.closed || server.readableEnded) return;
+    await new Promise<void>((answered) => {
+      let quiet: NodeJS.Timeout | undefined;
+      this.#serverSpoke = () => {
+        clearTimeout(quiet);
+        quiet = setTimeout(answered, quietMs);
+      };
+      server.once('end', answered);
+      server.once('close', answered);
+      this.#stranded = 'arriving';
+      this.pump();
+    });
+    this.reset();
   }
 }

@@ -8,7 +8,19 @@ export interface Faults {
   delayMs(direction: Direction): number;
   bytesPerSecond(): number;
   /** Sees each chunk as it arrives; what it answers happens to the chunk. */
-  fateOf(direction: Direction, chunk: Buffer): 'passes' | 'lost' | 'lost, and the connection too';
+  fateOf(direction: Direction, chunk: Buffer): Fate;
+}
+
+export type Fate =
+  | 'passes'
+  | 'lost'
+  | 'lost, and the connection too'
+  | { readonly stranded: (connection: StrandedConnection) => void };
+
+/** A connection that its client has lost, and its server has not: what the client last sent is still on its way. */
+export interface StrandedConnection {
+  /** Lets it arrive. Resolves when the server has answered and said no more for a moment, or has closed the connection. */
+  arrive(): Promise<void>;
 }
 
 interface Parcel {

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { loopback, ReservedPorts } from './ports.js';
 import { ProxiedConnection } from './proxied-connection.js';
-import type { Direction, Faults } from './proxied-lane.js';
+import type { Direction, Fate, Faults, StrandedConnection } from './proxied-lane.js';
 
-export type { Direction };
+export type { Direction, StrandedConnection };
 
 /** Says by the first bytes that a client sent whether its connection is meant. */
 export type Greeting = (firstChunk: Buffer) => boolean;
@@ -21,8 +21,8 @@ export interface ProxyCounters {
 interface Trap {
   readonly direction: Direction;
   readonly matches: (chunk: Buffer) => boolean;
-  readonly thenCut: boolean;
-  readonly sprung: () => void;
+  /** Called when it is sprung. */
+  readonly fate: () => Fate;
   readonly closed: (error: Error) => void;
 }
 
@@ -141,12 +141,18 @@ export class TcpProxy implements AsyncDisposable {
    * reset too. Rejects when the proxy is closed before.
    */
   swallowNext(direction: Direction, matches: (chunk: Buffer) => boolean = () => true, thenCut = false): Promise<void> {
-    const swallowed = new Promise<void>((sprung, closed) => {
-      this.#traps.push({ direction, matches, thenCut, sprung, closed });
+    return this.#trap(direction, matches, (sprung: (value: undefined) => void) => {
+      sprung(undefined);
+      return thenCut ? 'lost, and the connection too' : 'lost';
     });
-    // Whoever does not wait for it does not care.
-    swallowed.catch(() => {});
-    return swallowed;
+  }
+
+  /**
+   * Holds back the next chunk to the server that matches, and resets its connection on the side of the client, which may
+   * make another. Resolves with what is left of it: what was sent can still arrive. Rejects when the proxy is closed before.
+   */
+  strandNext(matches: (chunk: Buffer) => boolean): Promise<StrandedConnection> {
+    return this.#trap('toServer', matches, (stranded) => ({ stranded }));
   }
 
   /** Calls `listener` with each chunk that arrives, also with those that are then swallowed. Returns how to stop it. */
@@ -190,14 +196,22 @@ export class TcpProxy implements AsyncDisposable {
     for (const connection of this.#connections) connection.pump();
   }
 
-  #fateOf(direction: Direction, chunk: Buffer): ReturnType<Faults['fateOf']> {
+  #trap<T>(direction: Direction, matches: Trap['matches'], sprung: (settle: (value: T) => void) => Fate): Promise<T> {
+    const trapped = new Promise<T>((settle, closed) => {
+      this.#traps.push({ direction, matches, fate: () => sprung(settle), closed });
+    });
+    // Whoever does not wait for it does not care.
+    trapped.catch(() => {});
+    return trapped;
+  }
+
+  #fateOf(direction: Direction, chunk: Buffer): Fate {
     this.#counters[`${direction}Bytes`] += chunk.length;
     this.#counters[`${direction}Chunks`] += 1;
     for (const listener of this.#listeners) listener(direction, chunk);
     const trap = this.#traps.find((each) => each.direction === direction && each.matches(chunk));
     if (trap === undefined) return 'passes';
     this.#traps = this.#traps.filter((each) => each !== trap);
-    trap.sprung();
-    return trap.thenCut ? 'lost, and the connection too' : 'lost';
+    return trap.fate();
   }
 }
