@@ -46,7 +46,7 @@ export interface EntryRequest {
 export interface Place {
   readonly entry: Entry;
   readonly admitted: boolean;
-  /** Conflicting entries before this one when this was told, capped at `permits`. */
+  /** Conflicting entries before this one when this was told, capped at `permits`; 0 where that is Infinity. */
   readonly ahead: number;
   /** `true`: not others keep it out, but the store, which may have lost data, and admits nobody for now. */
   readonly barred?: boolean;

@@ -232,7 +232,8 @@ export class Participation {
     return {
       entry: standing.entry,
       admitted,
-      ahead,
+      // Where any number may stand beside each other, adapters do not count.
+      ahead: this.wish.permits === Number.POSITIVE_INFINITY ? 0 : ahead,
       ...(standing.barred === true && !admitted && { barred: true }),
       isValid: () => admitted && !this.#isOver && this.lease.check(),
       signal: this.#controller.signal,

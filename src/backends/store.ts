@@ -42,7 +42,7 @@ export interface StoreContext {
 /** One entry as its own adapter knows it. Adapters extend it with what they need to find it again. */
 export interface Standing {
   readonly entry: Entry;
-  /** Conflicting entries before this one, capped at `permits`; 0 where `permits` is Infinity. */
+  /** Conflicting entries before this one, capped at `permits`; any finite number where that is Infinity. */
   readonly ahead: number;
   /**
    * `true`: it is not others that keep it out. The store may have lost what it acknowledged, and admits nobody until all
@@ -96,6 +96,7 @@ export interface StoreSession {
   enter(roster: RosterKey, request: StandRequest): Observable<Standing>;
   /** Where the entry stands: at once, then each change. Errors with `PlaceLost` when the entry is gone. */
   place(roster: RosterKey, request: StandRequest, standing: Standing): Observable<number>;
+  /** Replaces the payload. The one asked for last counts: what was overtaken on its way changes nothing any more. */
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void>;
   /** Takes the entry out. `inDoubt`: an `enter` under this id may still be on its way and must not come to anything. */
   leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void>;

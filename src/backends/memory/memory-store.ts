@@ -26,6 +26,8 @@ const nextToken = (): bigint => ++lastToken;
 
 interface MemoryEntry extends Entry {
   readonly sessionId: string;
+  /** The number that the latest update of its session had. */
+  readonly updates: number;
 }
 
 /** Of how many writes a session is told again that they are done: no process repeats one after so many others. */
@@ -136,6 +138,7 @@ export class MemoryStore {
     const keyOf = (roster: RosterKey): string => `${namespace}\0${roster.kind}\0${roster.name}`;
     const registryOf = (kind: RosterKind): string => `${namespace}\0${kind}\0`;
     const cellOf = (key: string): string => `${namespace}\0cell\0${key}`;
+    let updates = 0;
     /** What reaches the server: nothing while cut off, and nothing for a session that is over. */
     const call = <T>(operation: string, act: () => T): Observable<T> =>
       defer(() => {
@@ -184,7 +187,10 @@ export class MemoryStore {
         follow('watch a place', keyOf(roster), () =>
           this.#aheadOf(keyOf(roster), standing.entry.id, request.permits),
         ).pipe(distinctUntilChanged()),
-      update: (roster, request, payload) => call('update', () => this.#update(keyOf(roster), request.id, payload)),
+      update: (roster, request, payload) => {
+        const number = ++updates;
+        return call('update', () => this.#update(keyOf(roster), request.id, payload, number));
+      },
       leave: (roster, request, inDoubt) =>
         call('leave', () => {
           if (inDoubt) session.refused.add(request.id);
@@ -242,7 +248,7 @@ export class MemoryStore {
     const isNew = entry === undefined;
     if (entry === undefined) {
       const { id, mode, payload } = request;
-      entry = { id, mode, payload, token: this.tokens(), sessionId: session.id };
+      entry = { id, mode, payload, token: this.tokens(), sessionId: session.id, updates: 0 };
       entries.set(id, entry);
     }
     const ahead = this.#conflictsAhead(entries, entry, request.permits);
@@ -263,11 +269,13 @@ export class MemoryStore {
     return conflictsAhead(entries.values(), entry, permits);
   }
 
-  #update(key: string, entryId: string, payload: Uint8Array): void {
+  /** In the order in which they were asked for: one that has been overtaken on its way changes nothing any more. */
+  #update(key: string, entryId: string, payload: Uint8Array, updates: number): void {
     const entries = this.#rosters.get(key);
     const entry = entries?.get(entryId);
     if (entries === undefined || entry === undefined) throw new PlaceLost(entryId, 'evicted');
-    entries.set(entryId, { ...entry, payload });
+    if (updates < entry.updates) return;
+    entries.set(entryId, { ...entry, payload, updates });
     this.#changes.next(key);
   }
 
