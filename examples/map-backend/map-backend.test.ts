@@ -11,6 +11,7 @@ backendConformance(
     url: 'map:conformance',
     module: new URL('./map-backend.ts', import.meta.url),
     ttlMs: 2_000,
+    hasOwnClock: false,
     store,
     newStore: () => new MapStore(),
     declares: {

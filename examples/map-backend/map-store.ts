@@ -1,4 +1,4 @@
-import { GroupNotFound, PlaceLost, SessionLost } from 'conclave';
+import { GroupNotFound, PlaceLost, SessionLost, Unavailable } from 'conclave';
 import {
   type Characteristics,
   conflictsAhead,
@@ -24,7 +24,7 @@ import {
   type Observable,
   of,
   Subject,
-  type Subscription,
+  Subscription,
   switchMap,
   timer,
 } from 'rxjs';
@@ -41,11 +41,21 @@ export const mapCharacteristics: Characteristics = {
 
 /** A value of the Map. */
 type Row =
-  | { readonly is: 'entry'; readonly session: string; readonly entry: Entry }
+  | { readonly is: 'entry'; readonly session: string; readonly entry: Entry; readonly updates: number }
   | { readonly is: 'refusal'; readonly session: string }
   | { readonly is: 'registration' }
   | { readonly is: 'cell'; readonly current: Versioned }
   | { readonly is: 'write'; readonly session: string };
+
+interface Session {
+  /** Errors when it is ended before its time. */
+  readonly ended$: Subject<never>;
+  expiry: Subscription;
+  /** From now on it has its whole lifetime before it. Returns since when. */
+  prolong(): number;
+}
+
+const expired = (session: string): SessionLost => new SessionLost(session, 'the store has ended it', true);
 
 /**
  * A store over a plain Map, to which any number of backends connect. These are its keys:
@@ -61,11 +71,40 @@ type Row =
  */
 export class MapStore {
   readonly #rows = new Map<string, Row>();
-  /** When each session that is alive will have expired. */
-  readonly #expiries = new Map<string, Subscription>();
+  /** Those that are alive. */
+  readonly #sessions = new Map<string, Session>();
   /** Names what has changed: a cell, or the prefix of the rows that a stream shows. */
   readonly #changed$ = new Subject<string>();
   #lastToken = 0n;
+  /** Why nothing can be written at present. */
+  #refusal: string | undefined;
+
+  /** As if its server were gone: no session expires meanwhile. */
+  stop(): void {
+    for (const { expiry } of this.#sessions.values()) expiry.unsubscribe();
+  }
+
+  /** As if it were there again, with its data or without. */
+  start({ keepData }: { readonly keepData: boolean }): void {
+    if (keepData) {
+      for (const { prolong } of this.#sessions.values()) prolong();
+      return;
+    }
+    for (const id of [...this.#sessions.keys()]) this.expire(id);
+    this.#rows.clear();
+    this.#lastToken = 0n;
+  }
+
+  /** Ends a session. Its owner is told first: by then it has given up what is free for others. */
+  expire(sessionId: string): void {
+    this.#sessions.get(sessionId)?.ended$.error(expired(sessionId));
+    this.#end(sessionId);
+  }
+
+  /** Refuses whatever is written, as a store does that is full, until it is called without a reason. */
+  refuse(reason: string | undefined): void {
+    this.#refusal = reason;
+  }
 
   adapter(namespace = ''): Store {
     const keyOf = (...names: readonly string[]): string => [namespace, ...names].map(encodeSegment).join('/');
@@ -81,29 +120,41 @@ export class MapStore {
   #open(context: StoreContext, keyOf: (...names: readonly string[]) => string): StoreSession {
     const id = context.newId();
     const { ttlMs } = context.timing;
-    const prolong = (): number => {
-      const sentMs = context.now();
-      this.#expiries.get(id)?.unsubscribe();
-      this.#expiries.set(
-        id,
-        timer(ttlMs, context.scheduler).subscribe(() => this.#end(id)),
-      );
-      return sentMs;
+    const session: Session = {
+      ended$: new Subject(),
+      expiry: Subscription.EMPTY,
+      prolong: () => {
+        const sentMs = context.now();
+        session.expiry.unsubscribe();
+        session.expiry = timer(ttlMs, context.scheduler).subscribe(() => this.#end(id));
+        return sentMs;
+      },
     };
+    this.#sessions.set(id, session);
+    let updates = 0;
     /** One request: cold, and refused once the session is over. */
     const call = <T>(act: () => T): Observable<T> =>
       defer(() => {
-        if (!this.#expiries.has(id)) throw new SessionLost(id, 'the store has expired it', true);
+        if (!this.#sessions.has(id)) throw expired(id);
         return of(act());
+      });
+    /** One that changes something. What is refused for long is told, since it is repeated without end. */
+    const change = <T>(what: string, act: () => T): Observable<T> =>
+      call(() => {
+        if (this.#refusal === undefined) return act();
+        const refused = new Unavailable('map', what, this.#refusal);
+        context.fault(refused);
+        throw refused;
       });
     /** What has changed something is not done again, whatever has become of it since: `done` is what is told then. */
     const write = <T>(
+      what: string,
       writeId: string,
       act: () => T,
       done: T,
       isDone = (outcome: T) => outcome === done,
     ): Observable<T> =>
-      call(() => {
+      change(what, () => {
         if (this.#rows.has(keyOf('written', writeId))) return done;
         const outcome = act();
         if (isDone(outcome)) this.#rows.set(keyOf('written', writeId), { is: 'write', session: id });
@@ -119,11 +170,11 @@ export class MapStore {
     return {
       id,
       ttlMs,
-      provedMs: prolong(),
-      link$: concat(of(true), NEVER),
-      renew: () => call(prolong),
+      provedMs: session.prolong(),
+      link$: merge(of(true), session.ended$),
+      renew: () => call(session.prolong),
       enter: (roster, request) =>
-        call(() => {
+        change('enter', () => {
           request.sent();
           const registration = request.registered ? keyOf('registered', roster.kind, roster.name) : undefined;
           if (registration !== undefined && !this.#rows.has(registration)) throw new GroupNotFound(roster.name);
@@ -132,26 +183,31 @@ export class MapStore {
         }),
       place: (roster, { id: entryId, permits }) =>
         follow(rosterOf(roster), () =>
-          this.#ahead(rosterOf(roster), this.#entry(rosterOf(roster), entryId), permits),
+          this.#ahead(rosterOf(roster), this.#standing(rosterOf(roster), entryId).entry, permits),
         ).pipe(distinctUntilChanged()),
-      update: (roster, { id: entryId }, payload) =>
-        call(() => {
-          const entry = { ...this.#entry(rosterOf(roster), entryId), payload };
-          this.#rows.set(rosterOf(roster) + entryId, { is: 'entry', session: id, entry });
+      update: (roster, { id: entryId }, payload) => {
+        // In the order in which they were asked for: one that was overtaken on its way changes nothing any more.
+        const number = ++updates;
+        return change('update', () => {
+          const row = this.#standing(rosterOf(roster), entryId);
+          if (number < row.updates) return;
+          this.#rows.set(rosterOf(roster) + entryId, { ...row, entry: { ...row.entry, payload }, updates: number });
           this.#changed$.next(rosterOf(roster));
-        }),
+        });
+      },
       leave: (roster, request, inDoubt) =>
-        call(() => {
+        change('leave', () => {
           if (inDoubt) this.#rows.set(keyOf('refused', request.id), { is: 'refusal', session: id });
           this.#remove(rosterOf(roster), request.id);
         }),
       entries: (roster) => follow(rosterOf(roster), () => this.#entries(rosterOf(roster))),
       look: (roster) => call(() => this.#entries(rosterOf(roster))),
-      evict: (roster, entryId, writeId) => write(writeId, () => this.#remove(rosterOf(roster), entryId), true),
+      evict: (roster, entryId, writeId) => write('evict', writeId, () => this.#remove(rosterOf(roster), entryId), true),
       register: ({ kind, name }, writeId) =>
-        write(writeId, () => this.#register(`${keyOf('registered', kind)}/`, encodeSegment(name)), true),
+        write('register', writeId, () => this.#register(`${keyOf('registered', kind)}/`, encodeSegment(name)), true),
       unregister: (roster, writeId) =>
         write<'removed' | 'absent' | 'occupied'>(
+          'unregister',
           writeId,
           () => {
             const [registry, segment] = [`${keyOf('registered', roster.kind)}/`, encodeSegment(roster.name)];
@@ -167,6 +223,7 @@ export class MapStore {
       swap: (key, expected, value, writeId) =>
         defer(() =>
           write<SwapResult>(
+            'write a cell',
             writeId,
             () => this.#swap(keyOf('cell', key), expected, value),
             { swapped: true, current: this.#cell(keyOf('cell', key)) },
@@ -179,8 +236,8 @@ export class MapStore {
 
   /** Everything that belongs to the session goes before anybody is told. */
   #end(session: string): void {
-    this.#expiries.get(session)?.unsubscribe();
-    this.#expiries.delete(session);
+    this.#sessions.get(session)?.expiry.unsubscribe();
+    this.#sessions.delete(session);
     const gone = [...this.#rows].filter(([, row]) => 'session' in row && row.session === session);
     for (const [key] of gone) this.#rows.delete(key);
     const rosters = gone.map(([key]) => key.slice(0, key.lastIndexOf('/') + 1));
@@ -193,16 +250,16 @@ export class MapStore {
     if (known?.is === 'entry') return { entry: known.entry, ahead: this.#ahead(roster, known.entry, permits) };
     this.#lastToken += 1n;
     const entry: Entry = { id, token: this.#lastToken, mode, payload };
-    this.#rows.set(roster + id, { is: 'entry', session, entry });
+    this.#rows.set(roster + id, { is: 'entry', session, entry, updates: 0 });
     const ahead = this.#ahead(roster, entry, permits);
     this.#changed$.next(roster);
     return { entry, ahead };
   }
 
-  #entry(roster: string, id: string): Entry {
+  #standing(roster: string, id: string): Extract<Row, { is: 'entry' }> {
     const row = this.#rows.get(roster + id);
     if (row?.is !== 'entry') throw new PlaceLost(id, 'evicted');
-    return row.entry;
+    return row;
   }
 
   #entries(roster: string): readonly Entry[] {

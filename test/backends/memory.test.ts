@@ -11,6 +11,7 @@ backendConformance(
     name: 'memory',
     url: 'memory:conformance',
     ttlMs: 2_000,
+    hasOwnClock: true,
     store,
     newStore: () => new MemoryStore(),
     declares: {

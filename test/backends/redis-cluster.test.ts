@@ -8,8 +8,9 @@ import { connect } from '../../src/connect.js';
 import { lock } from '../../src/observables/lock.js';
 import { backendConformance } from '../../src/testing/conformance/conformance.js';
 import type { Link, OwnServer } from '../../src/testing/conformance/quirks.js';
-import { linkOver, spawnPeer } from '../../src/testing/conformance/remote.js';
-import { startRedisCluster } from '../../src/testing/servers/redis.js';
+import { linkOver, spawnPeer, unreachable } from '../../src/testing/conformance/remote.js';
+import { sessionIdOf } from '../../src/testing/conformance/within-process.js';
+import { endRedisSession, startRedisCluster } from '../../src/testing/servers/redis.js';
 import { startProxy } from '../../src/testing/servers/tcp-proxy.js';
 
 const cluster = await startRedisCluster();
@@ -44,6 +45,10 @@ async function startOwnCluster(): Promise<OwnServer> {
         if (!keepData) rmSync(join(dataDir, 'appendonlydir'), { recursive: true, force: true });
       await Promise.all(own.nodes.map((node) => node.start()));
     },
+    expire: async (backend) => {
+      const id = await sessionIdOf(backend);
+      await Promise.all(own.nodes.map((node) => endRedisSession(node, id)));
+    },
     [Symbol.asyncDispose]: () => own[Symbol.asyncDispose](),
   };
 }
@@ -52,6 +57,7 @@ backendConformance((options) => connect(cluster.url, options), {
   name: 'redis, three masters',
   url: cluster.url,
   ttlMs: 2_000,
+  hasOwnClock: true,
   declares: {
     distributed: true,
     fair: true,
@@ -61,6 +67,7 @@ backendConformance((options) => connect(cluster.url, options), {
     cells: true,
   },
   startLink,
+  unreachable: (options) => unreachable(cluster.url, (url) => connect(url, options)),
   startServer: startOwnCluster,
   startPeer: (options) => spawnPeer({ url: cluster.url }, options),
 });

@@ -14,6 +14,7 @@ backendConformance(
     ttlMs: 2_000,
     connect,
     start: () => startZooKeeper(),
+    startCluster: () => startZooKeeper({ nodes: 3 }),
     declares: {
       distributed: true,
       fair: true,

@@ -5,8 +5,8 @@ import { remote } from '../../src/testing/conformance/remote.js';
 import { Stage } from '../../src/testing/conformance/stage.js';
 import { startEtcd } from '../../src/testing/servers/etcd.js';
 import { startRedis } from '../../src/testing/servers/redis.js';
-import type { TestServer } from '../../src/testing/servers/server.js';
 import { startProxy, type TcpProxy } from '../../src/testing/servers/tcp-proxy.js';
+import type { TestStore } from '../../src/testing/servers/test-store.js';
 import { startZooKeeper } from '../../src/testing/servers/zookeeper.js';
 
 /** One of the products, with the server of it that all tests share. */
@@ -14,7 +14,7 @@ export interface RealStore {
   readonly name: string;
   readonly url: string;
   /** A server of one's own, which keeps what it has acknowledged. */
-  start(): Promise<TestServer>;
+  start(): Promise<TestStore>;
 }
 
 export const redisStore: RealStore = {

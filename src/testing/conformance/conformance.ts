@@ -1,20 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { blockingCases } from './blocking.js';
-import { cellCases } from './cells.js';
-import { closingCases } from './closing.js';
-import { crashCases } from './crashes.js';
-import { electionCases } from './elections.js';
-import { groupCases } from './groups.js';
-import { lockCases } from './locks.js';
-import { lostReplyCases } from './lost-replies.js';
-import { nameCases } from './names.js';
-import { payloadCases } from './payloads.js';
+import { type Case, casesOf, parts } from './parts.js';
 import type { MakeBackend, Quirks } from './quirks.js';
-import { rosterCases } from './rosters.js';
-import { sessionCases } from './sessions.js';
-import { Stage, type Suite } from './stage.js';
-import { tokenCases } from './tokens.js';
+import { Stage } from './stage.js';
 
 const caseLimitMs = 60_000;
 
@@ -53,23 +40,18 @@ export function backendConformance(makeBackend: MakeBackend, quirks: Quirks): vo
   let cases = 0;
   let passed = 0;
   const escaped: unknown[] = [];
+  const notShown = new Set<string>();
   const note = (reason: unknown): void => {
     escaped.push(reason);
   };
-  const suiteWith = (ttlMs: number): Suite => ({
-    quirks,
-    hazard: (name, play) => {
-      cases++;
-      test(name, { timeout: caseLimitMs }, async () => {
-        await using stage = new Stage({ ...quirks, ttlMs }, makeBackend);
-        await play(stage);
-        passed++;
-      });
-    },
-  });
-  // Where no session is meant to expire, a machine that has other things to do must not make it.
-  const patient = suiteWith(3 * quirks.ttlMs);
-  const timely = suiteWith(quirks.ttlMs);
+  const register = ({ name, ttlMs, play }: Case): void => {
+    cases++;
+    test(name, { timeout: caseLimitMs }, async () => {
+      await using stage = new Stage({ ...quirks, ttlMs }, makeBackend, (what) => notShown.add(what));
+      await play(stage);
+      passed++;
+    });
+  };
 
   describe(`conformance of ${quirks.name}`, () => {
     beforeAll(() => {
@@ -78,42 +60,23 @@ export function backendConformance(makeBackend: MakeBackend, quirks: Quirks): vo
     afterAll(() => {
       process.off('unhandledRejection', note);
       console.log(`conformance ${quirks.name}: ${cases} cases, ${passed} passed`);
+      for (const what of notShown) console.log(`conformance ${quirks.name}: NOT SHOWN ${what}`);
     });
 
-    // What needs the processor to itself stands between what asks much of it and what depends on the clock.
-    describe.concurrent('together', () => {
-      describe('groups', () => groupCases(patient));
-      describe('elections', () => electionCases(patient));
-      describe('locks', () => lockCases(patient));
-      describe('tokens', () => tokenCases(patient));
-      describe('rosters', () => rosterCases(patient));
-      describe('cells', () => cellCases(patient));
-      describe('names', () => nameCases(patient));
-      describe('payloads', () => payloadCases(patient));
-      describe('lost replies', () => lostReplyCases(patient));
-    });
-
-    describe.sequential('alone', () => blockingCases(timely));
-
-    describe.concurrent('in time', () => {
-      describe('sessions', () => sessionCases(timely));
-      describe('closing', () => closingCases(timely));
-      describe('crashes', () => crashCases(timely));
-    });
-
-    describe.sequential('in the end', () => {
-      timely.hazard('it declares what this suite has shown', async (stage) => {
-        const { caveats, ...declared } = stage.backend().characteristics;
-        expect(isDeepStrictEqual(declared, quirks.declares), JSON.stringify(declared)).toBe(true);
-        for (const caveat of caveats) expect(caveat).toMatch(/\.$/);
-        const promisesAll = Object.values(declared).every((promise) => promise);
-        expect(promisesAll || caveats.length > 0).toBe(true);
+    for (const part of parts) {
+      describe[part.runs](part.name, () => {
+        for (const [name, group] of Object.entries(part.groups))
+          describe(name, () => casesOf(quirks, part, group).forEach(register));
       });
+    }
 
-      timely.hazard('no rejection has gone unhandled in all of this', async () => {
+    register({
+      name: 'no rejection has gone unhandled in all of this',
+      ttlMs: quirks.ttlMs,
+      play: async () => {
         await new Promise((settled) => setImmediate(settled));
         expect(escaped).toEqual([]);
-      });
+      },
     });
   });
 }

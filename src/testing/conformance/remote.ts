@@ -1,4 +1,5 @@
 import { extname } from 'node:path';
+import type { Backend } from '../../backends/backend.js';
 import type { BackendOptions } from '../../backends/options.js';
 import { orThrow } from '../../backends/or-throw.js';
 import { parseUrl } from '../../backends/url.js';
@@ -6,12 +7,14 @@ import { type ClientProcess, spawnClient } from '../processes/client-process.js'
 import { disposeAll } from '../servers/server.js';
 import { startProxy, type TcpProxy } from '../servers/tcp-proxy.js';
 import type { PeerCalls } from './peer-calls.js';
-import type { Connect, Link, OwnServer, Quirks } from './quirks.js';
+import type { Connect, Link, OwnServer, Quirks, ReplicatedServer } from './quirks.js';
 
 // The same modules, in TypeScript here and in JavaScript in the package.
 const extension = extname(import.meta.url);
 const peerProcess = new URL(`./peer-process${extension}`, import.meta.url);
 const conclave = new URL(`../../connect${extension}`, import.meta.url);
+
+const secret = 'not-to-be-told';
 
 /** What `remote` needs to know. */
 export interface Remote extends Pick<Quirks, 'name' | 'url' | 'module' | 'ttlMs' | 'declares'> {
@@ -19,6 +22,10 @@ export interface Remote extends Pick<Quirks, 'name' | 'url' | 'module' | 'ttlMs'
   readonly connect: Connect;
   /** Starts a server that keeps what it has acknowledged, also when it is killed. */
   start(): Promise<RemoteServer>;
+  /** Starts several servers that are one store; with three, any one of them can fail. */
+  readonly startCluster?: () => Promise<RemoteCluster>;
+  /** Makes a server refuse whatever is written, for a reason that lasts. Resolves with how to end that. */
+  readonly refuse?: (server: RemoteServer) => Promise<() => Promise<void>>;
 }
 
 /** A server as the suite needs it: what `conclave/testing/servers` starts is one. */
@@ -26,23 +33,55 @@ export interface RemoteServer extends AsyncDisposable {
   readonly url: string;
   kill(): Promise<void>;
   start(options?: { readonly keepData: boolean }): Promise<void>;
+  /** Ends the session of a backend, as an administrator would. */
+  expireSession(backend: Backend): Promise<void>;
+}
+
+/** Servers that elect a leader, as the suite needs them: what `conclave/testing/servers` starts are some. */
+export interface RemoteCluster extends AsyncDisposable {
+  readonly url: string;
+  leader(otherThan?: RemoteNode): Promise<RemoteNode>;
+  /** Cuts `node` off from the others, not from its clients. */
+  cutOff(node: RemoteNode): void;
+}
+
+export interface RemoteNode {
+  kill(): Promise<void>;
 }
 
 /** The quirks of a store that is reached over TCP. */
-export function remote({ connect, start, ...quirks }: Remote): Quirks {
+export function remote({ connect, start, startCluster, refuse, ...quirks }: Remote): Quirks {
   return {
     ...quirks,
+    hasOwnClock: true,
     startLink: () => startTcpLink(quirks.url, connect),
+    unreachable: (options) => unreachable(quirks.url, (url) => connect(url, options)),
     startServer: async (): Promise<OwnServer> => {
       const server = await start();
       return {
         connect: (options) => connect(server.url, options),
         stop: () => server.kill(),
         start: (options) => server.start(options),
+        expire: (backend) => server.expireSession(backend),
+        ...(refuse && { refuse: () => refuse(server) }),
         [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
       };
     },
+    ...(startCluster && { startReplicated: async () => replicated(await startCluster(), connect) }),
     startPeer: (options) => spawnPeer(quirks, options),
+  };
+}
+
+async function replicated(cluster: RemoteCluster, connect: Connect): Promise<ReplicatedServer> {
+  const serving = await cluster.leader();
+  return {
+    connect: (options) => connect(cluster.url, options),
+    isolate: async () => cluster.cutOff(serving),
+    failOver: async () => {
+      await serving.kill();
+      await cluster.leader(serving);
+    },
+    [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
   };
 }
 
@@ -65,6 +104,14 @@ function hostsOf(url: string): readonly { readonly host: string; readonly port: 
     if (port === undefined) throw new Error(`a proxy is put before ${host}, so the URL must name its port`);
     return { host, port };
   });
+}
+
+/** A backend with a password, at a port where nobody listens. */
+export async function unreachable(url: string, connect: (url: string) => Backend): ReturnType<Quirks['unreachable']> {
+  const nobody = await startProxy({ port: 1 });
+  await nobody.close();
+  const there = withHosts(url, [nobody]).replace(/^([^:]+:\/\/)(?:[^/?#]*@)?/, `$1user:${secret}@`);
+  return { backend: connect(there), secret };
 }
 
 /** The same URL with other hosts: user, password, path and query stay as they were written. */
@@ -98,11 +145,22 @@ export function linkOver(proxies: readonly TcpProxy[], connect: Link['connect'])
           }),
         );
       }),
+    delayReplies: (ms) => each((proxy) => proxy.delay({ toClientMs: ms })),
+    strandAfter: (marker) => {
+      let isFound = false;
+      const matches = (chunk: Buffer): boolean => {
+        if (isFound || !chunk.includes(marker)) return false;
+        isFound = true;
+        return true;
+      };
+      return Promise.race(proxies.map((proxy) => proxy.strandNext(matches)));
+    },
     heal,
     reset: () => {
       each((proxy) => proxy.resetAll());
       return heal();
     },
+    received: () => proxies.reduce((sum, proxy) => sum + proxy.counters.toClientBytes, 0),
     connections: () => proxies.reduce((sum, proxy) => sum + proxy.connections(), 0),
     [Symbol.asyncDispose]: () => disposeAll(proxies),
   };

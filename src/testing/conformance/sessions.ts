@@ -24,6 +24,7 @@ export function sessionCases({ hazard }: Suite): void {
     expect(await firstValueFrom(backend.session$)).toEqual(live);
     await backend.close();
     await states.completion('the session after close');
+    expect(states.values.filter(is('live'))).toHaveLength(1);
   });
 
   hazard(

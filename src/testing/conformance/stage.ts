@@ -31,6 +31,8 @@ export class Stage implements AsyncDisposable {
   constructor(
     readonly quirks: Quirks,
     private readonly makeBackend: MakeBackend,
+    /** Tells what the quirks leave out: it is reported, and no failure. */
+    readonly notShown: (what: string) => void = () => undefined,
   ) {
     const { ttlMs } = quirks;
     this.soonMs = Math.max(5_000, 3 * ttlMs);
@@ -55,20 +57,20 @@ export class Stage implements AsyncDisposable {
     return this.#watcher;
   }
 
-  over(way: Pick<Link | OwnServer, 'connect'>, overrides: BackendOptions = {}): Backend {
+  over(way: Pick<Link, 'connect'>, overrides: BackendOptions = {}): Backend {
     return this.#tracked(way.connect({ ...this.options, ...overrides }));
   }
 
   async link(): Promise<Link> {
-    return this.#kept(await this.quirks.startLink());
+    return this.kept(await this.quirks.startLink());
   }
 
   async server(): Promise<OwnServer> {
-    return this.#kept(await this.quirks.startServer());
+    return this.kept(await this.quirks.startServer());
   }
 
   async peer(): Promise<Peer> {
-    return this.#kept(await this.quirks.startPeer(this.options));
+    return this.kept(await this.quirks.startPeer(this.options));
   }
 
   probe<T>(source: Observable<T>): Probe<T> {
@@ -129,7 +131,8 @@ export class Stage implements AsyncDisposable {
     return backend;
   }
 
-  #kept<T extends AsyncDisposable>(resource: T): T {
+  /** Put away when the case is over. */
+  kept<T extends AsyncDisposable>(resource: T): T {
     this.#rest.push(resource);
     return resource;
   }

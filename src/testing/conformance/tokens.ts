@@ -48,7 +48,6 @@ export function tokenCases({ hazard, quirks }: Suite): void {
   });
 
   hazard('first come is first served: ten waiters of several backends', async (stage) => {
-    expect(quirks.declares.fair).toBe(true);
     const backends = [stage.backend(), stage.backend(), stage.backend()];
     const { held } = await stage.hold(stage.backend(), 'ledger');
     const served: number[] = [];
@@ -60,7 +59,8 @@ export function tokenCases({ hazard, quirks }: Suite): void {
     }
     held.unsubscribe();
     await Promise.all(turns);
-    expect(served).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    const inTurn = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+    expect(quirks.declares.fair ? served : [...served].sort()).toEqual(inTurn);
   });
 
   hazard('who stand in line in the same moment stand in the order in which they subscribed', async (stage) => {
@@ -71,7 +71,8 @@ export function tokenCases({ hazard, quirks }: Suite): void {
       tokens.push((await turn.first(`the turn of number ${i}`, 20_000)).token);
       turn.unsubscribe();
     }
-    expect(tokens).toEqual([...tokens].sort((a, b) => (a < b ? -1 : 1)));
+    if (quirks.declares.fair) expectGrowing(tokens);
+    else expect(new Set(tokens).size).toBe(10);
   });
 
   hazard('a hundred waiters are admitted one after the other, in the order of their tokens', async (stage) => {

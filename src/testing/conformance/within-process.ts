@@ -1,44 +1,93 @@
-import { BehaviorSubject, defer, filter, finalize, map, type Observable, of, switchMap, tap, throwError } from 'rxjs';
+import { filter, firstValueFrom, map, type Observable } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
-import { createBackend } from '../../backends/create-backend.js';
-import { Unavailable } from '../../backends/errors.js';
-import type { BackendOptions } from '../../backends/options.js';
-import type { Store, StoreContext, StoreSession } from '../../backends/store.js';
+import type { Store } from '../../backends/store.js';
+import { LocalLink } from './local-link.js';
 import { type PeerCalls, peerCalls } from './peer-calls.js';
-import type { Link, OwnServer, Peer, Quirks } from './quirks.js';
+import type { OwnServer, Peer, Quirks, ReplicatedServer } from './quirks.js';
 
 /** A store in this process, to which any number of backends connect. */
 export interface LocalStore {
   adapter(namespace?: string): Store;
+  /** It is gone, as a server would be: no session expires meanwhile. Its clients' links are cut by whoever calls it. */
+  stop(): void;
+  /** It is there again: with its data each session has its whole lifetime before it, without it has ended. */
+  start(options: { readonly keepData: boolean }): void;
+  /** Ends a session as an administrator would: its owner is told. */
+  expire(sessionId: string): void;
+  /** Refuses all writes, for a reason that lasts, until called without one. Where there is no such reason: left out. */
+  refuse?(reason: string | undefined): void;
+}
+
+/** A store in this process of which another takes the place when it fails. */
+export interface LocalReplicatedStore extends LocalStore {
+  /** From now on nothing reaches the other one. */
+  isolate(): void;
+  failOver(): void;
 }
 
 /** What `withinProcess` needs to know. */
-export interface WithinProcess extends Pick<Quirks, 'name' | 'url' | 'module' | 'ttlMs' | 'declares'> {
+export interface WithinProcess extends Pick<Quirks, 'name' | 'url' | 'module' | 'ttlMs' | 'declares' | 'hasOwnClock'> {
   /** The one that the cases share. */
   readonly store: LocalStore;
   /** Makes an empty one. */
   newStore(): LocalStore;
+  /** Makes one that is replicated. Where there is only the one, what is left of a fail-over is its restart. */
+  readonly newReplicated?: () => LocalReplicatedStore;
+  /** Stands between the store's adapter and the kernel: how the suite itself is tried. */
+  readonly altered?: (adapter: Store) => Store;
 }
 
 /** The quirks of a store in this process: what is a process or a wire elsewhere is a backend behind a link here. */
-export function withinProcess({ store, newStore, ...quirks }: WithinProcess): Quirks {
+export function withinProcess({ store, newStore, newReplicated, altered, ...quirks }: WithinProcess): Quirks {
   return {
     ...quirks,
-    startLink: async () => new LocalLink(store),
+    startLink: async () => new LocalLink(store, altered),
+    // A store in this process has no password, so there is none that could be told.
+    unreachable: async (options) => {
+      const link = new LocalLink(store, altered);
+      link.cut();
+      return { backend: link.connect(options), secret: 'not-to-be-told' };
+    },
     startServer: async (): Promise<OwnServer> => {
-      const link = new LocalLink(newStore());
+      const own = newStore();
+      const link = new LocalLink(own, altered);
+      const { refuse } = own;
       return {
         connect: (options) => link.connect(options),
-        stop: async () => link.cut(),
-        start: async ({ keepData } = { keepData: true }) => {
-          if (!keepData) link.store = newStore();
+        stop: async () => {
+          link.cut();
+          own.stop();
+        },
+        start: async (options = { keepData: true }) => {
+          own.start(options);
+          await link.heal();
+        },
+        expire: async (backend) => own.expire(await sessionIdOf(backend)),
+        ...(refuse && {
+          refuse: async () => {
+            refuse.call(own, 'it is full');
+            return async () => refuse.call(own, undefined);
+          },
+        }),
+        [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
+      };
+    },
+    startReplicated: async (): Promise<ReplicatedServer> => {
+      const own = newReplicated?.() ?? alone(newStore());
+      const link = new LocalLink(own, altered);
+      return {
+        connect: (options) => link.connect(options),
+        isolate: async () => own.isolate(),
+        failOver: async () => {
+          link.cut();
+          own.failOver();
           await link.heal();
         },
         [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
       };
     },
     startPeer: async (options): Promise<Peer> => {
-      const link = new LocalLink(store);
+      const link = new LocalLink(store, altered);
       const backend = link.connect(options);
       const calls = peerCalls(backend);
       return {
@@ -50,6 +99,26 @@ export function withinProcess({ store, newStore, ...quirks }: WithinProcess): Qu
   };
 }
 
+function alone(store: LocalStore): Pick<LocalReplicatedStore, 'adapter' | 'isolate' | 'failOver'> {
+  return {
+    adapter: (namespace) => store.adapter(namespace),
+    isolate: () => undefined,
+    failOver: () => {
+      store.stop();
+      store.start({ keepData: true });
+    },
+  };
+}
+
+/** Of the session that is open, or is being opened. */
+export function sessionIdOf({ session$ }: Pick<Backend, 'session$'>): Promise<string> {
+  const id$: Observable<string> = session$.pipe(
+    filter((session) => session.state === 'live' || session.state === 'suspended'),
+    map(({ id }) => id),
+  );
+  return firstValueFrom(id$);
+}
+
 async function performed<K extends keyof PeerCalls>(
   calls: PeerCalls,
   call: K,
@@ -57,118 +126,4 @@ async function performed<K extends keyof PeerCalls>(
 ): Promise<Awaited<ReturnType<PeerCalls[K]>>> {
   const perform = calls[call] as (...given: Parameters<PeerCalls[K]>) => ReturnType<PeerCalls[K]>;
   return await perform(...args);
-}
-
-/** Between a store and its backends: what a wire does to requests and replies is done to calls and results. */
-class LocalLink implements Link {
-  #passes: 'everything' | 'requests' | 'news' | 'nothing' = 'everything';
-  readonly #isWhole = new BehaviorSubject(true);
-  #connections = 0;
-  #trap: { readonly marker: string; sprung(): void } | undefined;
-
-  constructor(public store: LocalStore) {}
-
-  connect(options: BackendOptions): Backend {
-    const { name, address, characteristics } = this.store.adapter(options.namespace);
-    const open = (context: StoreContext): Observable<StoreSession> =>
-      defer(() => {
-        if (this.#passes !== 'everything') return this.#unanswered('open');
-        return this.store
-          .adapter(options.namespace)
-          .open(context)
-          .pipe(
-            tap(() => this.#connections++),
-            map((session) => this.#through(session)),
-            finalize(() => this.#connections--),
-          );
-      });
-    return createBackend(name, characteristics, of({ name, address, characteristics, open }), options);
-  }
-
-  cut(): void {
-    this.#passes = 'nothing';
-    this.#isWhole.next(false);
-  }
-
-  mute(): void {
-    this.#passes = 'requests';
-  }
-
-  silence(): void {
-    this.#passes = 'news';
-  }
-
-  muteAfter(marker: string): Promise<void> {
-    return new Promise((sprung) => {
-      this.#trap = { marker, sprung };
-    });
-  }
-
-  async heal(): Promise<void> {
-    this.#passes = 'everything';
-    this.#isWhole.next(true);
-  }
-
-  async reset(): Promise<void> {
-    this.cut();
-    await this.heal();
-  }
-
-  connections(): number {
-    return this.#connections;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.heal();
-  }
-
-  #through(session: StoreSession): StoreSession {
-    const call = <T>(operation: string, carries: string, run: () => Observable<T>): Observable<T> =>
-      defer(() => {
-        this.#notice(carries);
-        if (this.#passes === 'everything') return run();
-        if (this.#passes === 'requests') run().subscribe({ error: () => undefined });
-        return this.#unanswered(operation);
-      });
-    const follow = <T>(operation: string, run: () => Observable<T>): Observable<T> =>
-      this.#isWhole.pipe(
-        switchMap((whole) => (whole ? run() : this.#unanswered(operation))),
-        filter(() => this.#passes === 'everything' || this.#passes === 'news'),
-      );
-    return {
-      ...session,
-      link$: this.#isWhole.pipe(switchMap((whole) => (whole ? session.link$ : of(false)))),
-      renew: () => call('renew', '', () => session.renew()),
-      enter: (roster, request) => call('enter', text(request.payload), () => session.enter(roster, request)),
-      place: (roster, request, standing) => follow('follow a place', () => session.place(roster, request, standing)),
-      update: (roster, request, payload) =>
-        call('update', text(payload), () => session.update(roster, request, payload)),
-      leave: (roster, request, inDoubt) => call('leave', '', () => session.leave(roster, request, inDoubt)),
-      entries: (roster) => follow('follow entries', () => session.entries(roster)),
-      look: (roster) => call('look', '', () => session.look(roster)),
-      evict: (roster, entryId, writeId) => call('evict', entryId, () => session.evict(roster, entryId, writeId)),
-      register: (roster, writeId) => call('create', roster.name, () => session.register(roster, writeId)),
-      unregister: (roster, writeId) => call('delete', roster.name, () => session.unregister(roster, writeId)),
-      registered: (kind) => follow('follow registrations', () => session.registered(kind)),
-      cell: (key) => follow('follow a cell', () => session.cell(key)),
-      swap: (key, expected, value, writeId) =>
-        call('write a cell', text(value ?? new Uint8Array()), () => session.swap(key, expected, value, writeId)),
-      end: (isLost) => call('end', '', () => session.end(isLost)),
-    };
-  }
-
-  #notice(carries: string): void {
-    if (this.#trap === undefined || !carries.includes(this.#trap.marker)) return;
-    this.mute();
-    this.#trap.sprung();
-    this.#trap = undefined;
-  }
-
-  #unanswered(operation: string): Observable<never> {
-    return throwError(() => new Unavailable(this.store.adapter().name, operation, new Error('the link is broken')));
-  }
-}
-
-function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
 }
