@@ -86,7 +86,7 @@ describe('marbles', () => {
         'The marbles differ.',
         '',
         '  expected  (ft) 11396ms - 8603ms f',
-        '  actual    (ft) 11396ms f 8603ms - 3298ms t',
+        '  actual    (ft) 11396ms f 8603ms - 3337ms t',
         '  f = false',
         '  t = true',
         '',
