@@ -15,9 +15,9 @@ import { startProxy } from '../../src/testing/servers/tcp-proxy.js';
 
 const cluster = await startRedisCluster();
 afterAll(() => cluster[Symbol.asyncDispose]());
-// A cluster whose nodes have met just now admits nobody yet. These names are divided among all of them.
+// A cluster whose nodes have met just now admits nobody yet. So many names lie in every shard.
 const first = connect(cluster.url, { ttlMs: 2_000 });
-await Promise.all(Array.from({ length: 48 }, (_, at) => firstValueFrom(lock(first, `first ${at}`))));
+await Promise.all(Array.from({ length: 256 }, (_, at) => firstValueFrom(lock(first, `first ${at}`))));
 await first.close();
 
 /** A proxy before each node. The nodes go on naming themselves, so the client translates. */
