@@ -275,6 +275,10 @@ it('counts each increment once, and keeps the latest payload, though the server 
   const payload$ = new BehaviorSubject(bytes('0'));
   const stay = new Stay(both[0] as Backend, lock('told'), { ...exclusive, payload$ });
   await stay.admitted();
+  // One whose session is still being opened has none to be suspended.
+  await Promise.all(
+    both.map(({ session$ }) => firstWithin(session$, ({ state }) => state === 'live', 10_000, 'a session')),
+  );
   let latest = 0;
   for (let round = 0; round < 4; round++) {
     for (let i = 0; i < 5; i++) payload$.next(bytes(String(++latest)));
