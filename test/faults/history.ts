@@ -4,7 +4,7 @@ export type HistoryEvent = At & Happening;
 interface At {
   /** The process that the event is about; one that is started again has another name. */
   readonly process: string;
-  /** `process.hrtime.bigint()`, the same clock for every process of the machine. */
+  /** As of `now` of recorder.ts, the same clock for every process of the machine. */
   readonly at: bigint;
 }
 

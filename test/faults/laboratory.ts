@@ -20,7 +20,7 @@ const actorModule = new URL('./actor/main.ts', import.meta.url);
 const resourceModule = new URL('./resource.ts', import.meta.url);
 
 /** A client process, with a wall clock of its own. */
-type ActorProcess = ClientProcess<ActorCalls, ActorMessage> & { readonly clock: ShiftedClock };
+export type ActorProcess = ClientProcess<ActorCalls, ActorMessage> & { readonly clock: ShiftedClock };
 
 /** One client process, with a network of its own between it and each node of the store. */
 export interface Actor {
@@ -60,7 +60,7 @@ export const longLock: Roster = 'lock long';
 /** Taken by nobody, unless told to. */
 export const quietLock: Roster = 'lock quiet';
 export const election: Roster = 'election chief';
-const group = 'workers';
+export const group = 'workers';
 
 const nextHolderLimitMs = 30_000;
 const startedAtOnce = 4;
@@ -122,10 +122,11 @@ export class Laboratory implements AsyncDisposable {
 
   async actorOf(process: ActorProcess, known?: readonly TestServer[]): Promise<Actor> {
     // Sentinels, and the nodes of a Redis Cluster, name the servers themselves.
-    const { sentinels, url } = this.store;
+    const { endpoint, sentinels, url } = this.store;
     const nodes = known ?? (sentinels === undefined && url === undefined ? this.store.nodes : []);
     this.#named += 1;
-    const proxies = await Promise.all(nodes.map(({ host, port }) => startProxy({ host, port })));
+    const addresses = endpoint === undefined ? nodes : [endpoint];
+    const proxies = await Promise.all(addresses.map(({ host, port }) => startProxy({ host, port })));
     const actor = { name: `p${this.#named}`, process, nodes, proxies };
     this.#actors.add(actor);
     return actor;
@@ -157,6 +158,8 @@ interface Enlisting {
   readonly nodes?: readonly TestServer[] | undefined;
   /** What it does. Default: everything. */
   readonly habits?: (process: ActorProcess) => Promise<void>;
+  /** What becomes of it while it connects for the first time. */
+  readonly meanwhile?: (actor: Actor) => Promise<void>;
 }
 
 function everything(habits: Habits): (process: ActorProcess) => Promise<void> {
@@ -297,12 +300,31 @@ export class Run {
     this.#stopped.delete(actor);
   }
 
-  /** A new actor takes part. */
-  async enlistAnother(enlisting?: Enlisting): Promise<Actor> {
-    return this.enlist(await this.laboratory.spawn(), enlisting);
+  /** SIGSTOP, and SIGCONT after so long, by clocks of which the monotonic one has stood still meanwhile. */
+  async suspend(actor: Actor, ms: number): Promise<void> {
+    const { name, process } = actor;
+    this.#stopped.add(actor);
+    await process.pause();
+    const since = performance.now();
+    this.#recorder.tellOf(name, { kind: 'paused' });
+    await delay(ms);
+    process.clock.standStill(performance.now() - since);
+    this.#recorder.tellOf(name, { kind: 'continued' });
+    process.resume();
+    this.#stopped.delete(actor);
   }
 
-  async enlist(process: ActorProcess, { nodes, habits }: Enlisting = {}): Promise<Actor> {
+  /** A process that takes no part yet. */
+  spawn(): Promise<ActorProcess> {
+    return this.laboratory.spawn();
+  }
+
+  /** A new actor takes part. */
+  async enlistAnother(enlisting?: Enlisting): Promise<Actor> {
+    return this.enlist(await this.spawn(), enlisting);
+  }
+
+  async enlist(process: ActorProcess, { nodes, habits, meanwhile }: Enlisting = {}): Promise<Actor> {
     const actor = await this.laboratory.actorOf(process, nodes);
     const { name, folder, seed, resourcePort } = this.settings;
     this.#actors.push(actor);
@@ -318,6 +340,7 @@ export class Run {
       this.#recorder.tellOf(actor.name, { kind: 'ended' });
     });
     const { store } = this.laboratory;
+    const happening = meanwhile?.(actor);
     await process.request('begin', {
       process: actor.name,
       url: store.url ?? urlOf(store.name, actor.proxies),
@@ -330,6 +353,7 @@ export class Run {
       told: [longLock, election, quietLock],
     });
     await (habits ?? everything(this.settings.habits))(process);
+    await happening;
     this.#briefed.add(actor);
     return actor;
   }

@@ -4,7 +4,10 @@ import type { Cell } from './cell.js';
 import { churn } from './churn.js';
 import { clockLeaps, cut, delayed, madeReplica, refused, serverDown, serverStopped, throttled } from './faults.js';
 import { type Actor, election, longLock, quietLock, type Run } from './laboratory.js';
+import { historyCells } from './redis-history.js';
 import { type StoreName, ttlMs } from './stores.js';
+import { suspensionCells } from './suspension.js';
+import { unwatchedDeath } from './unwatched.js';
 
 /** What the client sends up to its deadline arrives, if late: the store counts its ttl from the last of it. */
 const heardToTheLastMs = 2 * ttlMs + 1_000;
@@ -144,6 +147,7 @@ export function matrixOf(store: StoreName): readonly Cell[] {
                 await run.untilAllTakePart();
               }),
           },
+          ...historyCells,
         ]
       : []),
     {
@@ -236,6 +240,8 @@ export function matrixOf(store: StoreName): readonly Cell[] {
     wallClockOfClient,
     // Programs in Go ask the kernel for the time, which cannot be set for one of them alone.
     ...(store === 'etcd' ? [] : [clockOfServer]),
+    ...suspensionCells,
+    unwatchedDeath(afterRestartMs[store] + ttlMs / 2),
     churn(8, 25_000),
   ];
 }

@@ -9,13 +9,14 @@ const source = fileURLToPath(new URL('clock-shim.c', import.meta.url));
 let library: string | undefined;
 
 /**
- * The wall clock of processes that are started with its environment, which can be set while they run. It reaches whoever
- * asks libc: Redis, the JVM, Node. Programs in Go, and thus etcd, ask the kernel.
+ * The wall clock of processes that are started with its environment, which can be set while they run, and their monotonic
+ * clock, which can have stood still while they were stopped. It reaches whoever asks libc: Redis, the JVM, Node. Programs in Go, and thus etcd, ask the kernel.
  */
 export class ShiftedClock implements Disposable {
   readonly environment: Readonly<Record<string, string>>;
   readonly #file: number;
   #aheadMs = 0;
+  #stoodStillMs = 0;
 
   constructor() {
     const path = join(watchdog().folder, `clock-${randomUUID()}`);
@@ -35,13 +36,20 @@ export class ShiftedClock implements Disposable {
     this.#write();
   }
 
+  /** The monotonic clock has stood still for so long, and the wall clock has not, as where a machine is suspended. */
+  standStill(ms: number): void {
+    this.#stoodStillMs += Math.floor(ms);
+    this.#write();
+  }
+
   [Symbol.dispose](): void {
     closeSync(this.#file);
   }
 
   #write(): void {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigInt64LE(BigInt(this.#aheadMs));
+    const bytes = Buffer.alloc(16);
+    bytes.writeBigInt64LE(BigInt(this.#aheadMs), 0);
+    bytes.writeBigInt64LE(BigInt(this.#stoodStillMs), 8);
     writeSync(this.#file, bytes, 0, bytes.length, 0);
   }
 }

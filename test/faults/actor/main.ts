@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { Subscription } from 'rxjs';
+import { firstValueFrom, Subscription } from 'rxjs';
 import { type Backend, type ConnectOptions, connect, join, members, status } from '../../../src/index.js';
 import { answer, tell } from '../../../src/testing/processes/client-side.js';
 import type { Roster } from '../history.js';
@@ -9,6 +9,7 @@ import { now, Recorder } from '../recorder.js';
 import { Candidate, type CandidateHabit } from './candidate.js';
 import { fail, failOnEscapes } from './fatal.js';
 import { Locker, type LockHabit } from './locker.js';
+import { Once } from './once.js';
 import { RegisterClient } from './register-client.js';
 import type { Setting, Taker } from './setting.js';
 import { watchStalls } from './stall-watch.js';
@@ -95,6 +96,21 @@ const calls = {
     );
   },
   contend: (habit: LockHabit): void => take(new Locker(playing().backend, habit, playing().setting)),
+  /** Asks once; resolves with whether it holds the lock now. */
+  tryOnce: (lock: string): Promise<boolean> =>
+    new Promise((resolve) => take(new Once(playing().backend, lock, playing().setting, resolve))),
+  /** Stands in that line no more. */
+  abandon: (roster: Roster): void => {
+    for (const taker of playing().takers) if (taker.roster === roster) taker.stop();
+  },
+  /** Those that are seen at the first look. */
+  membersOf: async (group: string): Promise<readonly string[]> => {
+    const { backend, setting } = playing();
+    const ids = [...(await firstValueFrom(members(backend, group)))].sort();
+    setting.recorder.tell({ kind: 'saw', group, members: ids });
+    setting.recorder.tell({ kind: 'unwatched', group });
+    return ids;
+  },
   stand: (habit: CandidateHabit): void => take(new Candidate(playing().backend, habit, playing().setting)),
   join: (group: string): void => {
     const { backend, setting, process: member, stays, leaving } = playing();
