@@ -55,6 +55,9 @@ loses, releases, sees, and each item of guarded work, with its token and the mac
 4. **Membership**: nobody is seen who has been gone for the ttl and a second, nobody is reported gone who is there, no false empty set.
 5. **Nothing escapes**: a process from which an unhandled rejection, an uncaught exception or a leaked listener escapes ends with an error.
 
+A machine is not really suspended: its client is stopped, and its monotonic clock has stood still when it goes on, while its wall clock
+has not. The history is written by the machine's own clock all the same.
+
 `;
 
 function table(results: readonly Result[]): string {

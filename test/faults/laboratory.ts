@@ -8,7 +8,7 @@ import { watchdog } from '../../src/testing/processes/watchdog.js';
 import { disposeAll, type TestServer } from '../../src/testing/servers/server.js';
 import { startProxy, type TcpProxy } from '../../src/testing/servers/tcp-proxy.js';
 import { ShiftedClock } from '../support/shifted-clock.js';
-import type { ActorCalls, ActorMessage } from './actor/main.js';
+import type { ActorCalls, ActorMessage, Role } from './actor/main.js';
 import type { Fault } from './faults.js';
 import { decodeLog, type HistoryEvent, merge, type Roster } from './history.js';
 import { type Random, randomOf } from './random.js';
@@ -123,7 +123,8 @@ export class Laboratory implements AsyncDisposable {
   async actorOf(process: ActorProcess, known?: readonly TestServer[]): Promise<Actor> {
     // Sentinels, and the nodes of a Redis Cluster, name the servers themselves.
     const { endpoint, sentinels, url } = this.store;
-    const nodes = known ?? (sentinels === undefined && url === undefined ? this.store.nodes : []);
+    const isProxied = this.store.isProxied ?? (sentinels === undefined && url === undefined);
+    const nodes = known ?? (isProxied ? this.store.nodes : []);
     this.#named += 1;
     const addresses = endpoint === undefined ? nodes : [endpoint];
     const proxies = await Promise.all(addresses.map(({ host, port }) => startProxy({ host, port })));
@@ -151,6 +152,15 @@ export class Laboratory implements AsyncDisposable {
 function urlOf(scheme: string, proxies: readonly TcpProxy[]): string {
   const hosts = proxies.map(({ host, port }) => `${host}:${port}`).join(',');
   return `${scheme}:${hosts === '' ? '' : `//${hosts}`}`;
+}
+
+/** Where each node of a cluster is to be found, in place of the address that the nodes name. */
+function natMapOf({ nodes, proxies }: Actor): NonNullable<Role['natMap']> {
+  const entries = nodes.flatMap(({ host, port }, index) => {
+    const proxy = proxies[index];
+    return proxy === undefined ? [] : [[`${host}:${port}`, { host: proxy.host, port: proxy.port }] as const];
+  });
+  return Object.fromEntries(entries);
 }
 
 interface Enlisting {
@@ -208,6 +218,10 @@ export class Run {
 
   get store(): StoreUnderTest {
     return this.laboratory.store;
+  }
+
+  get namespace(): string {
+    return `${this.settings.name}-${this.store.nodes[0]?.port}`;
   }
 
   /** Those that run and have been told what to do. */
@@ -343,9 +357,11 @@ export class Run {
     const happening = meanwhile?.(actor);
     await process.request('begin', {
       process: actor.name,
-      url: store.url ?? urlOf(store.name, actor.proxies),
+      ...(store.url !== undefined && actor.proxies.length > 0
+        ? { url: urlOf(store.name, []), natMap: natMapOf(actor) }
+        : { url: store.url ?? urlOf(store.name, actor.proxies) }),
       ...(store.sentinels && { sentinels: store.sentinels.map(({ host, port }) => ({ host, port })) }),
-      options: store.options(`${name}-${store.nodes[0]?.port}`),
+      options: store.options(this.namespace),
       log: join(folder, actor.name),
       run: name,
       resourcePort,

@@ -43,7 +43,7 @@ const flushed: Cell = {
   name: 'FLUSHALL, then a newcomer',
   scenario: async (run) => {
     const server = onlyServer(run);
-    for (let index = 0; index < 4; index += 1) {
+    for (let index = 0; index < 3; index += 1) {
       run.round();
       const newcomer = await run.spawn();
       const holder = await run.untilHeld(longLock);

@@ -34,6 +34,8 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly endpoint?: { readonly host: string; readonly port: number };
   /** By way of this, the servers name each other. Actors reach them directly then, too. */
   readonly url?: string;
+  /** There is a proxy between each actor and each node. Default: where the servers do not name each other. */
+  readonly isProxied?: boolean;
   options(namespace: string): ConnectOptions;
 }
 
@@ -115,13 +117,17 @@ export async function startThree(name: 'etcd' | 'zookeeper'): Promise<StoreUnder
 }
 
 /** A Redis Cluster, with a replica of each master if that is asked for. */
-export async function startMasters(withReplicas: boolean): Promise<StoreUnderTest & { masters: RedisCluster }> {
+export async function startMasters(
+  withReplicas: boolean,
+  isProxied = false,
+): Promise<StoreUnderTest & { masters: RedisCluster }> {
   const masters = await startRedisCluster({ withReplicas });
   return {
     name: 'redis',
     topology: withReplicas ? 'three masters, a replica of each' : 'three masters',
-    nodes: masters.nodes,
+    nodes: [...masters.nodes, ...masters.replicas],
     cluster: undefined,
+    isProxied,
     url: masters.url,
     masters,
     options: optionsOf.redis,

@@ -45,7 +45,7 @@ const often: Cell = {
 const opening: Cell = {
   name: 'machine suspended while the session is opened, and a partition',
   scenario: async (run) => {
-    for (let index = 0; index < 4; index += 1) {
+    for (let index = 0; index < 3; index += 1) {
       run.round();
       const process = await run.spawn();
       const other = run.bystander();

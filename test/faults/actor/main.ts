@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import { firstValueFrom, Subscription } from 'rxjs';
 import { type Backend, type ConnectOptions, connect, join, members, status } from '../../../src/index.js';
 import { answer, tell } from '../../../src/testing/processes/client-side.js';
@@ -20,6 +20,8 @@ export interface Role {
   readonly options: ConnectOptions;
   /** Redis by way of these, in place of the URL. */
   readonly sentinels?: readonly { readonly host: string; readonly port: number }[];
+  /** Redis Cluster by way of these, in place of the addresses that its nodes name. */
+  readonly natMap?: Readonly<Record<string, { readonly host: string; readonly port: number }>>;
   readonly log: string;
   readonly run: string;
   readonly resourcePort: number;
@@ -52,13 +54,12 @@ let register: RegisterClient | undefined;
 const waiters = new Set<() => void>();
 
 const calls = {
-  begin: ({ process: name, url, options, sentinels, log, run, resourcePort, seed, told }: Role): void => {
+  begin: (role: Role): void => {
+    const { process: name, log, run, resourcePort, seed, told } = role;
     const recorder = new Recorder(log, name);
     register?.[Symbol.dispose]();
     register = new RegisterClient(resourcePort, run);
-    const client = (): Redis =>
-      new Redis({ sentinels: [...(sentinels ?? [])], name: 'master', lazyConnect: true, maxRetriesPerRequest: 0 });
-    const backend = connect(url, sentinels === undefined ? options : { ...options, client });
+    const backend = backendOf(role);
     let stays = 0;
     const mine: Play = {
       process: name,
@@ -194,6 +195,15 @@ const calls = {
     return performance.now() - from;
   },
 };
+
+function backendOf({ url, options, sentinels, natMap }: Role): Backend {
+  if (natMap !== undefined)
+    return connect(url, { ...options, client: new Cluster(Object.values(natMap), { natMap, lazyConnect: true }) });
+  if (sentinels === undefined) return connect(url, options);
+  const client = (): Redis =>
+    new Redis({ sentinels: [...sentinels], name: 'master', lazyConnect: true, maxRetriesPerRequest: 0 });
+  return connect(url, { ...options, client });
+}
 
 function playing(): Play {
   if (play === undefined) throw new Error('call begin() first');
