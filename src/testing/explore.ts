@@ -16,6 +16,7 @@ import {
   partition,
   pause,
   restartStore,
+  suspend,
 } from './faults.js';
 import { drawMarbles, type Marble } from './marble-text.js';
 import { scrambled } from './random.js';
@@ -110,6 +111,7 @@ interface Ending {
 const DEFAULT_FAULTS: readonly FaultKind[] = [
   'partition',
   'pause',
+  'suspend',
   'crash',
   'restartStore',
   'loseReply',
@@ -258,6 +260,9 @@ function faultOf({ kind, process, size, variant }: Draft, cluster: Simulation, t
       return heal(name);
     case 'pause':
       return pause(name, upTo(2 * ttlMs));
+    case 'suspend':
+      // Many short ones are forgotten more easily than a long one is overlooked.
+      return suspend(name, variant % 2 === 0 ? upTo(ttlMs / 25) : upTo(2 * ttlMs));
     case 'expireSession':
       return expireSession(name);
     case 'crash':

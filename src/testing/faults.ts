@@ -1,13 +1,14 @@
 import { check, type Expectation, FLAG, number, TEXT } from '../backends/expectations.js';
 
 /** Requests whose reply can be lost. */
-export type Losable = 'enter' | 'leave' | 'renew';
+export type Losable = 'enter' | 'leave' | 'renew' | 'evict' | 'create' | 'delete' | 'write a cell';
 
 /** Something that goes wrong, or is put right, at one moment. Made by the functions of this module. */
 export type Fault =
   | { readonly kind: 'partition'; readonly process: string; readonly forMs: number | undefined }
   | { readonly kind: 'heal'; readonly process: string }
   | { readonly kind: 'pause'; readonly process: string; readonly forMs: number }
+  | { readonly kind: 'suspend'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'expireSession'; readonly process: string }
   | { readonly kind: 'crash'; readonly process: string }
   | { readonly kind: 'restartStore'; readonly keepData: boolean; readonly forMs: number }
@@ -19,7 +20,7 @@ export type Fault =
 export type FaultKind = Fault['kind'];
 
 /** What is lost with `loseReply`. */
-export const LOSABLE: readonly Losable[] = ['enter', 'leave', 'renew'];
+export const LOSABLE: readonly Losable[] = ['enter', 'leave', 'renew', 'evict', 'create', 'delete', 'write a cell'];
 
 const MS = number(0, Number.MAX_SAFE_INTEGER);
 const OF: Expectation = [LOSABLE.join(', '), (value) => LOSABLE.some((known) => known === value)];
@@ -29,6 +30,7 @@ const FIELDS: Readonly<Record<FaultKind, Readonly<Record<string, Expectation>>>>
   partition: { process: TEXT, forMs: MS },
   heal: { process: TEXT },
   pause: { process: TEXT, forMs: MS },
+  suspend: { process: TEXT, forMs: MS },
   expireSession: { process: TEXT },
   crash: { process: TEXT },
   restartStore: { keepData: FLAG, forMs: MS },
@@ -72,6 +74,14 @@ export function heal(process: string): Fault {
 /** Stops a process for `forMs`: nothing of it runs, and what was due meanwhile runs late. */
 export function pause(process: string, forMs: number): Fault {
   return checked({ kind: 'pause', process, forMs });
+}
+
+/**
+ * Suspends the machine of a process for `forMs`: nothing of it runs, its monotonic clock stands, and its timers are late
+ * by as much. Its wall clock goes on.
+ */
+export function suspend(process: string, forMs: number): Fault {
+  return checked({ kind: 'suspend', process, forMs });
 }
 
 /**
@@ -127,6 +137,7 @@ export function callOf(fault: Fault): string {
   switch (fault.kind) {
     case 'partition':
     case 'pause':
+    case 'suspend':
       return call(fault.process, fault.forMs);
     case 'restartStore':
       return `restartStore({ keepData: ${fault.keepData}, forMs: ${fault.forMs} })`;

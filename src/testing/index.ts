@@ -20,6 +20,7 @@ export {
   pause,
   type RestartOptions,
   restartStore,
+  suspend,
 } from './faults.js';
 export {
   type MarbleHelpers,

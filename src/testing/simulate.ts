@@ -21,6 +21,7 @@ import {
   pause,
   type RestartOptions,
   restartStore,
+  suspend,
 } from './faults.js';
 import { parseMarbles } from './marble-text.js';
 import { withPlainTimers } from './plain-timers.js';
@@ -75,6 +76,7 @@ export interface Cluster {
   partition(process: string, forMs?: number): void;
   heal(process: string): void;
   pause(process: string, forMs: number): void;
+  suspend(process: string, forMs: number): void;
   expireSession(process: string): void;
   crash(process: string): void;
   restartStore(options: RestartOptions): void;
@@ -283,6 +285,9 @@ export class Simulation implements Cluster {
   pause(process: string, forMs: number): void {
     this.apply(pause(process, forMs));
   }
+  suspend(process: string, forMs: number): void {
+    this.apply(suspend(process, forMs));
+  }
   expireSession(process: string): void {
     this.apply(expireSession(process));
   }
@@ -379,6 +384,9 @@ export class Simulation implements Cluster {
         return;
       case 'pause':
         process.pause(fault.forMs);
+        return;
+      case 'suspend':
+        process.suspend(fault.forMs);
         return;
       case 'expireSession':
         if (wire.sessionId !== undefined) this.#store.expire(wire.sessionId);

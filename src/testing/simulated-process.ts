@@ -28,15 +28,18 @@ export class SimulatedProcess {
   #pausedUntilMs = 0;
   #isCrashed = false;
   #wallAheadMs = 0;
+  /** For how long its machine was suspended, in all. */
+  #suspendedMs = 0;
+  #suspendedAtMs: number | undefined;
 
   constructor(
     readonly name: string,
     private readonly world: World,
   ) {
-    const now = (): number => this.#stoppedAtMs ?? world.scheduler.now();
+    const now = (): number => (this.#stoppedAtMs ?? world.scheduler.now()) - this.#suspendedMs;
     this.clock = {
       now,
-      wallNow: () => now() + this.#wallAheadMs,
+      wallNow: () => (this.#stoppedAtMs ?? world.scheduler.now()) + this.#wallAheadMs,
       schedule: <T>(work: (this: SchedulerAction<T>, state: T) => void, delay = 0, state?: T): Subscription =>
         new ProcessAction(this, world.scheduler, work).schedule(state, delay),
     };
@@ -97,9 +100,18 @@ export class SimulatedProcess {
     }, forMs);
   }
 
+  /** As a pause, but for the monotonic clock, which goes on from where it stood. */
+  suspend(forMs: number): void {
+    if (this.#isCrashed) return;
+    this.#suspendedAtMs ??= this.world.scheduler.now();
+    this.pause(forMs);
+  }
+
   /** What has arrived runs before what is due, as in an event loop that was blocked: the order that is harder to survive. */
   resume(): void {
     if (this.#isCrashed || this.isRunning) return;
+    if (this.#suspendedAtMs !== undefined) this.#suspendedMs += this.world.scheduler.now() - this.#suspendedAtMs;
+    this.#suspendedAtMs = undefined;
     this.#stoppedAtMs = undefined;
     this.#pausedUntilMs = 0;
     for (let next = this.#next(); next !== undefined; next = this.#next()) this.run(next);
@@ -142,16 +154,25 @@ class ProcessAction<T> extends Subscription implements SchedulerAction<T> {
 
   schedule(state?: T, delay = 0): Subscription {
     if (this.closed || this.process.isCrashed) return this;
+    // Timers of a process count whole milliseconds.
+    const wholeMs = Math.ceil(delay);
+    this.#fireAt(this.process.clock.now() + wholeMs, wholeMs, state);
+    return this;
+  }
+
+  #fireAt(dueMs: number, delay: number, state?: T): void {
     this.#timer?.unsubscribe();
     this.#timer = this.scheduler.schedule(
       () =>
         this.process.fire(() => {
+          if (this.closed) return;
+          const earlyMs = dueMs - this.process.clock.now();
+          // Its machine was suspended meanwhile.
+          if (earlyMs > 0) this.#fireAt(dueMs, earlyMs, state);
           // As with RxJS's own actions, the state is whatever was scheduled.
-          if (!this.closed) this.work(state as T);
+          else this.work(state as T);
         }),
-      // Timers of a process count whole milliseconds.
-      Math.ceil(delay),
+      delay,
     );
-    return this;
   }
 }

@@ -1,9 +1,28 @@
 import { explore, InvariantBroken } from '../../src/testing/explore.js';
-import { election, exclusion } from './recipes.js';
+import { type Hazard, hazards, whatIsBroken } from './hazards.js';
+import { allRecipes, election, exclusion, OVER_MS } from './recipes.js';
+import { reopenings } from './reopenings.js';
 
-// Prints how conclave's election is broken by a library that was weakened when it was loaded.
+// Prints how a library that was weakened when it was loaded is broken: in one hazard, or in its election's exclusion.
+const [hazard = 'exclusion', first = 1, seeds = 1_000] = process.argv.slice(2);
+const options = { seed: Number(first), seeds: Number(seeds) };
+const calmMs = OVER_MS;
+
+const exploring: Readonly<Record<string, () => Promise<unknown>>> = {
+  exclusion: () => explore({ ...options, steps: 100 }, election, (doings, { cluster }) => exclusion(doings, cluster)),
+  suspension: () =>
+    explore({ ...options, steps: 50, calmMs }, allRecipes, (doings, { cluster }) => exclusion(doings, cluster)),
+  reopening: () => reopenings(options),
+};
+
 try {
-  await explore({ seeds: 1_000, steps: 100 }, election, (doings, { cluster }) => exclusion(doings, cluster));
+  await (
+    exploring[hazard] ??
+    (() =>
+      explore({ ...options, steps: 50, calmMs }, hazards, (told, moment) =>
+        whatIsBroken(told, moment, hazard as Hazard),
+      ))
+  )();
   console.log('null');
 } catch (error) {
   if (!(error instanceof InvariantBroken)) throw error;

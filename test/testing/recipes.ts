@@ -16,6 +16,8 @@ export const OVER_MS = TTL_MS + 1_000;
 class Troubles {
   /** When each process crashed. */
   readonly crashedMs = new Map<string, number>();
+  /** Whose machine was suspended. */
+  readonly suspended = new Set<string>();
   readonly #untilMs = new Map<string, number>();
   #storeUntilMs = 0;
   #read = 0;
@@ -44,10 +46,13 @@ class Troubles {
     const lost = fault === null ? /^(\S+) (\w+) .*, reply lost$/.exec(line) : null;
     if (fault !== null) {
       const [, at, kind = '', process, rest = ''] = fault;
-      const forMs = ['partition', 'pause', 'delay', 'restartStore'].includes(kind) ? /(\d+)\D*$/.exec(rest)?.[1] : 0;
+      const forMs = ['partition', 'pause', 'suspend', 'delay', 'restartStore'].includes(kind)
+        ? /(\d+)\D*$/.exec(rest)?.[1]
+        : 0;
       const untilMs = Number(at) + Number(forMs);
       if (process === undefined) this.#storeUntilMs = Math.max(this.#storeUntilMs, untilMs);
       else this.#untilMs.set(process, Math.max(this.#untilMs.get(process) ?? 0, untilMs));
+      if (kind === 'suspend' && process !== undefined) this.suspended.add(process);
       if (kind === 'crash' && process !== undefined) this.crashedMs.set(process, Number(at));
     } else if (lost !== null) {
       const [, at, process = ''] = lost;
@@ -173,12 +178,28 @@ export function ghosts({ troubles, seen }: Doings, cluster: Cluster): string | u
 
 /** Whoever runs holds it alone, and rightly so. */
 export function exclusion(doings: Doings, cluster: Cluster): string | undefined {
-  return together(doings.leading, 'leads', cluster) ?? together(doings.working, 'works under the lock', cluster);
+  return (
+    together(doings, doings.leading, 'leads', cluster) ??
+    together(doings, doings.working, 'works under the lock', cluster)
+  );
 }
 
-function together(holders: ReadonlyMap<string, Grant>, what: string, cluster: Cluster): string | undefined {
+function together(
+  { troubles }: Doings,
+  holders: ReadonlyMap<string, Grant>,
+  what: string,
+  cluster: Cluster,
+): string | undefined {
   if (holders.size < 2) return undefined;
-  const running = [...holders.keys()].filter((name) => cluster.isRunning(name));
+  troubles.last();
+  const running = [...holders]
+    .filter(
+      ([name, grant]) =>
+        cluster.isRunning(name) &&
+        // Nobody tells a process that its machine was suspended: it has to ask.
+        (!troubles.suspended.has(name) || cluster.run(name, () => grant.isValid())),
+    )
+    .map(([name]) => name);
   return running.length > 1 ? `each of ${running.join(' and ')} ${what}` : undefined;
 }
 

@@ -26,7 +26,7 @@ test('simulate', () => {
   expectTypeOf(cluster.backend('a')).toEqualTypeOf<Backend>();
   expectTypeOf(cluster.run('a', () => 7)).toEqualTypeOf<number>();
   // @ts-expect-error only the replies of some requests can be lost
-  cluster.loseReply('a', 'evict');
+  cluster.loseReply('a', 'open');
   // @ts-expect-error a pause ends
   pause('a');
   partition('a');

@@ -20,6 +20,89 @@ export const weakenings = {
       },
     ],
   },
+  'suspensions-forgotten': {
+    what: 'suspensions added up since the last proof (each forgotten at the next look, if it was short, instead)',
+    edits: [
+      {
+        file: '/src/backends/clock.ts',
+        from: 'return Math.max(0, aheadMs - leastMs);',
+        to: 'for (const mark of this.#marks) mark.leastAheadMs = aheadMs;\n    return aheadMs - leastMs > 50 ? aheadMs - leastMs : 0;',
+      },
+    ],
+  },
+  'work-begun-after-its-end': {
+    what: 'withLock asking, when its work has been made, whether it has ended meanwhile',
+    edits: [
+      {
+        file: '/src/observables/with-lock.ts',
+        from: 'if (subscriber.closed || (isClosing && !isPromise)) {',
+        to: 'if (subscriber.isStopped === undefined) {',
+      },
+    ],
+  },
+  'releases-counted-twice': {
+    what: 'each user of a named memory store counted once',
+    edits: [
+      {
+        file: '/src/backends/memory/index.ts',
+        from: 'closed ??= backend.close().finally(release);',
+        to: 'closed = backend.close().finally(release);',
+      },
+      {
+        file: '/src/backends/memory/index.ts',
+        from: 'if (entry.users.delete(user) && entry.users.size === 0)',
+        to: 'if ((entry.users.delete(user) || entry.users.delete([...entry.users][0] ?? user)) && entry.users.size === 0)',
+      },
+    ],
+  },
+  'writes-forgotten': {
+    what: 'the outcome of a write kept under its id',
+    edits: [
+      {
+        file: '/src/backends/memory/memory-store.ts',
+        from: 'if (session.written.has(writeId)) return done;',
+        to: '',
+      },
+    ],
+  },
+  'completed-before-settled': {
+    what: 'the stream of guarded work going on through close() until that has settled',
+    edits: [
+      {
+        file: '/src/backends/participation.ts',
+        from: 'if (!this.#isGuarding) this.subscriber.complete();',
+        to: 'this.subscriber.complete();',
+      },
+    ],
+  },
+  'gate-opens-unasked': {
+    what: 'a gate asking for due losses before it opens',
+    edits: [
+      {
+        file: '/src/operators/while-true.ts',
+        from: 'isAsking = true;\n        tellDueLosses();',
+        to: 'isAsking = true;',
+      },
+    ],
+  },
+  'rejoining-shown-as-absence': {
+    what: 'sets of members that leave nobody out (one without whoever has joined again before each instead)',
+    edits: [
+      {
+        file: '/src/observables/members.ts',
+        from: 'distinctUntilChanged(sameMembers), map(idsOf));',
+        to:
+          'distinctUntilChanged(sameMembers), (maps$) => new Observable((subscriber) => { let before = new Map();\n' +
+          'return maps$.subscribe({ next: (now) => { const stayed = [...now.keys()].filter((id) => !before.has(id) || before.get(id).token === now.get(id).token);\n' +
+          'if (stayed.length < now.size) subscriber.next(new Set(stayed)); before = now; subscriber.next(idsOf(now)); }, error: (error) => subscriber.error(error), complete: () => subscriber.complete() }); }));',
+      },
+      {
+        file: '/src/observables/members.ts',
+        from: 'import { distinctUntilChanged, map, type Observable }',
+        to: 'import { distinctUntilChanged, Observable }',
+      },
+    ],
+  },
   'validity-by-timer': {
     what: 'the clock asked on each use (validity left to the timer of the deadline instead)',
     edits: [
