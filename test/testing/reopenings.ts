@@ -48,6 +48,7 @@ export async function reopenings({ seed, seeds }: { readonly seed: number; reado
       const leaders = [...users].filter(({ leads }) => leads).length;
       if (leaders > 1) {
         const reason = `${leaders} lead on one store`;
+        for (const { backend } of users) await backend.close();
         throw new InvariantBroken(
           at,
           reason,
