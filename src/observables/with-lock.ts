@@ -101,9 +101,9 @@ export function withLock<T>(
       });
       running.start();
     };
-    /** Asked when the backend closes, too, while one is still subscribed. */
+    /** Asked when the backend closes, too, while one is still subscribed; and when one has waited for long enough. */
     const beforeLeave = (): Observable<never> => {
-      if (!subscriber.closed) close();
+      if (stage !== 'none' && !subscriber.closed) close();
       return settled$;
     };
     held.add(acquiring(backend, name, options, beforeLeave).subscribe({ next: begin, error: fail, complete: close }));

@@ -243,6 +243,21 @@ describe('withLock', () => {
 });
 
 describe('withLock over a store', () => {
+  it('whoever has waited for waitMs is told LockNotAcquired, and not that the work is done', () => {
+    virtually(({ process, expectObservable, expectSubscriptions, cold, at }) => {
+      const [first, second] = [process(), process()];
+      const held = lock(first, 'l').subscribe();
+      const work = cold('-');
+      at(20, () => held.unsubscribe());
+      expectObservable(withLock(second, 'l', () => work, { waitMs: 10 })).toBe(
+        '10ms #',
+        undefined,
+        new LockNotAcquired('l', 10),
+      );
+      expectSubscriptions(work.subscriptions).toBe([]);
+    });
+  });
+
   it('does the work of several one after the other, in the order they came', () => {
     virtually(({ process, expectObservable, cold }) => {
       const [first, second] = [process(), process()];
