@@ -63,27 +63,28 @@ export class Sessions {
   /** Completes all streams, says goodbye to the store, and completes when that is done or `withinMs` have passed. */
   close(withinMs: number): Observable<never> {
     this.#isClosed = true;
-    const lease = this.#lease;
-    const boundMs = Math.max(0, Math.min(withinMs, lease?.remainingMs() ?? 0));
-    const failed = (cause: unknown): void =>
-      this.context.report(new ReleaseFailed(`session ${lease?.session.id}`, cause));
-    const goodbye =
-      lease === undefined || lease.isOver
-        ? EMPTY
-        : defer(() => {
-            lease.stopRenewing();
-            return lease.perform('close', () => lease.session.end(false));
-          }).pipe(
-            takeUntil(timer(boundMs, this.context.clock).pipe(tap(() => failed('no answer in time')))),
-            ignoreElements(),
-            catchError((cause) => {
-              failed(cause);
-              return EMPTY;
-            }),
-          );
+    // Asked when it is time for the goodbye: guarded work is waited for before, and the session renewed or lost meanwhile.
+    const goodbye = defer(() => {
+      const lease = this.#lease;
+      if (lease === undefined || lease.isOver) return EMPTY;
+      const failed = (cause: unknown): void =>
+        this.context.report(new ReleaseFailed(`session ${lease.session.id}`, cause));
+      const boundMs = Math.max(0, Math.min(withinMs, lease.remainingMs()));
+      lease.stopRenewing();
+      return lease
+        .perform('close', () => lease.session.end(false))
+        .pipe(
+          takeUntil(timer(boundMs, this.context.clock).pipe(tap(() => failed('no answer in time')))),
+          ignoreElements(),
+          catchError((cause) => {
+            failed(cause);
+            return EMPTY;
+          }),
+        );
+    });
     return goodbye.pipe(
       finalize(() => {
-        lease?.retire();
+        this.#lease?.retire();
         this.#running?.unsubscribe();
         this.#channel.lease.complete();
         this.#channel.state.complete();

@@ -215,6 +215,29 @@ describe('close', () => {
     expect(time.pending).toBe(0);
   });
 
+  it('gives the goodbye the time that there is when it is said, not when guarded work was begun to be waited for', async () => {
+    const { time, store, backend, enter, faults } = setUp();
+    const work = new Subject<never>();
+    store.hold('renew');
+    store.on('end', (call) => call.later(20, () => call.done()));
+    enter({ beforeLeave: () => work });
+    time.pass(88);
+    let closedMs: number | undefined;
+    const closed = backend.close().then(() => {
+      closedMs = time.now();
+    });
+    faults.length = 0;
+    // Renewed at the last moment, while the work is waited for.
+    store.on('renew', (call) => call.answer(call.sentMs));
+    store.latest.link.next(false);
+    store.latest.link.next(true);
+    time.pass(2);
+    work.complete();
+    await time.passWithPromises(30);
+    expect([closedMs, faults]).toEqual([110, []]);
+    await closed;
+  });
+
   it('says goodbye again after a passing failure', async () => {
     const { time, store, backend, watchSession, faults } = setUp();
     store.on('end', (call) => (call.sentMs === 0 ? call.fail(unavailable()) : call.done()));
