@@ -1,4 +1,4 @@
-import { asyncScheduler, debounceTime, type MonoTypeOperatorFunction, type SchedulerLike } from 'rxjs';
+import { asyncScheduler, debounce, type MonoTypeOperatorFunction, type SchedulerLike, timer } from 'rxjs';
 import { check, number } from '../backends/expectations.js';
 
 /**
@@ -20,5 +20,6 @@ import { check, number } from '../backends/expectations.js';
  */
 export function settled<T>(quietMs: number, scheduler: SchedulerLike = asyncScheduler): MonoTypeOperatorFunction<T> {
   check({ quietMs }, { quietMs: number(0, 2 ** 31 - 1) });
-  return debounceTime(quietMs, scheduler);
+  // `debounceTime` would ask for the time of day, and wait for longer when that is set back.
+  return debounce(() => timer(quietMs, scheduler));
 }

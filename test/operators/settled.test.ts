@@ -1,5 +1,5 @@
-import { repeat } from 'rxjs';
-import { describe, expect, it } from 'vitest';
+import { repeat, Subject } from 'rxjs';
+import { describe, expect, it, vi } from 'vitest';
 import { settled } from '../../src/operators/settled.js';
 import { virtually } from '../support/virtual-time.js';
 
@@ -20,6 +20,21 @@ describe('settled', () => {
       };
       expectObservable(cold('-a-----------').pipe(settled(3, slow)), '^-----------!').toBe('-------a');
     });
+  });
+
+  it('waits no longer when the time of day is set back', () => {
+    vi.useFakeTimers();
+    try {
+      const source = new Subject<string>();
+      const log: string[] = [];
+      source.pipe(settled(2_000)).subscribe((value) => log.push(value));
+      source.next('a');
+      vi.setSystemTime(Date.now() - 3_600_000);
+      vi.advanceTimersByTime(2_000);
+      expect(log).toEqual(['a']);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('never emits while the source keeps changing', () => {
