@@ -20,7 +20,14 @@ import {
 } from 'rxjs';
 import type { Backend, Place, RosterKey } from '../backends/backend.js';
 import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../backends/codec.js';
-import { BackendClosed, GroupNotFound, MemberAlreadyExists, OutcomeUnknown, PlaceLost } from '../backends/errors.js';
+import {
+  type BackendClosed,
+  type GroupNotFound,
+  isError,
+  MemberAlreadyExists,
+  type OutcomeUnknown,
+  type PlaceLost,
+} from '../backends/errors.js';
 import { ANYTHING, checkAll, FLAG } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
 import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
@@ -143,7 +150,9 @@ function membership(
             hasWaited = true;
           }),
           switchMap((place) => alone(place).pipe(map(() => place))),
-          catchError((error) => (error instanceof BackendClosed && hasWaited ? EMPTY : throwError(() => error))),
+          catchError((error) =>
+            isError<BackendClosed>(error, 'BackendClosed') && hasWaited ? EMPTY : throwError(() => error),
+          ),
         );
       }),
       map(({ entry, isValid, signal }): Membership => {
@@ -153,8 +162,8 @@ function membership(
       retry({
         delay: (error) => {
           hasWaited = true;
-          if (error instanceof PlaceLost) return of(0);
-          if (error instanceof GroupNotFound && create) return created(backend, roster);
+          if (isError<PlaceLost>(error, 'PlaceLost')) return of(0);
+          if (isError<GroupNotFound>(error, 'GroupNotFound') && create) return created(backend, roster);
           return throwError(() => error);
         },
       }),
@@ -186,9 +195,9 @@ function closed(backend: Backend): Observable<never> {
 function created(backend: Backend, roster: RosterKey): Observable<boolean> {
   return backend.register(roster).pipe(
     catchError((error) => {
-      if (error instanceof BackendClosed) return EMPTY;
+      if (isError<BackendClosed>(error, 'BackendClosed')) return EMPTY;
       // Joining again shows whether it is there.
-      return error instanceof OutcomeUnknown ? of(true) : throwError(() => error);
+      return isError<OutcomeUnknown>(error, 'OutcomeUnknown') ? of(true) : throwError(() => error);
     }),
   );
 }

@@ -1,7 +1,7 @@
 import { defer, filter, map, type Observable, type ObservableInput, of, retry, tap, throwError, timeout } from 'rxjs';
 import type { Backend, Place } from '../backends/backend.js';
 import { encodePayload } from '../backends/codec.js';
-import { LockLost, LockNotAcquired, PlaceLost } from '../backends/errors.js';
+import { isError, LockLost, LockNotAcquired, type PlaceLost } from '../backends/errors.js';
 import { ANYTHING, checkAll, number } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
 import { type Grant, grantOf } from './grant.js';
@@ -88,7 +88,7 @@ export function placesFor(backend: Backend, name: string, { data, wait, beforeLe
         }),
         retry({
           delay: (error) => {
-            if (!(error instanceof PlaceLost)) return throwError(() => error);
+            if (!isError<PlaceLost>(error, 'PlaceLost')) return throwError(() => error);
             if (held === undefined) return of(0);
             const { token } = held.entry;
             return throwError(() => new LockLost(name, token, error.reason, error.cause));

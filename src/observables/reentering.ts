@@ -1,5 +1,5 @@
 import { catchError, concat, defer, EMPTY, type Observable, of, repeat, throwError } from 'rxjs';
-import { BackendClosed, PlaceLost } from '../backends/errors.js';
+import { type BackendClosed, isError, type PlaceLost } from '../backends/errors.js';
 
 /**
  * Subscribes to `place$` again whenever the place is lost, after emitting `lost`; and emits `lost` before any error.
@@ -15,8 +15,8 @@ export function reentering<T>(place$: Observable<T>, lost: T): Observable<T> {
       return place$;
     }).pipe(
       catchError((error) => {
-        if (wasLost && error instanceof BackendClosed) return EMPTY;
-        isLost = error instanceof PlaceLost;
+        if (wasLost && isError<BackendClosed>(error, 'BackendClosed')) return EMPTY;
+        isLost = isError<PlaceLost>(error, 'PlaceLost');
         return isLost
           ? of(lost)
           : concat(

@@ -2,8 +2,10 @@ import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { map, type Observable } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { Contended } from '../backends/errors.js';
+import { ANYTHING, checkAll } from '../backends/expectations.js';
+import { checkName } from '../backends/keys.js';
 import { type Grant, grantOf } from './grant.js';
-import { checkLock, type LockOptions, placesFor } from './lock.js';
+import { type LockOptions, placesFor } from './lock.js';
 
 /**
  * Takes the lock `name` if it is free, without waiting for it.
@@ -29,7 +31,8 @@ export function tryLock(
   name: string,
   options: Pick<LockOptions, 'data'> = {},
 ): Observable<Either<Contended, Grant>> {
-  checkLock(name, options);
+  checkName(name);
+  checkAll(options, { data: ANYTHING });
   return placesFor(backend, name, { data: options.data, wait: false }).pipe(
     map((place) =>
       place.admitted

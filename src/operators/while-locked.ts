@@ -9,9 +9,10 @@ import {
   repeat,
   throwError,
 } from 'rxjs';
-import { LockLost } from '../backends/errors.js';
+import { isError, type LockLost } from '../backends/errors.js';
+import { checkAll } from '../backends/expectations.js';
 import type { Grant } from '../observables/grant.js';
-import { type GateOptions, whileTrue } from './while-true.js';
+import { type GateOptions, ON_LOSS, whileTrue } from './while-true.js';
 
 /**
  * Subscribes to the source while the lock is held.
@@ -37,6 +38,7 @@ export function whileLocked<T>(
   lock$: Observable<Pick<Grant, 'isValid'>>,
   options: GateOptions = {},
 ): MonoTypeOperatorFunction<T> {
+  checkAll(options, { onLoss: ON_LOSS });
   const { onLoss = 'error' } = options;
   return (source) =>
     defer(() => {
@@ -61,7 +63,7 @@ function withoutLoss(grants$: Observable<boolean>, onLoss: 'resubscribe' | 'comp
       return grants$;
     }).pipe(
       catchError((error) => {
-        isLost = error instanceof LockLost;
+        isLost = isError<LockLost>(error, 'LockLost');
         return isLost ? of(false) : throwError(() => error);
       }),
       repeat({ delay: () => (isLost && onLoss === 'resubscribe' ? of(0) : EMPTY) }),

@@ -13,7 +13,8 @@ export interface GateOptions {
   readonly onLoss?: 'resubscribe' | 'complete' | 'error';
 }
 
-const ON_LOSS: Expectation = [
+/** What `onLoss` must be. */
+export const ON_LOSS: Expectation = [
   "'resubscribe', 'complete' or 'error'",
   (value) => value === 'resubscribe' || value === 'complete' || value === 'error',
 ];

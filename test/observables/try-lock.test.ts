@@ -15,6 +15,17 @@ const told = (tried$: Observable<Either<Contended, Grant>>) =>
 const tried = { a: 1n, b: 2n, L: 'Contended l' };
 
 describe('tryLock', () => {
+  it('refuses an option that has no effect on it, such as waitMs', () => {
+    virtually(({ scheduler }) => {
+      const backend = scripted({}, scheduler);
+      for (const options of [{ waitMs: 5 }, { dat: 1 }])
+        expect(() => tryLock(backend, 'l', options as never)).toThrow(
+          expect.objectContaining({ _tag: 'InvalidOptions' }),
+        );
+      expect(() => tryLock(backend, '')).toThrow(expect.objectContaining({ _tag: 'InvalidName' }));
+    });
+  });
+
   it('emits right and stays open while the lock is held', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
       const enter = cold('--a', places);

@@ -11,6 +11,12 @@ const grants: Record<string, Held> = { g: { isValid: () => true }, x: { isValid:
 const lost = new LockLost('l', 1n, 'session lost');
 
 describe('whileLocked', () => {
+  it('refuses options at the call', () => {
+    const invalid = expect.objectContaining({ _tag: 'InvalidOptions' });
+    for (const options of [{ onLoss: 'errors' }, { onloss: 'error' }, null])
+      expect(() => whileLocked(NEVER, options as never)).toThrow(invalid);
+  });
+
   it('subscribes to the source while the lock is held, and completes with the lock', () => {
     virtually(({ cold, expectObservable, expectSubscriptions }) => {
       const lock$ = cold('---g------|', grants);
