@@ -23,16 +23,14 @@ import type { Moment } from '../../src/testing/explore.js';
 import type { Cluster } from '../../src/testing/simulate.js';
 import { NAMES } from './recipes.js';
 
-/** What each of the scenarios below looks for, by the hazard's name. */
-export const HAZARDS = [
-  'work that has ended is begun',
-  'a write is repeated and undoes what came since',
-  'an act is said not to have been done, or done twice',
-  'a promise that outlives close() is not told of the loss',
-  'a gate opens although the loss is due',
-  'a set of members is without somebody who is there',
-] as const;
-export type Hazard = (typeof HAZARDS)[number];
+/** What each of the scenarios below looks for. */
+export type Hazard =
+  | 'work that has ended is begun'
+  | 'a write is repeated and undoes what came since'
+  | 'an act is said not to have been done, or done twice'
+  | 'a promise that outlives close() is not told of the loss'
+  | 'a gate opens although the loss is due'
+  | 'a set of members is without somebody who is there';
 
 /** Breakers of one entry: how many do not know yet, or never will, and what the others were told. */
 interface Breaking {
