@@ -19,11 +19,6 @@ export function canHeal(error: unknown): boolean {
   return typeof error !== 'object' || error === null || !('canHeal' in error) || error.canHeal !== false;
 }
 
-/** Whether it is the error of that tag, of whichever copy of this library: there may be several in one process. */
-export function isError<E extends CoordinationError>(error: unknown, tag: E['_tag']): error is E {
-  return typeof error === 'object' && error !== null && '_tag' in error && error._tag === tag;
-}
-
 /** One of those after which trying the same again does not help. */
 abstract class LastingError extends CoordinationError {
   override get canHeal(): boolean {

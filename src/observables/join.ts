@@ -23,12 +23,12 @@ import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../backends/code
 import {
   type BackendClosed,
   type GroupNotFound,
-  isError,
   MemberAlreadyExists,
   type OutcomeUnknown,
   type PlaceLost,
 } from '../backends/errors.js';
 import { ANYTHING, checkAll, FLAG } from '../backends/expectations.js';
+import { isError } from '../backends/is-error.js';
 import { checkName } from '../backends/keys.js';
 import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
 

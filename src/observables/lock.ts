@@ -1,8 +1,9 @@
 import { defer, filter, map, type Observable, type ObservableInput, of, retry, tap, throwError, timeout } from 'rxjs';
 import type { Backend, Place } from '../backends/backend.js';
 import { encodePayload } from '../backends/codec.js';
-import { isError, LockLost, LockNotAcquired, type PlaceLost } from '../backends/errors.js';
+import { LockLost, LockNotAcquired, type PlaceLost } from '../backends/errors.js';
 import { ANYTHING, checkAll, number } from '../backends/expectations.js';
+import { isError } from '../backends/is-error.js';
 import { checkName } from '../backends/keys.js';
 import { type Grant, grantOf } from './grant.js';
 

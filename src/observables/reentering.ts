@@ -1,5 +1,6 @@
 import { catchError, concat, defer, EMPTY, type Observable, of, repeat, throwError } from 'rxjs';
-import { type BackendClosed, isError, type PlaceLost } from '../backends/errors.js';
+import type { BackendClosed, PlaceLost } from '../backends/errors.js';
+import { isError } from '../backends/is-error.js';
 
 /**
  * Subscribes to `place$` again whenever the place is lost, after emitting `lost`; and emits `lost` before any error.

@@ -9,8 +9,9 @@ import {
   repeat,
   throwError,
 } from 'rxjs';
-import { isError, type LockLost } from '../backends/errors.js';
+import type { LockLost } from '../backends/errors.js';
 import { checkAll } from '../backends/expectations.js';
+import { isError } from '../backends/is-error.js';
 import type { Grant } from '../observables/grant.js';
 import { type GateOptions, ON_LOSS, whileTrue } from './while-true.js';
 
