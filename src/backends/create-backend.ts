@@ -69,8 +69,8 @@ export function createBackend(
   };
   const sessions = new Sessions(store$, context, storeContext);
 
-  const whileOpen = <T>(source: Observable<T>): Observable<T> =>
-    defer(() => (closed === undefined ? source : refusedWhenClosed(name, clock)));
+  const refused = refusedWhenClosed(name, clock);
+  const whileOpen = <T>(source: Observable<T>): Observable<T> => defer(() => (closed === undefined ? source : refused));
 
   const watch = <T>(run: (session: StoreSession) => Observable<T>, same: (a: T, b: T) => boolean): Observable<T> =>
     whileOpen(

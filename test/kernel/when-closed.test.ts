@@ -1,4 +1,4 @@
-import { catchError, type Observable, retry, throwError } from 'rxjs';
+import { catchError, defer, finalize, type Observable, repeat, retry, throwError } from 'rxjs';
 import { expect, it } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { SessionLost } from '../../src/backends/errors.js';
@@ -64,4 +64,42 @@ it('everybody who begins something after close() is told so, also at the same mo
   expect(log).toEqual([]);
   time.pass(1);
   expect([log, time.pending]).toEqual([['BackendClosed', 'BackendClosed', 'BackendClosed'], 0]);
+});
+
+it.each([
+  ['retry() and repeat()', <T>(source: Observable<T>) => source.pipe(retry(), repeat())],
+  ['repeat() and retry()', <T>(source: Observable<T>) => source.pipe(repeat(), retry())],
+])('%s together, which have no end, overflow no stack after close(), and wait ever longer', async (_, forever) => {
+  const { time, backend } = setUp();
+  await backend.close();
+  let begun = 0;
+  let ended = 0;
+  const use = defer(() => {
+    begun++;
+    return backend.entries(roster);
+  }).pipe(
+    finalize(() => {
+      ended++;
+    }),
+  );
+  const using = forever(use).subscribe();
+  time.pass(1_000);
+  expect(begun).toBeLessThan(15);
+  time.pass(60_000);
+  expect(begun).toBeLessThan(40);
+  using.unsubscribe();
+  expect([ended - begun, time.pending]).toEqual([0, 0]);
+});
+
+it('whoever is told so, and turns to another backend that is closed as well, is told so of that one', async () => {
+  const [first, second] = [setUp(), setUp()];
+  await Promise.all([first.backend.close(), second.backend.close()]);
+  const log: string[] = [];
+  first.backend
+    .entries(roster)
+    .pipe(catchError(() => second.backend.entries(roster)))
+    .subscribe({ error: (error) => log.push(error.name), complete: () => log.push('complete') });
+  first.time.pass(5);
+  second.time.pass(5);
+  expect(log).toEqual(['BackendClosed']);
 });
