@@ -25,7 +25,7 @@ export interface RetryOptions {
   readonly deadlineMs?: number;
   /** Which errors to try again after. Default: `canHeal`, all but those of which trying again makes nothing better. */
   readonly when?: (error: unknown) => boolean;
-  /** Where time comes from. Default: RxJS's `asyncScheduler`. */
+  /** Where time comes from. Default: RxJS's `asyncScheduler`, so that a clock that is set moves `deadlineMs`, not the pauses. */
   readonly scheduler?: SchedulerLike;
   /** Uniform in [0, 1). Default: `Math.random`. */
   readonly random?: () => number;
