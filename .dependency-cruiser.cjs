@@ -17,7 +17,7 @@ const errors = '^src/backends/errors[.]ts$';
 const validity = '^src/backends/validity[.]ts$';
 const port = '^src/backends/backend[.]ts$';
 /** Checks and encodings without any state. */
-const pure = '^src/backends/(keys|codec|expectations)[.]ts$';
+const pure = '^src/backends/(keys|codec|expectations|is-error)[.]ts$';
 const helpers = '^src/backends/[^/]+[.]ts$';
 const rxjs = '^node_modules/rxjs/';
 const fpTs = '^node_modules/fp-ts/';
