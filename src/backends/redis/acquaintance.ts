@@ -10,6 +10,12 @@ interface Asker {
   readonly epoch: number;
 }
 
+/**
+ * No clock has come as far. Whoever else writes a higher version into a cell must not raise the tokens of all to where the
+ * server's numbers are not exact any more.
+ */
+const HIGHEST_BELIEVED = 2n ** 52n;
+
 /** One request of a session to the shard. */
 interface Asking {
   /** What every script is told first. */
@@ -63,7 +69,7 @@ export class Acquaintance {
 
   met(decimal: string): bigint {
     const token = tokenOf(decimal);
-    if (token > this.#token) this.#token = token;
+    if (token > this.#token && token <= HIGHEST_BELIEVED) this.#token = token;
     return token;
   }
 

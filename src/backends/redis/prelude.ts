@@ -111,7 +111,9 @@ end
 -- When a lease ends that is renewed now.
 local function lease(of) return int(v + due + of + slack(of)) end
 
-local token = math.max(tonumber(m[5]) or 0, floor)
+-- What is higher than a number may be, and still be exact, was written by somebody else.
+local function upTo(most, n) return n and n <= most and n or 0 end
+local token = math.max(upTo(2 ^ 53 - 2, tonumber(m[5])), upTo(2 ^ 52, floor))
 local opens = tonumber(m[6]) or 0
 -- What somebody else has written there is no name.
 local id, past, count = m[2] and string.match(m[2], '^[%w_.-]+$'), m[3] or '', tonumber(m[4]) or 0

@@ -266,3 +266,16 @@ test('what others write where the data says what it is keeps nobody out for ever
   await lastValueFrom(session.end(false));
   cut();
 });
+
+test('a version that others write into one cell does not spoil the tokens of all names', async () => {
+  const { session, cut } = await open('spoilt');
+  await ask(server, 'HSET', '{spoilt:0}:k:thing', 'version', '9007199254740990', 'value', 'x');
+  await firstValueFrom(session.cell('thing'));
+  const tokens: bigint[] = [];
+  for (let i = 0; i < 3; i++) tokens.push((await lastValueFrom(session.enter(LOCK, stand()))).entry.token);
+  cut();
+  expect(tokens[0]).toBeGreaterThan(0n);
+  expect(tokens[0]).toBeLessThan(2n ** 52n);
+  expect(tokens[1]).toBeGreaterThan(tokens[0] as bigint);
+  expect(tokens[2]).toBeGreaterThan(tokens[1] as bigint);
+});
