@@ -43,12 +43,15 @@ async function watched(): Promise<readonly string[]> {
   return (await askZooKeeper(server, 'wchp')).split('\n').filter((line) => line.startsWith('/'));
 }
 
+async function watchedIn(group: string): Promise<readonly string[]> {
+  return (await watched()).filter((path) => path.startsWith(`/conclave/groups/${group}/`)).sort();
+}
+
 test('joining a group leaves each watching its own entry and nobody else', async () => {
   await joinAll('crowd', 12, 10);
   expect(await askZooKeeper(server, 'wchs')).toContain('Total watches:120');
-  const paths = await watched();
-  expect(paths).toHaveLength(120);
-  expect(paths.every((path) => path.startsWith('/conclave/groups/crowd/'))).toBe(true);
+  expect(await watched()).toHaveLength(120);
+  expect(await watchedIn('crowd')).toHaveLength(120);
 });
 
 test('a look finds everybody, and leaves no watch', async () => {
@@ -56,15 +59,13 @@ test('a look finds everybody, and leaves no watch', async () => {
   const other = backends.connect(server.port, quiet);
   const roster = { kind: 'group', name: 'looked at' } as const;
   expect(await lastValueFrom(other.look({ kind: 'group', name: 'not there' }))).toEqual([]);
-  const before = await zooKeeperCounts(server.url);
+  const [before, watchedBefore] = [await zooKeeperCounts(server.url), await watchedIn('looked at')];
   const entries = await lastValueFrom(other.look(roster));
   expect(entries).toHaveLength(60);
   expect([...entries].sort((a, b) => (a.token < b.token ? -1 : 1))).toEqual(entries);
   // The list, and each entry.
-  expect(difference(before, await zooKeeperCounts(server.url))).toEqual({
-    reads: 61,
-    packets_received: expect.any(Number),
-  });
+  expect(difference(before, await zooKeeperCounts(server.url))['reads']).toBe(61);
+  expect(await watchedIn('looked at')).toEqual(watchedBefore);
   expect(await lastValueFrom((backend as Backend).look(roster))).toEqual(entries);
 });
 
