@@ -5,6 +5,7 @@ import { Laboratory } from './laboratory.js';
 import { blockedEventLoop, delayedThenCut } from './matrix.js';
 import { writeWeakened } from './results.js';
 import { type StoreUnderTest, startSingle, startThree } from './stores.js';
+import { suspendedOften } from './suspension.js';
 import { weakenings } from './weakened/weakenings.mjs';
 
 const seed = seedOf();
@@ -14,6 +15,7 @@ const cases: readonly [weakening: string, cell: Cell, start: () => Promise<Store
   ['deadline-from-reply', delayedThenCut, () => startSingle('redis')],
   ['validity-by-timer', blockedEventLoop, () => startSingle('redis')],
   ['plain-read-as-heartbeat', followerCutOffQuietly, () => startThree('zookeeper')],
+  ['suspensions-uncounted', suspendedOften, () => startSingle('redis')],
   ['keepalive-as-proof', leaderDiskStalledQuietly, () => startThree('etcd')],
 ];
 

@@ -1,5 +1,5 @@
 import { Cluster, Redis } from 'ioredis';
-import { firstValueFrom, Subscription } from 'rxjs';
+import { filter, firstValueFrom, Subscription } from 'rxjs';
 import { type Backend, type ConnectOptions, connect, join, members, status } from '../../../src/index.js';
 import { answer, tell } from '../../../src/testing/processes/client-side.js';
 import type { Roster } from '../history.js';
@@ -95,6 +95,10 @@ const calls = {
         error: (error) => fail('status', error),
       }),
     );
+  },
+  /** Resolves when its session is open. */
+  untilLive: async (): Promise<void> => {
+    await firstValueFrom(status(playing().backend).pipe(filter(({ state }) => state === 'live')));
   },
   contend: (habit: LockHabit): void => take(new Locker(playing().backend, habit, playing().setting)),
   /** Asks once; resolves with whether it holds the lock now. */

@@ -30,6 +30,16 @@ export const weakenings = {
       },
     ],
   },
+  'suspensions-uncounted': {
+    what: 'time counted in which the machine was suspended (what the monotonic clock says instead)',
+    edits: [
+      {
+        file: '/src/backends/lease.ts',
+        from: 'this.#sinceProvedMs() - this.suspensions.aheadMs(this.#provedMs);',
+        to: 'this.#sinceProvedMs();',
+      },
+    ],
+  },
   'work-begun-after-its-end': {
     what: 'withLock asking, when its work has been made, whether it has ended meanwhile',
     edits: [
