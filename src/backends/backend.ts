@@ -109,7 +109,7 @@ export interface Codec {
  * waiting cannot heal, and complete when the backend is closed. Names and payloads are checked at the call.
  *
  * `evict`, `register`, `unregister` and `swap` happen once, however often they have to be repeated. If their session is
- * lost while the answer is awaited, they error with `OutcomeUnknown`.
+ * lost while the answer is awaited, or a repeat is refused, they error with `OutcomeUnknown`.
  */
 export interface Backend extends AsyncDisposable {
   readonly name: string;

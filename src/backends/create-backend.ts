@@ -119,9 +119,8 @@ export function createBackend(
         .perform(what, () => attempt)
         .pipe(
           catchError((error) =>
-            throwError(() =>
-              error instanceof SessionLost && isInDoubt ? new OutcomeUnknown(name, what, error) : error,
-            ),
+            // A refusal speaks of the latest copy only: an earlier one may have been carried out, or still be.
+            throwError(() => (isInDoubt ? new OutcomeUnknown(name, what, error) : error)),
           ),
         );
     });

@@ -298,7 +298,10 @@ export class Unavailable extends CoordinationError {
   }
 }
 
-/** The session was lost while the store's answer to a write was awaited. It may have been carried out. Not retried: that might do it twice. */
+/**
+ * The session was lost while the store's answer to a write was awaited, or the write was repeated and then refused. It may
+ * have been carried out. Not retried: that might do it twice.
+ */
 export class OutcomeUnknown extends LastingError {
   readonly _tag = 'OutcomeUnknown';
   override readonly name = 'OutcomeUnknown';

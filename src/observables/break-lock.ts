@@ -11,7 +11,7 @@ import { holdersIn } from './holders.js';
  *
  * **Emits** whether somebody held it, once.
  * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`, `BackendClosed`;
- * `OutcomeUnknown` where the session is lost while the answer is awaited. Never on a lost connection.
+ * `OutcomeUnknown` where the session is lost while the answer is awaited, or a repeat is refused. Never on a lost connection.
  * **Completes** after that.
  * **Teardown** a request under way may still take effect.
  * **Guarantee** those who held it when the store answered are out; their streams error with `LockLost`.

@@ -8,8 +8,8 @@ import { checkName } from '../backends/keys.js';
  *
  * **Emits** `undefined`, once, when the group is created.
  * **Errors** `GroupAlreadyExists`; `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`,
- * `BackendClosed`; `OutcomeUnknown` where the session is lost while the answer is awaited. Never on a lost connection:
- * then it waits, and a lost reply does not make it fail.
+ * `BackendClosed`; `OutcomeUnknown` where the session is lost while the answer is awaited, or a repeat is refused. Never on a
+ * lost connection: then it waits, and a lost reply does not make it fail.
  * **Completes** after that.
  * **Teardown** a request under way may still take effect.
  * **Guarantee** of several who create the same group at once, one succeeds.

@@ -8,8 +8,8 @@ import { checkName } from '../backends/keys.js';
  *
  * **Emits** `undefined`, once, when the group is deleted.
  * **Errors** `GroupNotFound`, `GroupNotEmpty`; `InvalidName` (thrown at the call), `AuthenticationFailed`,
- * `PermissionDenied`, `BackendClosed`; `OutcomeUnknown` where the session is lost while the answer is awaited. Never on a
- * lost connection: then it waits.
+ * `PermissionDenied`, `BackendClosed`; `OutcomeUnknown` where the session is lost while the answer is awaited, or a
+ * repeat is refused. Never on a lost connection: then it waits.
  * **Completes** after that.
  * **Teardown** a request under way may still take effect.
  * **Guarantee** nobody is in a group that is deleted: joining and deleting exclude each other.

@@ -5,7 +5,7 @@ import { catchError, concat, merge, type Observable, of, Subject, take } from 'r
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend, Entry, Versioned } from '../../src/backends/backend.js';
 import { createBackend } from '../../src/backends/create-backend.js';
-import { PermissionDenied, PlaceLost, SessionLost, Unavailable } from '../../src/backends/errors.js';
+import { InvalidPayload, PermissionDenied, PlaceLost, SessionLost, Unavailable } from '../../src/backends/errors.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { memory } from '../../src/backends/memory/index.js';
 import { campaign } from '../../src/observables/campaign.js';
@@ -567,6 +567,29 @@ describe('streams', () => {
     store.on('entries', (call) => call.tell([b]));
     time.pass(5);
     expect(about(log, 'entries', 'error')).toEqual(['0 entries s1', '5 entries s2', 'entries b']);
+  });
+
+  it('have an unknown outcome where a repeat is refused: an earlier copy may have been carried out', () => {
+    const refusals = [new PermissionDenied('scripted', 'write'), new InvalidPayload('c', 'too large')];
+    for (const refusal of refusals) {
+      const { time, store, backend } = setUp();
+      const told: unknown[] = [];
+      const acts = [
+        backend.evict(roster, 'x'),
+        backend.register(roster),
+        backend.unregister(roster),
+        backend.swap('c', 'any', undefined),
+      ];
+      for (const operation of ['evict', 'register', 'unregister', 'swap'] as const)
+        store.on(operation, (call) => {
+          if (call.sentMs === 0) call.fail(unavailable());
+          else call.fail(refusal);
+        });
+      for (const act of acts) merge(act).subscribe({ error: (error) => told.push(error) });
+      time.pass(5);
+      expect(told).toEqual(Array.from({ length: 4 }, () => expect.objectContaining({ _tag: 'OutcomeUnknown' })));
+      for (const error of told) expect((error as Error).cause).toBe(refusal);
+    }
   });
 
   it('pass errors that waiting does not heal', () => {

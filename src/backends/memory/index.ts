@@ -27,7 +27,9 @@ const named = new Map<string, NamedStore>();
  * Backends that share a store coordinate with each other, as processes do on a real one. A store that is named lives
  * until the last backend on it is closed.
  *
- * **Guarantee** everything that the other backends guarantee, between the backends of one process.
+ * **Guarantee** not: that nothing is left of `createGroup`, `deleteGroup`, `breakLock` and changes of cells before the backend
+ * is closed; the store keeps about a hundred bytes of each. But: everything that the other backends guarantee, between the
+ * backends of one process.
  */
 export function memory(options: MemoryOptions = {}): Backend {
   // Options that are refused must not count as a user of the store.

@@ -30,16 +30,13 @@ interface MemoryEntry extends Entry {
   readonly updates: number;
 }
 
-/** Of how many writes a session is told again that they are done: no process repeats one after so many others. */
-const MOST_WRITTEN = 1_024;
-
 interface MemorySession {
   readonly id: string;
   readonly ttlMs: number;
   readonly link: BehaviorSubject<boolean>;
   /** Entries that were given up while their `enter` might still be on its way. */
   readonly refused: Set<string>;
-  /** Ids of its latest writes that have changed something: asked again, they are done. */
+  /** Ids of its writes that have changed something: asked again, they are done. Kept, since nobody says which are answered. */
   readonly written: Set<string>;
   expiry: Subscription;
   isOver: boolean;
@@ -151,7 +148,7 @@ export class MemoryStore {
       call(operation, () => {
         if (session.written.has(writeId)) return done;
         const outcome = act();
-        if (isDone(outcome)) remember(session.written, writeId);
+        if (isDone(outcome)) session.written.add(writeId);
         return outcome;
       });
     /** A state of the server: what it is, and again whenever something named `key` changes, until cut off. */
@@ -332,11 +329,4 @@ export class MemoryStore {
 
 function is<T>(done: T): (outcome: T) => boolean {
   return (outcome) => outcome === done;
-}
-
-/** The oldest is forgotten: a Set keeps the order of insertion. */
-function remember(written: Set<string>, writeId: string): void {
-  written.add(writeId);
-  const [oldest] = written;
-  if (written.size > MOST_WRITTEN && oldest !== undefined) written.delete(oldest);
 }
