@@ -1,5 +1,5 @@
-import type { Observable } from 'rxjs';
-import { codeOf, Refused } from './failures.js';
+import { type Observable, of } from 'rxjs';
+import { Code, codeOf, onRefusal, Refused } from './failures.js';
 import { isRawClient, override, type RawEvent, type RawResult, type RawStat, type Server } from './raw-client.js';
 import { ReadWindow } from './read-window.js';
 import { Watches, type WatchKind } from './watches.js';
@@ -13,6 +13,8 @@ const CREATE_CONTAINER = 19;
 const TYPE_AT = 8;
 /** A request type whose answer has no body: how the client is told to read the answer to one that it does not know. */
 const BODILESS = 2;
+/** No node has it, and it does not stand for any. */
+const NO_VERSION = -2;
 
 export interface Stat {
   readonly czxid: bigint;
@@ -145,6 +147,17 @@ export class Connection extends Wire {
       operation,
       send,
       steps.reduce((sum, step) => sum + ('data' in step ? step.data.length : 0), 0),
+    );
+  }
+
+  /**
+   * A write that changes nothing, whatever stands at `path`: it is refused, and the refusal committed as any write is. A
+   * transaction, since of other writes a server may refuse by itself those for which the right is missing
+   * (`enableEagerACLCheck`), and goes on doing so when it has lost its leader.
+   */
+  beat(path: string): Observable<unknown> {
+    return this.transact('renew', [{ act: 'check', path, version: NO_VERSION }]).pipe(
+      onRefusal([Code.noNode, Code.badVersion, Code.noAuth], () => of(undefined)),
     );
   }
 

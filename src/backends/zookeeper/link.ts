@@ -2,6 +2,7 @@ import {
   BehaviorSubject,
   defer,
   filter,
+  map,
   merge,
   Observable,
   retry,
@@ -17,7 +18,7 @@ import { AuthenticationFailed, InvalidOptions, SessionLost, Unavailable } from '
 import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import { Connection } from './connection.js';
-import { Code, isPassing, onRefusal } from './failures.js';
+import { isPassing } from './failures.js';
 import type { Hosts } from './hosts.js';
 import type { ResolvedOptions } from './options.js';
 import { followerPlan, Proof, tooShortFor } from './proof.js';
@@ -198,11 +199,8 @@ export class Link {
   #beat(connection: Connection): Observable<number | undefined> {
     return defer(() => {
       const sentMs = this.context.now();
-      // Refused is what it should be: the refusal is committed as any write is.
-      return connection.remove(this.options.layout.heartbeat).pipe(
-        onRefusal([Code.noNode, Code.noAuth, Code.notEmpty], () => [undefined]),
-        switchMap(() => [this.#proof?.acked({ sentMs, ackedMs: this.context.now() })]),
-      );
+      const answered$ = connection.beat(this.options.layout.heartbeat);
+      return answered$.pipe(map(() => this.#proof?.acked({ sentMs, ackedMs: this.context.now() })));
     });
   }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { isLeft, isRight } from 'fp-ts/lib/Either.js';
 import { createClient } from 'node-zookeeper-client';
-import { firstValueFrom, lastValueFrom } from 'rxjs';
+import { firstValueFrom, lastValueFrom, takeUntil, timer } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { AuthenticationFailed, PermissionDenied } from '../../../src/backends/errors.js';
 import { parseUrl } from '../../../src/backends/url.js';
@@ -202,4 +202,22 @@ test('a client that was made elsewhere says where to connect, and is not used it
 test('a client that cannot be wrapped is refused', () => {
   expect(() => zookeeper({ client: {} })).toThrow('client must be made by createClient');
   expect(() => zookeeper({ client: () => ({}) })).toThrow(/hosts|client/);
+});
+
+test('renewing leaves alone what others have put where nothing is', async () => {
+  const client = createClient(`${server.host}:${server.port}`);
+  client.connect();
+  await once(client, 'connected');
+  await new Promise<void>((made, failed) => {
+    client.mkdirp('/theirs/heartbeat', (error) => (error ? failed(error) : made()));
+  });
+  const backend = backends.connect(server.port, { chroot: '/theirs', namespace: '', ttlMs: 1_000 });
+  const holder = await new Stander(backend, lockNamed('beside it')).untilAdmitted();
+  await lastValueFrom(backend.session$.pipe(takeUntil(timer(1_500))));
+  expect(holder.places.at(-1)?.isValid()).toBe(true);
+  const isThere = await new Promise<boolean>((tell, failed) => {
+    client.exists('/theirs/heartbeat', (error, stat) => (error ? failed(error) : tell(stat !== null)));
+  });
+  expect(isThere).toBe(true);
+  client.close();
 });

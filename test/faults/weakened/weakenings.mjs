@@ -133,7 +133,7 @@ export const weakenings = {
     edits: [
       {
         file: '/src/backends/zookeeper/link.ts',
-        from: 'connection.remove(this.options.layout.heartbeat)',
+        from: 'connection.beat(this.options.layout.heartbeat)',
         to: "connection.exists('/zookeeper')",
       },
       {
