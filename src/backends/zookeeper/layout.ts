@@ -38,7 +38,7 @@ export function isKept(data: Buffer): boolean {
 export interface Named {
   readonly name: string;
   readonly mode: Mode;
-  /** 32 bits, wrapping around; it goes up with each child that is made or deleted. */
+  /** 32 bits; it goes up with each child that is made, and is negative beyond the last. */
   readonly sequence: number;
 }
 

@@ -3,7 +3,9 @@ import { conflicts } from '../admission.js';
 import type { Connection } from './connection.js';
 import type { Named } from './layout.js';
 
-/** How far apart two sequence numbers may be, around the wrap, for the lower one to be surely the older. */
+/** From here on the numbers tell nothing: servers since 3.6 count no further, and what they gave meanwhile was beyond it. */
+const LAST = 2 ** 31 - 1;
+/** How far apart two numbers may be for the lower one to be surely the older: where a server wraps them, they begin anew. */
 const SURELY = 2 ** 30;
 
 /** One's own entry. */
@@ -13,9 +15,8 @@ export interface Mine extends Named {
 }
 
 /**
- * Who conflicts with me and stands before me, the nearest last. Goes by the sequence numbers, as kazoo and Curator do;
- * they count children made and deleted in 32 bits, so they are compared around the wrap. Where they are equal or too far
- * apart to tell, the creating transactions decide.
+ * Who conflicts with me and stands before me, the nearest last. Goes by the sequence numbers, as kazoo and Curator do.
+ * Where these do not tell, the creating transactions decide.
  */
 export function entriesAhead(
   connection: Connection,
@@ -24,16 +25,24 @@ export function entriesAhead(
   mine: Mine,
 ): Observable<readonly Named[]> {
   const others = entries.filter((other) => other.name !== mine.name && conflicts(other.mode, mine.mode));
-  const distance = ({ sequence }: Named): number => (sequence - mine.sequence) | 0;
-  const isSure = (other: Named): boolean => distance(other) !== 0 && Math.abs(distance(other)) < SURELY;
+  const distance = ({ sequence }: Named): number => sequence - mine.sequence;
+  const isSure = (other: Named): boolean =>
+    isCounted(mine) && isCounted(other) && distance(other) !== 0 && Math.abs(distance(other)) < SURELY;
   const sure = others.filter((other) => isSure(other) && distance(other) < 0).sort((a, b) => distance(a) - distance(b));
   const doubtful = others.filter((other) => !isSure(other));
   if (doubtful.length === 0) return of(sure);
   return forkJoin(
     doubtful.map((other) =>
-      connection
-        .exists(`${parent}/${other.name}`)
-        .pipe(map((stat) => (stat !== undefined && stat.czxid < mine.token ? [other] : []))),
+      connection.exists(`${parent}/${other.name}`).pipe(map((stat) => ({ other, token: stat?.czxid ?? mine.token }))),
     ),
-  ).pipe(map((older) => [...older.flat(), ...sure]));
+  ).pipe(
+    map((found) => {
+      const older = found.filter(({ token }) => token < mine.token).sort((a, b) => (a.token < b.token ? -1 : 1));
+      return [...older.map(({ other }) => other), ...sure];
+    }),
+  );
+}
+
+function isCounted({ sequence }: Named): boolean {
+  return sequence >= 0 && sequence < LAST;
 }
