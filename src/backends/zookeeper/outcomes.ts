@@ -27,6 +27,8 @@ interface Note {
   readonly path: string;
   /** The node's version as it must be for the next write; `undefined` where there is no node yet. */
   version: number | undefined;
+  /** Copies of a write that is over may still be on their way, which must go on finding this node and its version taken. */
+  isDisputed: boolean;
 }
 
 interface Write {
@@ -37,7 +39,9 @@ interface Write {
   isRepeated: boolean;
   isUnderWay: boolean;
   /** How it came out, until somebody has heard of it: who asks may have given up waiting a moment before. */
-  answered: { readonly outcome: string; readonly atMs: number } | undefined;
+  answered: string | undefined;
+  /** Since when nobody has waited for it. */
+  restingMs: number;
 }
 
 /** Carries out the steps and keeps the outcome, all or nothing. Emits the answers to the steps. */
@@ -57,11 +61,12 @@ export interface WriteAct<T> {
  * How the writes of one session came out, kept in the store in the same transaction as the write. Each write that is under
  * way has a note of its own, whose version goes up with it: of all copies of a write that are sent, over whichever
  * connections, the first to arrive takes the version that all of them name, and the others are refused. A note goes to
- * another write once its own was answered; that of a write which was sent again stays with it until the session ends.
+ * another write once nobody can ask for its own any more; after a write that was sent again, it is there until the session
+ * ends.
  */
 export class Outcomes {
   readonly #writes = new Map<string, Write>();
-  readonly #free: Note[] = [];
+  #free: Note[] = [];
   #made = 0;
 
   constructor(
@@ -79,6 +84,7 @@ export class Outcomes {
         isRepeated: false,
         isUnderWay: false,
         answered: undefined,
+        restingMs: 0,
       };
       write.isUnderWay = true;
       this.#writes.set(writeId, write);
@@ -90,7 +96,7 @@ export class Outcomes {
             : this.#commit(connection, act.operation, writeId, write, outcome, steps),
         );
       const known = (mustLook: boolean): Observable<string | undefined> =>
-        mustLook ? look(connection, writeId, write.note) : of(write.answered?.outcome);
+        mustLook ? look(connection, writeId, write.note) : of(write.answered);
       const run = (mustLook: boolean): Observable<T> =>
         known(mustLook).pipe(
           switchMap((outcome) => (outcome === undefined ? act.attempt(commit) : act.recall(outcome))),
@@ -101,9 +107,7 @@ export class Outcomes {
           ),
         );
       return run(isDoubtful(write)).pipe(
-        tap(() => {
-          write.answered = undefined;
-        }),
+        tap(() => conclude(write)),
         finalize(() => {
           write.isUnderWay = false;
           this.#settle(writeId, write);
@@ -112,23 +116,26 @@ export class Outcomes {
     });
   }
 
-  /** Nobody will ask any more how the write came out. Copies of it that are still on their way find its version taken. */
+  /** Nobody will ask any more how the write came out. */
   forget(writeId: string): void {
     const write = this.#writes.get(writeId);
     this.#writes.delete(writeId);
-    if (write !== undefined) this.#release(write);
+    if (write === undefined) return;
+    conclude(write);
+    this.#release(write);
   }
 
   /** Lets go of what nobody needs: who wants to hear of an outcome asks for it at the next try. */
   tidy(connection: Connection, ttlMs: number): Observable<unknown> {
     const { timing } = this.context;
     const keptMs = ttlMs + timing.maxBackoffMs + timing.requestTimeoutMs;
-    for (const [writeId, { note, answered }] of this.#writes)
-      if (note === undefined && answered !== undefined && this.context.now() - answered.atMs > keptMs)
-        this.#writes.delete(writeId);
-    const removals = this.#free
-      .splice(MOST_FREE)
-      .map(({ path }) => connection.remove(path).pipe(onRefusal([Code.noNode], () => of(undefined))));
+    for (const [writeId, { isUnderWay, restingMs }] of this.#writes)
+      if (!isUnderWay && this.context.now() - restingMs > keptMs) this.forget(writeId);
+    const spare = this.#free.filter(({ isDisputed }) => !isDisputed).slice(MOST_FREE);
+    this.#free = this.#free.filter((note) => !spare.includes(note));
+    const removals = spare.map(({ path }) =>
+      connection.remove(path).pipe(onRefusal([Code.noNode], () => of(undefined))),
+    );
     return removals.length === 0 ? of(undefined) : forkJoin(removals);
   }
 
@@ -153,7 +160,7 @@ export class Outcomes {
           next: () => {
             write.unanswered--;
             note.version = (note.version ?? -1) + 1;
-            write.answered = { outcome, atMs: this.context.now() };
+            write.answered = outcome;
           },
           error: (error) => {
             if (error instanceof Refused) write.unanswered--;
@@ -169,7 +176,7 @@ export class Outcomes {
 
   #newNote(): Note {
     this.#made++;
-    return { path: `${this.layout.writes}/${this.sessionId}-${this.#made}`, version: undefined };
+    return { path: `${this.layout.writes}/${this.sessionId}-${this.#made}`, version: undefined, isDisputed: false };
   }
 
   /** What may be missing above a note that is not there. */
@@ -178,6 +185,7 @@ export class Outcomes {
   }
 
   #settle(writeId: string, write: Write): void {
+    write.restingMs = this.context.now();
     if (write.isUnderWay || isDoubtful(write)) return;
     this.#release(write);
     if (write.answered === undefined) this.#writes.delete(writeId);
@@ -206,6 +214,14 @@ function isNoteRefused(error: unknown): error is Refused {
     error.step === 0 &&
     [Code.noNode, Code.nodeExists, Code.badVersion].some((code) => code === error.code)
   );
+}
+
+/** Whoever asked has been told. */
+function conclude(write: Write): void {
+  if (write.note !== undefined && isDoubtful(write)) write.note.isDisputed = true;
+  write.answered = undefined;
+  write.unanswered = 0;
+  write.isRepeated = false;
 }
 
 function isDoubtful({ unanswered, isRepeated }: Write): boolean {

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { firstValueFrom, lastValueFrom, Subject, Subscription } from 'rxjs';
+import { firstValueFrom, lastValueFrom, Subject, Subscription, takeUntil, timer } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Backend } from '../../../src/backends/backend.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startProxy, type TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';
-import { startZooKeeper } from '../../../src/testing/servers/zookeeper.js';
+import { askZooKeeper, startZooKeeper } from '../../../src/testing/servers/zookeeper.js';
 import { Backends, bytes, lockNamed, Stander, untilStanding } from './support.js';
 
 /**
@@ -63,12 +63,19 @@ function unanswered(marker: string): Promise<Buffer> {
   return seen(marker, () => proxy.dropDirection('toClient'));
 }
 
-function packetWith(chunk: Buffer, marker: string): Buffer {
+function packetsWith(chunk: Buffer, marker: string): Buffer[] {
+  const found: Buffer[] = [];
   for (let at = 0; at < chunk.length; at += 4 + chunk.readInt32BE(at)) {
     const packet = chunk.subarray(at, at + 4 + chunk.readInt32BE(at));
-    if (packet.includes(marker)) return Buffer.from(packet);
+    if (packet.includes(marker)) found.push(Buffer.from(packet));
   }
-  throw new Error(`no packet holds ${marker}`);
+  return found;
+}
+
+function packetWith(chunk: Buffer, marker: string): Buffer {
+  const [packet] = packetsWith(chunk, marker);
+  if (packet === undefined) throw new Error(`no packet holds ${marker}`);
+  return packet;
 }
 
 async function reconnect(): Promise<void> {
@@ -170,6 +177,43 @@ test('a late copy of entering that was given up meanwhile leaves nobody in line'
   await lastValueFrom(mine.look(roster));
   await arriveLate(request);
   expect(await lastValueFrom(other.look(roster))).toEqual([]);
+});
+
+test('what keeps late copies of entering from coming to anything is not tidied away', async () => {
+  const rosters = Array.from({ length: 13 }, (_, index) => lockNamed(`kept out ${index}`));
+  // Somebody else goes on standing there, or there would be nothing to enter.
+  for (const roster of rosters) await new Stander(other, roster).untilAdmitted();
+  const requests: Buffer[] = [];
+  const stop = proxy.onData((direction, chunk) => {
+    if (direction !== 'toServer') return;
+    const found = packetsWith(chunk, '__lock__');
+    if (found.length > 0) proxy.dropDirection('toClient');
+    requests.push(...found);
+  });
+  const standers = rosters.map((roster) => new Stander(mine, roster));
+  await expect.poll(() => requests.length, { interval: 5 }).toBe(rosters.length);
+  stop();
+  await reconnect();
+  for (const stander of standers) (await stander.until(({ places }) => places.length > 0)).leave();
+  for (const roster of rosters) await untilStanding(other, roster, 1);
+  // It tidies up once in a ttl.
+  await lastValueFrom(mine.session$.pipe(takeUntil(timer(2 * 3_000))));
+  for (const request of requests) await arriveLate(request);
+  for (const roster of rosters) expect(await lastValueFrom(other.look(roster))).toHaveLength(1);
+});
+
+test('what is kept of writes that were repeated does not pile up', async () => {
+  const notes = async (): Promise<number> =>
+    (await askZooKeeper(server, 'dump')).split('\n').filter((line) => line.includes('/conclave/writes/')).length;
+  const before = await notes();
+  for (let round = 0; round < 10; round++) {
+    const sent = unanswered(' swapped');
+    const written = [0, 1, 2, 3, 4].map((key) => lastValueFrom(mine.swap(`key ${key}`, 'any', bytes(`${round}`))));
+    await sent;
+    await reconnect();
+    await Promise.all(written);
+  }
+  expect((await notes()) - before).toBeLessThanOrEqual(10);
 });
 
 test('a late copy of an update does not bring an outdated payload back', async () => {
