@@ -1,6 +1,6 @@
 import { defer, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
 import type { RosterKey, RosterKind } from '../backend.js';
-import type { Connection, Step } from './connection.js';
+import type { Connection, Stat, Step } from './connection.js';
 import { listed } from './entries.js';
 import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
@@ -56,17 +56,16 @@ export class Groups {
       const conclude = (outcome: Unregistration, steps: readonly Step[] = []): Observable<Unregistration> =>
         commit(outcome, steps).pipe(map(() => outcome));
       return connection.read(path).pipe(
-        switchMap(({ data, stat }) =>
-          isRegistration(roster.kind, data)
-            ? conclude('removed', [
-                ...(isKept(data) ? [{ act: 'remove', path: `${path}/${KEEPER}`, version: -1 } as const] : []),
-                { act: 'remove', path, version: stat.version },
-              ])
-            : conclude('absent'),
+        map((found) => (isRegistration(roster.kind, found.data) ? found : undefined)),
+        onRefusal([Code.noNode], () => of(undefined)),
+        switchMap((found) =>
+          found === undefined
+            ? conclude('absent')
+            : deletion(connection, path, found).pipe(switchMap((steps) => conclude('removed', steps))),
         ),
-        onRefusal([Code.noNode], () => conclude('absent')),
         onRefusal([Code.notEmpty], () => conclude('occupied')),
-        onRefusal([Code.badVersion], () => attempt(commit)),
+        // It changed or went between the reading and the writing.
+        onRefusal([Code.noNode, Code.badVersion], () => attempt(commit)),
       );
     };
     return this.outcomes.once(connection, writeId, {
@@ -85,7 +84,7 @@ export class Groups {
 
       const read = (watches: WatchSet, segment: string): Observable<unknown> => {
         const path = `${folder}/${segment}`;
-        if (known.get(segment) === true || (known.has(segment) && watches.has('data', path))) return of(undefined);
+        if (known.has(segment) && watches.has('data', path)) return of(undefined);
         watches.set('data', path);
         return connection.read(path, true).pipe(
           map(({ data }) => known.set(segment, isRegistration(kind, data))),
@@ -108,4 +107,18 @@ export class Groups {
       );
     });
   }
+}
+
+/** Somebody may have taken the keeper away. */
+function deletion(
+  connection: Connection,
+  path: string,
+  { data, stat }: { readonly data: Buffer; readonly stat: Stat },
+): Observable<readonly Step[]> {
+  const itself: Step = { act: 'remove', path, version: stat.version };
+  if (!isKept(data)) return of([itself]);
+  const keeper = `${path}/${KEEPER}`;
+  return connection
+    .exists(keeper)
+    .pipe(map((found) => (found === undefined ? [itself] : [{ act: 'remove', path: keeper, version: -1 }, itself])));
 }

@@ -61,7 +61,12 @@ export class Parents {
           return this.makeFolders(connection).pipe(switchMap(both));
         }),
       );
-    return defer(() => (this.#uses.has(parent) ? child().pipe(onRefusal([Code.noNode], both)) : both()));
+    return defer(() => {
+      const isKnown = this.#uses.has(parent);
+      // From now on: the server deletes none that has never had a child, and this one may get none.
+      this.#used(parent, 0);
+      return isKnown ? child().pipe(onRefusal([Code.noNode], both)) : both();
+    });
   }
 
   /** Makes the persistent nodes that everything stands under, and what is missing above them. */
@@ -83,13 +88,11 @@ export class Parents {
   }
 
   entered(parent: string): void {
-    const use = this.#uses.get(parent) ?? { entries: 0, lastMs: 0 };
-    this.#uses.set(parent, { entries: use.entries + 1, lastMs: this.now() });
+    this.#used(parent, 1);
   }
 
   left(parent: string): void {
-    const use = this.#uses.get(parent);
-    if (use !== undefined) this.#uses.set(parent, { entries: Math.max(0, use.entries - 1), lastMs: this.now() });
+    if (this.#uses.has(parent)) this.#used(parent, -1);
   }
 
   /** Deletes what has been of no use for `idleMs` and is empty. Whoever needs it later makes it again. */
@@ -107,6 +110,11 @@ export class Parents {
     const parents = [...this.#uses.keys()].slice(-MOST_AT_ONCE);
     this.#uses.clear();
     return this.#remove(connection, parents);
+  }
+
+  #used(parent: string, by: number): void {
+    const { entries = 0 } = this.#uses.get(parent) ?? {};
+    this.#uses.set(parent, { entries: Math.max(0, entries + by), lastMs: this.now() });
   }
 
   #makeParent(connection: Connection, parent: string): Observable<true | Refused> {

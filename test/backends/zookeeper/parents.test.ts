@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createClient } from 'node-zookeeper-client';
 import { firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { InvalidPayload } from '../../../src/backends/errors.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { askZooKeeper, startZooKeeper, type ZooKeeperEnsemble } from '../../../src/testing/servers/zookeeper.js';
@@ -13,7 +14,8 @@ let backends: Backends;
 
 beforeAll(async () => {
   // The server looks for containers to delete once a minute, by default.
-  server = await startZooKeeper({ env: { JAVA_TOOL_OPTIONS: '-Dznode.container.checkIntervalMs=200' } });
+  const env = { JAVA_TOOL_OPTIONS: '-Dznode.container.checkIntervalMs=200 -Djute.maxbuffer=32768' };
+  server = await startZooKeeper({ env });
 });
 afterAll(() => server[Symbol.asyncDispose]());
 beforeEach(async () => {
@@ -33,11 +35,16 @@ async function nodes(): Promise<number> {
   return all - notes.length;
 }
 
-/** Asked by a client that makes nothing itself. */
-async function untilDeleted(path: string): Promise<void> {
+async function stranger(): Promise<ReturnType<typeof createClient>> {
   const client = createClient(`${server.host}:${server.port}`);
   client.connect();
   await once(client, 'connected');
+  return client;
+}
+
+/** Asked by a client that makes nothing itself. */
+async function untilDeleted(path: string): Promise<void> {
+  const client = await stranger();
   const isThere = (): Promise<boolean> =>
     new Promise((tell, failed) => {
       client.exists(path, (error, stat) => (error ? failed(error) : tell(stat !== null)));
@@ -122,4 +129,58 @@ test('a group that was made where somebody stood already stays when the last one
   expect(await firstValueFrom(backend.registered('group'))).toContain(roster.name);
   expect(await firstValueFrom(backend.unregister(roster))).toBe('removed');
   expect(await firstValueFrom(backend.registered('group'))).not.toContain(roster.name);
+});
+
+test('nothing is left of a lock for which nobody could be put into line', async () => {
+  const before = await nodes();
+  const backend = backends.connect(server.port);
+  await standIn(backend, ['beside it']);
+  // The server takes no more in one request.
+  const payload = new Uint8Array(60_000);
+  const refused = await new Stander(backend, lockNamed('too large'), { payload }).until(
+    ({ error }) => error !== undefined,
+    15_000,
+  );
+  expect(refused.error).toBeInstanceOf(InvalidPayload);
+  await backend.close();
+  await until(async () => (await nodes()) <= before, 5_000, 'the deletion of the parents');
+});
+
+test('a group can be deleted though others have deleted what keeps its node', async () => {
+  const backend = backends.connect(server.port);
+  const roster = { kind: 'group', name: 'meddled with' } as const;
+  const early = await new Stander(backend, roster, { shared: true }).untilAdmitted();
+  expect(await firstValueFrom(backend.register(roster))).toBe(true);
+  const client = await stranger();
+  await new Promise<void>((gone, failed) => {
+    client.remove('/conclave/groups/meddled with/registered', (error) => (error ? failed(error) : gone()));
+  });
+  client.close();
+  expect(await firstValueFrom(backend.unregister(roster))).toBe('occupied');
+  early.leave();
+  const told = await firstValueFrom(backend.unregister(roster));
+  // The server may have deleted it before.
+  expect(['removed', 'absent']).toContain(told);
+  expect(await firstValueFrom(backend.registered('group'))).not.toContain(roster.name);
+});
+
+test('a group is none any more when its node was replaced by a parent between two looks', async () => {
+  const backend = backends.connect(server.port);
+  const roster = { kind: 'group', name: 'replaced' } as const;
+  await firstValueFrom(backend.register(roster));
+  const seen: boolean[] = [];
+  const following = backend.registered('group').subscribe((names) => seen.push(names.has(roster.name)));
+  await expect.poll(() => seen.at(-1), { interval: 5 }).toBe(true);
+  const client = await stranger();
+  await new Promise<void>((replaced, failed) => {
+    const path = '/conclave/groups/replaced';
+    client
+      .transaction()
+      .remove(path)
+      .create(path, Buffer.from('conclave'))
+      .commit((error) => (error ? failed(error) : replaced()));
+  });
+  client.close();
+  await expect.poll(() => seen.at(-1), { interval: 5 }).toBe(false);
+  following.unsubscribe();
 });
