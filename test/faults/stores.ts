@@ -99,11 +99,14 @@ export function startBehindEndpoint(endpoint: RedisEndpoint): StoreUnderTest {
   };
 }
 
-export async function startThree(name: 'etcd' | 'zookeeper'): Promise<StoreUnderTest & { cluster: TestCluster }> {
+export async function startThree(
+  name: 'etcd' | 'zookeeper',
+  env: Readonly<Record<string, string>> = {},
+): Promise<StoreUnderTest & { cluster: TestCluster }> {
   const start = {
     etcd: () => startEtcd({ nodes: 3 }),
     // As in production, so that there is a disk to wait for.
-    zookeeper: () => startZooKeeper({ nodes: 3, config: ['forceSync=yes'] }),
+    zookeeper: () => startZooKeeper({ nodes: 3, config: ['forceSync=yes'], env }),
   };
   const cluster = await start[name]();
   return {
