@@ -23,7 +23,7 @@ export function newClient(
   return new create({
     hosts: host,
     ...(tls === undefined ? {} : { credentials: credentialsOf(tls) }),
-    faultHandling: { host: () => straight, global: straight },
+    faultHandling: { host: () => forbearing, global: straight },
     grpcOptions: {
       'grpc.keepalive_time_ms': PING_EVERY_MS,
       'grpc.keepalive_timeout_ms': Math.ceil(requestTimeoutMs),
@@ -80,9 +80,22 @@ export async function isConnectedWithin({ leaseClient }: Etcd3, ms: number): Pro
   return pool.withConnection('KV', ({ client }) => connected(client)).catch(() => false);
 }
 
+type Run = (context: { signal: AbortSignal }) => unknown;
+
+const once = async (run: Run): Promise<unknown> => run({ signal: new AbortController().signal });
+
 /** Calls once and passes on what comes: all that etcd3 asks of a policy from `cockatiel`, which need not be installed. */
-const straight = {
-  execute: async (run: (context: { signal: AbortSignal }) => unknown) => run({ signal: new AbortController().signal }),
+const straight = { execute: once } as unknown as Policy;
+
+/**
+ * When a call is refused for a full database, or is overdue, etcd3 closes the connection under all the others. It knows
+ * such a failure by its class, which is not told here; by the words it finds the same class again, but then closes nothing.
+ */
+const forbearing = {
+  execute: (run: Run) =>
+    once(run).catch((cause: unknown) => {
+      throw new Error(cause instanceof Error ? cause.message : String(cause));
+    }),
 } as unknown as Policy;
 
 function credentialsOf(tls: NonNullable<EtcdUrlOptions['tls']>): NonNullable<IOptions['credentials']> {

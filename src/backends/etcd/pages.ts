@@ -1,6 +1,7 @@
 import type { IKeyValue, IRangeResponse } from 'etcd3';
-import { defer, EMPTY, expand, map, type Observable, tap, toArray } from 'rxjs';
+import { catchError, defer, EMPTY, expand, map, type Observable, throwError, toArray } from 'rxjs';
 import type { StoreContext } from '../store.js';
+import { isOverdue } from './failures.js';
 import { type KeyRange, keysAfter } from './layout.js';
 import type { Link } from './link.js';
 import { rangeOf } from './requests.js';
@@ -13,6 +14,9 @@ const PAGE_BYTES = 512 * 1024;
 
 /** A page is to take this part of the time that a request may. */
 const PART_OF_TIMEOUT = 4;
+
+/** By so much a page may be larger than the one before, and is smaller than the one that took too long. */
+const STEP = 4;
 
 /** All that stands in a range, as of one revision, in the order in which it was made. */
 export interface Snapshot {
@@ -63,20 +67,23 @@ export class Pages {
       return this.link
         .call(operation, ({ kv }, options) => kv.range(request, options))
         .pipe(
-          tap({
-            error: () => {
-              this.#firstKeys = Math.max(1, Math.floor(limit / 4));
-            },
-          }),
           map((answer) => ({ answer, nextKeys: this.#nextKeys(answer.kvs, this.context.now() - sentMs) })),
+          catchError((error) => {
+            const fewer = Math.max(1, Math.floor(limit / STEP));
+            this.#firstKeys = Math.min(fewer, FIRST_PAGE_KEYS);
+            // Whoever began anew would come no further than this.
+            if (isOverdue(error) && limit > 1) return this.#page(operation, range, fewer, revision);
+            return throwError(() => error);
+          }),
         );
     });
   }
 
-  /** By how large these were and how long they took. */
+  /** By how large these were and how long they took; but the next ones may be larger by far. */
   #nextKeys(kvs: readonly IKeyValue[], tookMs: number): number {
     const bytes = kvs.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
     const aimMs = this.context.timing.requestTimeoutMs / PART_OF_TIMEOUT;
-    return Math.max(1, Math.floor(kvs.length * Math.min(PAGE_BYTES / Math.max(1, bytes), aimMs / Math.max(1, tookMs))));
+    const factor = Math.min(PAGE_BYTES / Math.max(1, bytes), aimMs / Math.max(1, tookMs), STEP);
+    return Math.max(1, Math.floor(kvs.length * factor));
   }
 }

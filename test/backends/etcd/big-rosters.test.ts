@@ -10,8 +10,10 @@ import { Backends, live, openSession } from './support.js';
 
 const MEMBERS = 300;
 const SOME = 30;
+const SMALL = 16;
 const crowd = { kind: 'group', name: 'crowd' } as const;
 const some = { kind: 'group', name: 'some' } as const;
+const mixed = { kind: 'group', name: 'mixed' } as const;
 const few = { kind: 'group', name: 'few' } as const;
 
 let server: TestServer;
@@ -28,6 +30,8 @@ beforeAll(async () => {
   // The last to come stands first by name.
   for (let i = MEMBERS; i-- > 0; ) await put('crowd', i);
   for (let i = SOME; i-- > 0; ) await put('some', i);
+  for (let i = 0; i < SMALL; i++) await client.put(`conclave/groups/mixed/${'!'.repeat(i + 1)}`).value('');
+  for (let i = 0; i < SOME; i++) await put('mixed', i);
   await client.put('conclave/groups/few/a').value('');
 });
 afterEach(() => proxy.heal());
@@ -81,3 +85,15 @@ test('a small roster takes one request', async () => {
   await firstWithin(backend.entries(few), ({ length }) => length === 1, 5_000, 'the roster');
   expect(difference(atStart, await etcdCounts(server.url))['KV/Range']).toBe(1);
 });
+
+test('a roster whose last entries are far larger than its first is read over a slow link, and the session stays', async () => {
+  await using backends = new Backends();
+  const backend = backends.make(proxy.port, { ttlMs: 5_000 });
+  await live(backend);
+  const states: string[] = [];
+  backend.session$.subscribe(({ state }) => states.push(state));
+  proxy.throttle(400_000);
+  await firstWithin(backend.entries(mixed), ({ length }) => length === SMALL + SOME, 18_000, 'everybody');
+  expect(states).toEqual(['live']);
+  expect(proxy.connections()).toBe(1);
+}, 40_000);
