@@ -18,6 +18,7 @@ import type { RosterKey } from '../backend.js';
 import { GroupNotFound, Unavailable } from '../errors.js';
 import type { Standing, StandRequest } from '../store.js';
 import type { Connection } from './connection.js';
+import { mayHaveHappened } from './failures.js';
 import { entryId, type Layout, oneKey } from './layout.js';
 import {
   type Contender,
@@ -108,18 +109,14 @@ export class Participant {
           // The request before it must not come to anything when somebody has taken out what this one makes or finds.
           const entered = { request_put: { key: outcome.start, value: Buffer.from('entered'), lease } };
           const settled = isRepeated ? [entered] : [];
-          if (isRepeated) this.lease.linger();
           const transaction = {
             compare: [isAbsent(key), isAbsent(outcome), ...(request.registered ? [isPresent(registration)] : [])],
             success: [put, ...lineOnEntering(contender), ...settled],
             failure: [read(key, { keys_only: true }), read(outcome, { keys_only: true }), ...settled],
           };
           const answer = kv.txn(transaction, options);
-          if (!isRepeated)
-            answer.then(
-              () => this.#unanswered.delete(request.id),
-              () => undefined,
-            );
+          if (isRepeated) this.lease.lingerIfMade(answer);
+          else this.#unansweredUntil(answer, request.id);
           return answer;
         })
         .pipe(
@@ -131,6 +128,15 @@ export class Participant {
           ),
         );
     });
+  }
+
+  #unansweredUntil(answer: Promise<unknown>, id: string): void {
+    answer.then(
+      () => this.#unanswered.delete(id),
+      (cause: unknown) => {
+        if (!mayHaveHappened(cause)) this.#unanswered.delete(id);
+      },
+    );
   }
 
   /**
@@ -200,9 +206,12 @@ export class Participant {
     const refusal = {
       request_put: { key: oneKey(this.layout.outcome(id)).start, value: Buffer.from('refused'), lease },
     };
-    this.lease.linger();
     return this.link
-      .call('leave', ({ kv }, options) => kv.txn({ success: [remove(oneKey(key)), refusal] }, options))
+      .call('leave', ({ kv }, options) => {
+        const answer = kv.txn({ success: [remove(oneKey(key)), refusal] }, options);
+        this.lease.lingerIfMade(answer);
+        return answer;
+      })
       .pipe(catchError((error) => throwError(() => this.lease.lostIfGone(error, lease))));
   }
 

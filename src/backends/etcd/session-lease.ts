@@ -23,7 +23,7 @@ import {
 import { SessionLost } from '../errors.js';
 import type { StoreContext } from '../store.js';
 import type { Connection } from './connection.js';
-import { isLeaseGone, isTooMuch, unavailable } from './failures.js';
+import { isLeaseGone, isTooMuch, mayHaveHappened, unavailable } from './failures.js';
 import { type Grant, grantLease } from './grant.js';
 import { leaseHex, oneKey } from './layout.js';
 import type { Link } from './link.js';
@@ -129,6 +129,16 @@ export class SessionLease {
     this.#lingering++;
   }
 
+  /** What this request makes is such a key, unless it is refused. */
+  lingerIfMade(made: Promise<unknown>): void {
+    made.then(
+      () => this.linger(),
+      (cause: unknown) => {
+        if (mayHaveHappened(cause)) this.linger();
+      },
+    );
+  }
+
   /**
    * Sends one renewal; emits the time that it proves, after the one that came too late for who asked before. One at a
    * time: who asks meanwhile gets the answer to that one.
@@ -169,8 +179,17 @@ export class SessionLease {
     return isLeaseGone(error) && lease === this.newest.lease ? this.lost(error) : error;
   }
 
+  /** What is only tidied up comes second, and the session does not depend on it. */
   #extend(): Observable<number> {
-    if (this.#lingering > MOST_LINGERING) return this.#replace();
+    return concat(
+      this.#keep(),
+      defer(() => (this.#lingering > MOST_LINGERING && this.#grants.length === 1 ? this.#replace() : EMPTY)).pipe(
+        catchError((error) => (this.#grants.length === 1 ? EMPTY : throwError(() => error))),
+      ),
+    );
+  }
+
+  #keep(): Observable<number> {
     const held = this.newest;
     const { connection } = this.link;
     const isGood = this.#ahead?.connection === connection && this.#ahead?.lease === held.lease;
