@@ -101,6 +101,11 @@ export class Connection {
     });
   }
 
+  /** What keeps or ends the session: it waits for none of the others. */
+  callAtOnce<T>(operation: string, send: Send<T>): Observable<T> {
+    return new Observable<T>((subscriber) => this.#send(operation, send, subscriber, () => undefined));
+  }
+
   #send<T>(operation: string, send: Send<T>, subscriber: Subscriber<T>, answered: () => void): void {
     const sentMs = performance.now();
     this.#ask(operation, send).then(
@@ -239,14 +244,8 @@ export class Connection {
 
   /** Asks for an answer that only a majority can give; its header tells the term. */
   probe(key: string): Observable<{ readonly header: IResponseHeader }> {
-    return new Observable<IRangeResponse>((subscriber) =>
-      this.#send(
-        'probe',
-        ({ kv }, options) => kv.range({ ...rangeOf(oneKey(key)), keys_only: true, limit: 1 }, options),
-        subscriber,
-        () => undefined,
-      ),
-    );
+    const how = { keys_only: true, limit: 1 };
+    return this.callAtOnce('probe', ({ kv }, options) => kv.range({ ...rangeOf(oneKey(key)), ...how }, options));
   }
 
   /**

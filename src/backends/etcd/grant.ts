@@ -18,7 +18,7 @@ export interface Grant {
 export function grantLease(connection: Connection, { timing, now }: StoreContext): Observable<Grant> {
   const sentMs = now();
   return connection
-    .call('grant a lease', ({ leaseClient }, options) =>
+    .callAtOnce('grant a lease', ({ leaseClient }, options) =>
       leaseClient.leaseGrant({ TTL: Math.ceil(timing.ttlMs / 1000) }, options),
     )
     .pipe(

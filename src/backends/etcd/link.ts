@@ -29,6 +29,11 @@ export class Link {
     return this.through(operation, (connection) => connection.call(operation, send));
   }
 
+  /** What keeps or ends the session. */
+  callAtOnce<T>(operation: string, send: (client: Etcd3, options: CallOptions) => Promise<T>): Observable<T> {
+    return this.through(operation, (connection) => connection.callAtOnce(operation, send));
+  }
+
   /** What is done over the connection there is, if there is one. */
   through<T>(operation: string, use: (connection: Connection) => Observable<T>): Observable<T> {
     return defer(() =>

@@ -174,7 +174,7 @@ export class Outcomes {
       ];
     });
     return this.link
-      .call('move to a new lease', ({ kv }, options) => kv.txn({ success }, options))
+      .callAtOnce('move to a new lease', ({ kv }, options) => kv.txn({ success }, options))
       .pipe(
         map(() => {
           for (const { old, leases } of batch) leases.add(target).delete(old);

@@ -156,8 +156,7 @@ export class SessionLease {
   revoke(): Observable<void> {
     return defer(() => {
       this.#ending.next();
-      const leases = [...this.#retired, ...this.#grants.map(({ lease }) => lease)];
-      return concat(...leases.map((lease) => this.#revoke(lease)));
+      return this.#revokeAll([...this.#retired, ...this.#grants.map(({ lease }) => lease)]);
     });
   }
 
@@ -266,7 +265,8 @@ export class SessionLease {
       map(() => {
         this.#lingering = 0;
         // Nothing runs between the look at what is left and this.
-        for (const { lease } of this.#grants.splice(0, this.#grants.length - 1)) this.#retire(lease);
+        for (const { lease } of this.#grants.splice(0, this.#grants.length - 1)) this.#retired.add(lease);
+        this.#retire();
         return this.#proved(target.sentMs, target.ttlMs);
       }),
     );
@@ -285,7 +285,7 @@ export class SessionLease {
       };
     });
     return this.link
-      .call('move to a new lease', ({ kv }, options) => kv.txn({ success }, options))
+      .callAtOnce('move to a new lease', ({ kv }, options) => kv.txn({ success }, options))
       .pipe(
         map(({ responses }) => {
           for (const [index, [key, kept]] of batch.entries()) this.#moved(key, kept, target, responses[index]);
@@ -343,15 +343,19 @@ export class SessionLease {
     return sentMs + Math.min(0, ttlMs - this.ttlMs);
   }
 
-  #retire(lease: string): void {
-    this.#retired.add(lease);
-    // If it fails, the lease ends by itself, or with the session.
-    this.#revoke(lease).subscribe({ error: () => undefined });
+  /** One after the other: attached to the newer ones is what keeps out late requests that carry an older one. */
+  #retire(): void {
+    // If it fails, they end by themselves, or with the next one, or with the session.
+    this.#revokeAll([...this.#retired]).subscribe({ error: () => undefined });
+  }
+
+  #revokeAll(leases: readonly string[]): Observable<void> {
+    return concat(...leases.map((lease) => this.#revoke(lease)));
   }
 
   #revoke(lease: string): Observable<void> {
     return this.link
-      .call('revoke a lease', ({ leaseClient }, options) => leaseClient.leaseRevoke({ ID: lease }, options))
+      .callAtOnce('revoke a lease', ({ leaseClient }, options) => leaseClient.leaseRevoke({ ID: lease }, options))
       .pipe(
         ignoreElements(),
         catchError((error) => (isLeaseGone(error) ? EMPTY : throwError(() => error))),

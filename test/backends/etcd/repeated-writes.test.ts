@@ -1,4 +1,4 @@
-import { BehaviorSubject, firstValueFrom, lastValueFrom, type Observable } from 'rxjs';
+import { BehaviorSubject, firstValueFrom, lastValueFrom, type Observable, timeout } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend, Session } from '../../../src/backends/backend.js';
 import type { StoreSession } from '../../../src/backends/store.js';
@@ -163,6 +163,22 @@ describe('when the lease of the session is replaced while a write is in doubt', 
     expect(await done(mine)).toMatchObject({ swapped: true });
     expect(await text('cell', own)).toBe('mine');
   });
+
+  it('what was given up under the second does not stand in line under the first, when there is a third', async () => {
+    await using own = await startEtcd();
+    await using all = await two(own);
+    const [roster, request] = [lock('lock'), standRequest()];
+    const arrive = await all.lossy.held(all.mine.enter(roster, request));
+    all.lossy.keepsLeases = true;
+    await inNewTerm(own, all);
+    await done(all.mine.leave(roster, request, true));
+    all.lossy.keepsLeases = false;
+    await inNewTerm(own, all);
+    const refusals = (): Promise<readonly string[]> => keysBelow(`conclave/outcomes/${request.id}`, own);
+    await until(async () => (await refusals()).length === 0, 5_000, 'the end of the second lease');
+    await expect(arrive()).rejects.toThrow('requested lease not found');
+    expect(await keysBelow('lock/', own)).toEqual([]);
+  });
 });
 
 describe('a request that arrives late, over an earlier connection', () => {
@@ -255,6 +271,24 @@ it('replaces the lease when too much is left of requests that were never answere
   expect(await done(session.renew())).toBeGreaterThan(0);
   await until(async () => (await refused()) === 0, 5_000, 'the end of the refusals');
   expect(await done(session.look(roster))).toEqual([entry]);
+});
+
+/** So many requests are under way at most, but for what keeps the session. */
+const AT_ONCE = 64;
+
+it('a renewal, another lease, and the end wait for nobody, however many requests are not answered', async () => {
+  await using own = await startEtcd();
+  await using all = await two(own);
+  const [roster, mine] = [lock('held'), standRequest()];
+  await done(all.mine.enter(roster, mine));
+  // So many leave something behind that the lease is replaced.
+  await Promise.all(Array.from({ length: 300 }, () => done(all.mine.leave(roster, standRequest(), true))));
+  for (let i = 0; i < AT_ONCE; i++) await all.lossy.held(all.mine.swap('cell', 'any', bytes('mine'), newId()));
+  expect(await done(all.mine.renew().pipe(timeout(5_000)))).toBeGreaterThan(0);
+  await until(async () => (await keysBelow('conclave/outcomes/', own)).length === 0, 5_000, 'the end of the refusals');
+  expect(await keysBelow('held/', own)).toHaveLength(1);
+  await lastValueFrom(all.mine.end(false).pipe(timeout(5_000)), { defaultValue: undefined });
+  expect(await keysBelow('held/', own)).toEqual([]);
 });
 
 it('counts each increment once, and keeps the latest payload, though the server is paused again and again', async () => {
