@@ -63,7 +63,7 @@ export class Outcomes {
     private readonly lease: SessionLease,
     private readonly layout: Layout,
   ) {
-    lease.moveAlso = (target) => this.#move(target);
+    lease.attached.moveAlso = (target) => this.#move(target);
   }
 
   /** One transaction, which takes the first of the ways that is open. `look` is read where an earlier one has done so. */

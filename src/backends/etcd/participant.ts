@@ -164,7 +164,7 @@ export class Participant {
   leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
     return defer(() => {
       const { key, prefix } = this.contender(roster, request);
-      this.lease.forget(key);
+      this.lease.attached.forget(key);
       this.forget(request);
       const left = inDoubt
         ? this.#refuse(key, request.id)

@@ -100,7 +100,7 @@ export class PlaceWatch {
   /** Says nothing until the entry is gone: taken out by somebody, or with the session's lease. */
   #untilGone(seen: bigint): Observable<never> {
     const { key } = this.contender;
-    const gone$ = this.lease.gone$.pipe(filter((gone) => gone === key));
+    const gone$ = this.lease.attached.gone$.pipe(filter((gone) => gone === key));
     // From where the entry was last seen, so that nobody who holds many has to look at each of them once more.
     const told$ = this.#deletions(seen + 1n).pipe(
       filter(({ created }) => !created),
@@ -132,7 +132,7 @@ export class PlaceWatch {
 
   /** The whole session may have ended: then that is told, to everybody. */
   #gone(): Observable<never> {
-    this.lease.forget(this.contender.key);
+    this.lease.attached.forget(this.contender.key);
     return this.lease
       .isAlive()
       .pipe(switchMap((isAlive) => (isAlive ? lost(this.contender) : throwError(() => this.lease.lost()))));

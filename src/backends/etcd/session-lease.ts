@@ -1,4 +1,3 @@
-import type { IRequestOp, IResponseOp } from 'etcd3';
 import {
   AsyncSubject,
   catchError,
@@ -22,15 +21,12 @@ import {
 } from 'rxjs';
 import { SessionLost } from '../errors.js';
 import type { StoreContext } from '../store.js';
+import { Attachments } from './attachments.js';
 import type { Connection } from './connection.js';
-import { isLeaseGone, isTooMuch, mayHaveHappened, unavailable } from './failures.js';
+import { isLeaseGone, mayHaveHappened, unavailable } from './failures.js';
 import { type Grant, grantLease } from './grant.js';
-import { leaseHex, oneKey } from './layout.js';
+import { leaseHex } from './layout.js';
 import type { Link } from './link.js';
-import { isLeased, isMadeAt, keysRead, read } from './requests.js';
-
-/** A server allows 128 operations, if not told otherwise, and to those within one what is left: here two comparisons. */
-const MOST_MOVES_AT_ONCE = 126;
 
 /** More than this are not left on a lease that goes on for months. */
 const MOST_LINGERING = 256;
@@ -50,14 +46,8 @@ interface KeepAliveAhead {
   readonly kept$: Observable<KeptAlive>;
 }
 
-/** Where a key was last seen to be attached. */
-interface Kept {
-  readonly token: bigint;
-  readonly lease: string;
-}
-
 /**
- * The lease of a session, and what is attached to it.
+ * The lease of a session.
  *
  * A renewal is proved when the keepalive's answer and that of a read that was sent after it both carry the term of the
  * grant: then no leader that has not seen the renewal can expire the lease. Under any other term it is never
@@ -68,15 +58,9 @@ export class SessionLease {
   /** The first lease's id names the session's keys for good, also when they have moved to another. */
   readonly hex: string;
   readonly ttlMs: number;
-  /** Keys that turned out to be gone while being moved. */
-  readonly gone$: Subject<string> = new Subject<string>();
-  /** Moves some more to this lease; undefined when there is nothing more to move. */
-  moveAlso: (target: string) => Observable<undefined> | undefined = () => undefined;
-  readonly #kept = new Map<string, Kept>();
+  readonly attached: Attachments;
   /** Keys that are needed as long as requests which carry their lease may arrive. */
   #lingering = 0;
-  /** As many as the server has not refused yet. */
-  #movesAtOnce = MOST_MOVES_AT_ONCE;
   /** Leases that keys may still be attached to, the newest last. */
   #grants: Grant[];
   /** Leases that nothing is attached to any more, until the server has them revoked. */
@@ -106,6 +90,7 @@ export class SessionLease {
     this.hex = leaseHex(first.lease);
     this.ttlMs = first.ttlMs;
     this.#grants = [first];
+    this.attached = new Attachments(link, (cause) => this.lost(cause));
   }
 
   /** What new keys are to be attached to. */
@@ -116,12 +101,8 @@ export class SessionLease {
   /** Whether a key attached to this lease lives as long as the session: otherwise it must be made again. */
   keep(key: string, token: bigint, lease: string): boolean {
     if (!this.#grants.some((grant) => grant.lease === lease)) return false;
-    this.#kept.set(key, { token, lease });
+    this.attached.add(key, token, lease);
     return true;
-  }
-
-  forget(key: string): void {
-    this.#kept.delete(key);
   }
 
   /** A key is to end with the newest lease. When there are too many of these, the lease is replaced. */
@@ -181,14 +162,14 @@ export class SessionLease {
   /** What is only tidied up comes second, and the session does not depend on it. */
   #extend(): Observable<number> {
     return concat(
-      this.#keep(),
+      this.#prolong(),
       defer(() => (this.#lingering > MOST_LINGERING && this.#grants.length === 1 ? this.#replace() : EMPTY)).pipe(
         catchError((error) => (this.#grants.length === 1 ? EMPTY : throwError(() => error))),
       ),
     );
   }
 
-  #keep(): Observable<number> {
+  #prolong(): Observable<number> {
     const held = this.newest;
     const { connection } = this.link;
     const isGood = this.#ahead?.connection === connection && this.#ahead?.lease === held.lease;
@@ -257,10 +238,7 @@ export class SessionLease {
     const target = this.newest;
     if (this.context.now() - target.sentMs > target.ttlMs / 2) return this.#replace();
     return of(undefined).pipe(
-      expand(() => {
-        const batch = [...this.#kept].filter(([, { lease }]) => lease !== target.lease).slice(0, this.#movesAtOnce);
-        return batch.length > 0 ? this.#moveBatch(batch, target.lease) : (this.moveAlso(target.lease) ?? EMPTY);
-      }),
+      expand(() => this.attached.moveSome(target.lease) ?? EMPTY),
       last(),
       map(() => {
         this.#lingering = 0;
@@ -270,52 +248,6 @@ export class SessionLease {
         return this.#proved(target.sentMs, target.ttlMs);
       }),
     );
-  }
-
-  #moveBatch(batch: readonly [string, Kept][], target: string): Observable<undefined> {
-    const success = batch.map(([key, { token, lease }]): IRequestOp => {
-      const range = oneKey(key);
-      return {
-        request_txn: {
-          compare: [isMadeAt(range, token), isLeased(range, lease)],
-          // A put keeps the create revision: the token, and the place in line.
-          success: [{ request_put: { key: range.start, lease: target, ignore_value: true } }],
-          failure: [read(range, { keys_only: true })],
-        },
-      };
-    });
-    return this.link
-      .callAtOnce('move to a new lease', ({ kv }, options) => kv.txn({ success }, options))
-      .pipe(
-        map(({ responses }) => {
-          for (const [index, [key, kept]] of batch.entries()) this.#moved(key, kept, target, responses[index]);
-          return undefined;
-        }),
-        catchError((error) => {
-          if (isLeaseGone(error)) return throwError(() => this.lost(error));
-          if (!isTooMuch(error) || batch.length === 1) return throwError(() => error);
-          this.#movesAtOnce = Math.ceil(batch.length / 2);
-          return of(undefined);
-        }),
-      );
-  }
-
-  #moved(key: string, kept: Kept, target: string, response: IResponseOp | undefined): void {
-    // Whoever left meanwhile has nothing here any more.
-    if (!this.#kept.has(key)) return;
-    const answer = response?.response_txn;
-    if (answer?.succeeded) {
-      this.#kept.set(key, { ...kept, lease: target });
-      return;
-    }
-    const found = keysRead(answer?.responses ?? [], 0)[0];
-    if (found !== undefined && BigInt(found.create_revision) === kept.token) {
-      // Moved by an earlier try whose answer was lost, or touched by somebody: as it is found, it is kept.
-      this.#kept.set(key, { ...kept, lease: found.lease });
-      return;
-    }
-    this.#kept.delete(key);
-    this.gone$.next(key);
   }
 
   #bounded<T>(answer: Observable<T>): Observable<T> {
