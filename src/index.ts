@@ -1,6 +1,7 @@
 export type {
   Backend,
   Characteristics,
+  CloseOptions,
   Codec,
   Entry,
   EntryRequest,
@@ -34,6 +35,7 @@ export { type Member, memberMap } from './observables/member-map.js';
 export { members } from './observables/members.js';
 export { type Status, status } from './observables/status.js';
 export { tryLock } from './observables/try-lock.js';
+export { withLeadership } from './observables/with-leadership.js';
 export { withLock } from './observables/with-lock.js';
 export { type MembershipChange, membershipChanges } from './operators/membership-changes.js';
 export { type RetryOptions, retryWithBackoff } from './operators/retry-with-backoff.js';

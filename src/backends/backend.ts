@@ -40,6 +40,21 @@ export interface EntryRequest {
    * `close()` until the deadline that holds then. Unsubscribed from before it completes: the entry goes without it.
    */
   readonly beforeLeave?: () => ObservableInput<unknown>;
+  /**
+   * What becomes of the entry when the backend drains, once it is admitted; before that it leaves. `leave`: it leaves at
+   * once. `work`: it stays until its owner unsubscribes, and the drain lasts as long. `stay`: it stays until the drain is
+   * over. Default `leave`.
+   */
+  readonly onDrain?: 'leave' | 'work' | 'stay';
+}
+
+/** How a backend is closed. */
+export interface CloseOptions {
+  /**
+   * For how long work in progress may go on. Until then nothing new starts, and the session is renewed. Default 0: it is
+   * ended at once.
+   */
+  readonly drainMs?: number | undefined;
 }
 
 /** Where one's own entry stands now. */
@@ -52,16 +67,25 @@ export interface Place {
   readonly barred?: boolean;
   /** Whether the entry is admitted, not left, and its session's deadline has not passed: asked of the clock, now. */
   isValid(): boolean;
-  /** Aborts when the entry is lost or left. */
+  /**
+   * Aborts when the entry is lost or left, with the reason: `PlaceLost`; `Released`; `BackendClosed`; what `enter` errors
+   * with.
+   */
   readonly signal: AbortSignal;
+  /** Aborts when the backend drains or closes. While it drains, what is admitted stays so, and is valid. */
+  readonly draining: AbortSignal;
 }
 
-/** A session with the store: what is held is held in one, and ends with it. */
+/**
+ * A session with the store: what is held is held in one, and ends with it. `draining`: nothing new is held, and what is
+ * held is given up when it has come to its end; whatever becomes of the session meanwhile is told to who holds something.
+ */
 export type Session =
   | { readonly state: 'connecting'; readonly attempt: number; readonly cause?: CoordinationError }
   | { readonly state: 'live'; readonly id: string }
   | { readonly state: 'suspended'; readonly id: string; readonly cause?: CoordinationError }
-  | { readonly state: 'lost'; readonly id: string; readonly cause: CoordinationError };
+  | { readonly state: 'lost'; readonly id: string; readonly cause: CoordinationError }
+  | { readonly state: 'draining' };
 
 /** What a store can promise. Each is shown by a test of the conformance suite. */
 export interface Characteristics {
@@ -153,6 +177,10 @@ export interface Backend extends AsyncDisposable {
   /**
    * Completes all streams, waits for guarded work that cannot be stopped (to the session's deadline at most), leaves
    * everything and waits for the store to have it (for `closeTimeoutMs` at most). Idempotent.
+   *
+   * With `drainMs` it drains first: nobody enters any more, who waits in a line leaves it, and what is admitted goes on as
+   * its `onDrain` says, in a session that is renewed, until all `work` has ended, for `drainMs` at most. What looks, and
+   * what writes outside of lines, goes on until then. Called again it may end the drain earlier, not later.
    */
-  close(): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
 }

@@ -4,8 +4,11 @@ import {
   defer,
   distinctUntilChanged,
   EMPTY,
+  finalize,
   lastValueFrom,
+  map,
   merge,
+  mergeMap,
   Observable,
   of,
   ReplaySubject,
@@ -17,12 +20,14 @@ import {
   tap,
   throwError,
   throwIfEmpty,
+  timer,
 } from 'rxjs';
-import type { Backend, Characteristics, Entry, Place, RosterKey, Versioned } from './backend.js';
+import type { Backend, Characteristics, Entry, Place, RosterKey, Session, Versioned } from './backend.js';
 import { monotonicScheduler } from './clock.js';
 import { checkPayload, jsonCodec, MAX_PAYLOAD_BYTES, RECORD_BYTES, sameBytes } from './codec.js';
 import { type Environment, hostEnvironment } from './environment.js';
 import { BackendClosed, type CoordinationError, OutcomeUnknown, SessionLost, Unavailable } from './errors.js';
+import { checkAll, number } from './expectations.js';
 import { checkName } from './keys.js';
 import type { Lease } from './lease.js';
 import { type BackendOptions, timingOf } from './options.js';
@@ -32,10 +37,16 @@ import { Sessions } from './session.js';
 import type { Store, StoreContext, StoreSession } from './store.js';
 import { refusedWhenClosed } from './when-closed.js';
 
+const DRAINING: Session = { state: 'draining' };
+
+/** What `close` takes. A timer of the platform carries no longer delay. */
+const CLOSING = { drainMs: number(0, 2 ** 31 - 1) };
+
 /**
  * Makes the port of an adapter: sessions, participation, and streams that ride out what breaks below.
  *
- * `store$` is subscribed to when a session is opened. **Throws** `InvalidOptions` at the call.
+ * `store$` is subscribed to when a session is opened. `company` is what stands in all shards of one backend, which drain
+ * together. **Throws** `InvalidOptions` at the call.
  */
 export function createBackend(
   name: string,
@@ -43,21 +54,29 @@ export function createBackend(
   store$: Observable<Store>,
   options: BackendOptions,
   environment: Environment = hostEnvironment,
+  company: Set<Participation> = new Set(),
 ): Backend {
   const timing = orThrow(timingOf(options));
   const clock = options.scheduler ?? monotonicScheduler;
   const faults = new Subject<CoordinationError>();
+  const draining = new ReplaySubject<void>(1);
+  /** How long the drain may still last, said by each further call of `close`. */
+  const hurried = new ReplaySubject<number>();
   const closing = new ReplaySubject<void>(1);
+  const ended = new ReplaySubject<void>(1);
   const stays = new Set<Participation>();
   let closed: Promise<void> | undefined;
+  /** It does not drain any longer. */
+  let isClosing = false;
 
   const context: ParticipationContext = {
+    name,
     timing,
     clock,
     ...environment,
     report: (fault) => faults.next(fault),
     get isClosing() {
-      return closed !== undefined;
+      return isClosing;
     },
   };
   const storeContext: StoreContext = {
@@ -70,7 +89,10 @@ export function createBackend(
   const sessions = new Sessions(store$, context, storeContext);
 
   const refused = refusedWhenClosed(name, clock);
-  const whileOpen = <T>(source: Observable<T>): Observable<T> => defer(() => (closed === undefined ? source : refused));
+  const whileOpen = <T>(source: Observable<T>): Observable<T> => defer(() => (isClosing ? refused : source));
+
+  /** Nobody enters any more from when it drains. */
+  const whileNew = <T>(source: Observable<T>): Observable<T> => defer(() => (closed === undefined ? source : refused));
 
   const watch = <T>(run: (session: StoreSession) => Observable<T>, same: (a: T, b: T) => boolean): Observable<T> =>
     whileOpen(
@@ -125,11 +147,24 @@ export function createBackend(
         );
     });
 
-  const close = async (): Promise<void> => {
+  /** Completes when no work is left, of whichever shard, or there is no more time for it. */
+  const drained = (drainMs: number): Observable<never> =>
+    defer(() => {
+      draining.next();
+      for (const stay of [...stays]) stay.drain();
+      const working = [...company].filter((stay) => stay.isWorking);
+      const hurry = hurried.pipe(mergeMap((ms) => (ms === 0 ? of(ms) : timer(ms, clock))));
+      return merge(...working.map((stay) => stay.settled$)).pipe(takeUntil(merge(timer(drainMs, clock), hurry)));
+    });
+  const goodbye = defer(() => {
+    isClosing = true;
     closing.next();
     const settled = merge(...[...stays].map((stay) => stay.settled$));
     for (const stay of [...stays]) stay.complete();
-    await lastValueFrom(concat(settled, sessions.close(timing.closeTimeoutMs)), { defaultValue: undefined });
+    return concat(settled, sessions.close(timing.closeTimeoutMs));
+  }).pipe(finalize(() => ended.next()));
+  const close = async (drainMs: number): Promise<void> => {
+    await lastValueFrom(drainMs === 0 ? goodbye : concat(drained(drainMs), goodbye), { defaultValue: undefined });
     faults.complete();
   };
 
@@ -139,17 +174,19 @@ export function createBackend(
     codec: options.codec ?? jsonCodec,
     scheduler: clock,
     newId: environment.newId,
-    session$: sessions.session$,
+    session$: merge(sessions.session$.pipe(takeUntil(draining)), draining.pipe(map(() => DRAINING))).pipe(
+      takeUntil(ended),
+    ),
     faults$: faults.asObservable(),
     reportFault: context.report,
 
     enter: (roster, wish) => {
       checkName(roster.name);
       checkPayload(subjectOf(roster), wish.payload, MAX_PAYLOAD_BYTES + RECORD_BYTES);
-      return whileOpen(
+      return whileNew(
         new Observable<Place>((subscriber) => {
           let stay: Participation | undefined;
-          const waiting = sessions.lease$.pipe(take(1)).subscribe({
+          const waiting = sessions.lease$.pipe(take(1), takeUntil(draining)).subscribe({
             next: (lease) => {
               // Closed by somebody who was told of the session before: nothing starts in it any more.
               if (closed !== undefined) {
@@ -159,7 +196,13 @@ export function createBackend(
               const mine = new Participation(roster, wish, lease, context, subscriber);
               stay = mine;
               stays.add(mine);
-              mine.settled$.subscribe({ complete: () => stays.delete(mine) });
+              company.add(mine);
+              mine.settled$.subscribe({
+                complete: () => {
+                  stays.delete(mine);
+                  company.delete(mine);
+                },
+              });
               mine.start();
             },
             error: (error) => subscriber.error(error),
@@ -211,12 +254,16 @@ export function createBackend(
       return write(`write ${subject}`, (session, writeId) => session.swap(key, expected, value, writeId));
     },
 
-    close: () => {
+    close: (given) => {
+      // Handed over as a listener, `process.once('SIGTERM', backend.close)`, it gets what is no options.
+      const options = typeof given === 'object' ? given : {};
+      checkAll(options, CLOSING);
+      const { drainMs = 0 } = options;
       if (closed === undefined) {
         const { promise, resolve } = deferred();
         closed = promise; // from here on nothing starts any more
-        resolve(close());
-      }
+        resolve(close(drainMs));
+      } else hurried.next(drainMs);
       return closed;
     },
     [Symbol.asyncDispose]: () => backend.close(),

@@ -148,7 +148,7 @@ export class NotSupported extends LastingError {
   }
 }
 
-/** `close()` was called on the backend; nothing can be started on it any more. */
+/** `close()` was called on the backend; nothing can be started on it any more. A `signal` aborts with it when the backend closes. */
 export class BackendClosed extends LastingError {
   readonly _tag = 'BackendClosed';
   override readonly name = 'BackendClosed';
@@ -244,6 +244,54 @@ export class LockLost extends CoordinationError {
     super(
       `Lock ${JSON.stringify(lock)} (token ${token}) was lost: ${reason}${because(cause)}. Stop the work under it.`,
       cause,
+    );
+  }
+}
+
+/** The election is not led any longer: what the grant's `signal` aborts with. The candidate stands again by itself. */
+export class LeadershipLost extends CoordinationError {
+  readonly _tag = 'LeadershipLost';
+  override readonly name = 'LeadershipLost';
+  constructor(
+    readonly election: string,
+    readonly token: bigint,
+    readonly reason: LossReason,
+    cause?: unknown,
+  ) {
+    super(
+      `The lead of election ${JSON.stringify(election)} (token ${token}) was lost: ${reason}${because(cause)}. Stop the work of the leader.`,
+      cause,
+    );
+  }
+}
+
+/** One is not a member any longer: what the membership's `signal` aborts with. It is joined again by itself. */
+export class MembershipLost extends CoordinationError {
+  readonly _tag = 'MembershipLost';
+  override readonly name = 'MembershipLost';
+  constructor(
+    readonly group: string,
+    readonly token: bigint,
+    readonly reason: LossReason,
+    cause?: unknown,
+  ) {
+    super(
+      `The membership in group ${JSON.stringify(group)} (token ${token}) was lost: ${reason}${because(cause)}. It joins again by itself.`,
+      cause,
+    );
+  }
+}
+
+/**
+ * What a `signal` aborts with where nothing was lost: its owner has unsubscribed, or the work has come to its end. After
+ * `await firstValueFrom(lock(…))` that is at once: the first value ends the subscription.
+ */
+export class Released extends CoordinationError {
+  readonly _tag = 'Released';
+  override readonly name = 'Released';
+  constructor(readonly roster: string) {
+    super(
+      `The hold on ${roster} was released: the subscription ended. Do within it what needs the hold: withLock and withLeadership see to that.`,
     );
   }
 }

@@ -2,6 +2,7 @@ export { conflictsAhead } from './admission.js';
 export type {
   Backend,
   Characteristics,
+  CloseOptions,
   Codec,
   Entry,
   EntryRequest,

@@ -17,12 +17,21 @@ import {
   timer,
 } from 'rxjs';
 import type { EntryRequest, Place, RosterKey } from './backend.js';
-import { PlaceLost, ReleaseFailed, SessionLost, Unavailable } from './errors.js';
+import {
+  BackendClosed,
+  type CoordinationError,
+  PlaceLost,
+  Released,
+  ReleaseFailed,
+  SessionLost,
+  Unavailable,
+} from './errors.js';
 import type { KernelContext, Lease } from './lease.js';
 import type { Standing, StandRequest } from './store.js';
 
 /** What a participation needs of the backend it belongs to. */
 export interface ParticipationContext extends KernelContext {
+  readonly name: string;
   newId(): string;
   /** While the backend closes, ending the session releases everything at once. */
   readonly isClosing: boolean;
@@ -40,6 +49,7 @@ export class Participation {
   readonly #settled = new ReplaySubject<never>();
   readonly #request: StandRequest;
   readonly #controller = new AbortController();
+  readonly #draining = new AbortController();
   readonly #stay = new Subscription();
   /** The request to enter has gone out: until then nothing of it can be in doubt. */
   readonly #sent = new Subject<void>();
@@ -50,6 +60,8 @@ export class Participation {
   #inDoubt = false;
   #isLeaving = false;
   #isOver = false;
+  /** Why it leaves, where not because its owner wishes it. */
+  #reason: CoordinationError | undefined;
 
   constructor(
     private readonly roster: RosterKey,
@@ -109,8 +121,7 @@ export class Participation {
    */
   complete(): void {
     if (this.#isOver) return;
-    if (!this.#isGuarding) this.subscriber.complete();
-    this.leave();
+    this.#leaveBecause(new BackendClosed(this.context.name), !this.#isGuarding);
     if (this.#isOver) return;
     const { clock } = this.context;
     this.#stay.add(
@@ -121,11 +132,32 @@ export class Participation {
     );
   }
 
+  /** The backend drains: who waits leaves, and so does who holds something and does not wish to stay. */
+  drain(): void {
+    if (this.#isOver || this.#isLeaving) return;
+    if (this.#isAdmitted === true && (this.wish.onDrain ?? 'leave') !== 'leave')
+      this.#draining.abort(new BackendClosed(this.context.name));
+    else this.#leaveBecause(new BackendClosed(this.context.name), true);
+  }
+
+  /** The backend that drains waits for it. Also where one has unsubscribed, and guarded work has not settled. */
+  get isWorking(): boolean {
+    return !this.#isOver && this.#isAdmitted === true && this.wish.onDrain === 'work';
+  }
+
+  /** Whoever is told that it completes unsubscribes, and is not the reason for it. */
+  #leaveBecause(reason: CoordinationError, completes: boolean): void {
+    this.#reason = reason;
+    this.#draining.abort(reason);
+    if (completes) this.subscriber.complete();
+    this.leave();
+  }
+
   /** Waits for what must end first, then takes the entry out of the roster. */
   leave(): void {
     if (this.#isLeaving || this.#isOver) return;
     this.#isLeaving = true;
-    this.#controller.abort();
+    this.#controller.abort(this.#reason ?? new Released(this.#subject));
     const waiting = defer(() => this.wish.beforeLeave?.() ?? EMPTY)
       .pipe(
         ignoreElements(),
@@ -237,6 +269,7 @@ export class Participation {
       ...(standing.barred === true && !admitted && { barred: true }),
       isValid: () => admitted && !this.#isOver && this.lease.check(),
       signal: this.#controller.signal,
+      draining: this.#draining.signal,
     };
   }
 

@@ -11,12 +11,14 @@ import {
 } from 'rxjs';
 import type { Backend, Characteristics, RosterKey, Session } from './backend.js';
 import { createBackend } from './create-backend.js';
+import { hostEnvironment } from './environment.js';
 import type { CoordinationError } from './errors.js';
 import type { BackendOptions } from './options.js';
+import type { Participation } from './participation.js';
 import type { Store } from './store.js';
 
-/** The worst first: what somebody relies on is only as good as that. */
-const WORST_FIRST = ['lost', 'connecting', 'suspended', 'live'] as const;
+/** The worst first: what somebody relies on is only as good as that. All shards drain, if one does. */
+const WORST_FIRST = ['draining', 'lost', 'connecting', 'suspended', 'live'] as const;
 
 /** The stores of all shards, in order. */
 export type Stores = readonly [Store, ...Store[]];
@@ -32,8 +34,11 @@ export function createShardedBackend(
   stores$: Observable<Stores>,
   options: BackendOptions,
 ): Backend {
-  const shardAt = (at: number): Backend =>
-    createBackend(name, characteristics, stores$.pipe(map((stores) => stores[at] ?? stores[0])), options);
+  const company = new Set<Participation>();
+  const shardAt = (at: number): Backend => {
+    const store$ = stores$.pipe(map((stores) => stores[at] ?? stores[0]));
+    return createBackend(name, characteristics, store$, options, hostEnvironment, company);
+  };
   const first = shardAt(0);
   return count === 1
     ? first
@@ -66,8 +71,8 @@ function facade(first: Backend, others: readonly Backend[]): Backend {
   const at = <T>({ kind, name }: RosterKey, act: (shard: Backend) => Observable<T>): Observable<T> =>
     of(`${kind}:${name}`, act);
 
-  const close = async (): Promise<void> => {
-    await Promise.all(shards.map((shard) => shard.close()));
+  const end = async (endings: readonly Promise<void>[]): Promise<void> => {
+    await Promise.all(endings);
     used$.complete();
     faults.complete();
   };
@@ -96,8 +101,10 @@ function facade(first: Backend, others: readonly Backend[]): Backend {
       ),
     cell: (key) => of(`cell:${key}`, (shard) => shard.cell(key)),
     swap: (key, expected, value) => of(`cell:${key}`, (shard) => shard.swap(key, expected, value)),
-    close: () => {
-      closed ??= close();
+    close: (options) => {
+      // Each is told of each call: a further one may end the drain.
+      const endings = shards.map((shard) => shard.close(options));
+      closed ??= end(endings);
       return closed;
     },
     [Symbol.asyncDispose]: () => backend.close(),
@@ -114,5 +121,5 @@ function worstOf(sessions: readonly Session[]): Session {
 }
 
 function isSame(a: Session, b: Session): boolean {
-  return a === b || (a.state === b.state && (a.state === 'live' || a.state === 'suspended'));
+  return a === b || (a.state === b.state && a.state !== 'connecting' && a.state !== 'lost');
 }

@@ -24,12 +24,14 @@ import {
   type BackendClosed,
   type GroupNotFound,
   MemberAlreadyExists,
+  MembershipLost,
   type OutcomeUnknown,
   type PlaceLost,
 } from '../backends/errors.js';
 import { ANYTHING, checkAll, FLAG } from '../backends/expectations.js';
 import { isError } from '../backends/is-error.js';
 import { checkName } from '../backends/keys.js';
+import { signalOf } from './grant.js';
 import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
 
 /** Options of `join`. */
@@ -50,7 +52,10 @@ export interface Membership {
   readonly token: bigint;
   /** Whether one is still a member, asked of the clock at this moment. */
   isValid(): boolean;
-  /** Aborts when the membership is lost or left. */
+  /**
+   * Aborts when the membership is lost or left. Its `reason` says which: `MembershipLost`; `Released`, when the subscription
+   * has ended; `BackendClosed`, when the backend is closed.
+   */
   readonly signal: AbortSignal;
 }
 
@@ -67,7 +72,8 @@ export interface Membership {
  * touched by that; `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`;
  * what `capabilities`
  * errors with. Never on a lost connection.
- * **Completes** when the backend is closed.
+ * **Completes** when the backend is closed. While it drains, a member stays one: whose work goes on is there. The drain does not
+ * wait for that.
  * **Teardown** leaves; `backend.close()` waits for it.
  * **Guarantee** no two members of one id are seen by `members` and `memberMap`.
  * **Source** tooz `join_group`, `join_group_create`, `update_capabilities`, `leave_group`; kazoo `Party`.
@@ -144,6 +150,7 @@ function membership(
           payload,
           payload$: payloads.pipe(filter((next, index) => index > 0 || next !== payload)),
           registered: true,
+          onDrain: 'stay',
         });
         return place$.pipe(
           tap(() => {
@@ -155,9 +162,11 @@ function membership(
           ),
         );
       }),
-      map(({ entry, isValid, signal }): Membership => {
+      map((place): Membership => {
         hasJoined = true;
-        return { group, id, token: entry.token, isValid, signal };
+        const { token } = place.entry;
+        const lossOf = ({ reason, cause }: PlaceLost) => new MembershipLost(group, token, reason, cause);
+        return { group, id, token, isValid: () => place.isValid(), signal: signalOf(place, lossOf) };
       }),
       retry({
         delay: (error) => {

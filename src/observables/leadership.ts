@@ -17,7 +17,8 @@ import { type CampaignOptions, campaign } from './campaign.js';
  * anybody else can be elected. Never the same value twice in a row. Then it stands again by itself.
  * **Errors** `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; after a
  * `false`. Never on a lost connection.
- * **Completes** when the backend is closed, after a `false`.
+ * **Completes** when the backend is closed or drains, after a `false`: a drain waits for the work of `withLeadership`, since nobody
+ * can tell what is done because of a value.
  * **Teardown** steps down; `backend.close()` waits for it.
  * **Guarantee** not: that a paused or blocked process has run this far; gate its work with `whileLeader`, which asks the
  * clock before each item, and give the token of `campaign` to the resource. But: at most one leader while clock rates

@@ -1,11 +1,11 @@
-import { defer, filter, map, type Observable, type ObservableInput, of, retry, tap, throwError, timeout } from 'rxjs';
-import type { Backend, Place } from '../backends/backend.js';
+import { concatMap, type Observable, type ObservableInput, throwError, timeout } from 'rxjs';
+import type { Backend } from '../backends/backend.js';
 import { encodePayload } from '../backends/codec.js';
-import { LockLost, LockNotAcquired, type PlaceLost } from '../backends/errors.js';
+import { LockLost, LockNotAcquired } from '../backends/errors.js';
 import { ANYTHING, checkAll, number } from '../backends/expectations.js';
-import { isError } from '../backends/is-error.js';
 import { checkName } from '../backends/keys.js';
-import { type Grant, grantOf } from './grant.js';
+import { type Contention, contending } from './contending.js';
+import type { Grant } from './grant.js';
 
 /** Options of `lock` and `withLock`. */
 export interface LockOptions {
@@ -23,11 +23,14 @@ export interface LockOptions {
  *     place    w---a------x
  *     output   ----g------#
  *
- * **Emits** one `Grant` when the lock is acquired, and stays open while it is held.
+ * **Emits** one `Grant` when the lock is acquired, and stays open while it is held. The lock is held for as long as that
+ * lasts, and no longer: `await firstValueFrom(lock(…))`, `take(1)` and `first()` end with the first value, so what they give is
+ * released already, and the `reason` of its `signal` is `Released`. Use `withLock`, or stay subscribed.
  * **Errors** `LockLost` when it is lost after that, no later than the local deadline of the session: before anybody else
  * can acquire it; `retryWithBackoff()` acquires it again. `LockNotAcquired` after `waitMs`. `InvalidName`, `InvalidOptions` (thrown
  * at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
- * **Completes** when the backend is closed.
+ * **Completes** when the backend is closed. When it drains: at once, if the lock is not held yet. Who holds it is told by
+ * `grant.draining`, holds it on, and is to unsubscribe when it is done: the backend waits for that, for `drainMs`.
  * **Teardown** leaves the line or releases; the request is sent at once, and `backend.close()` waits for it.
  * **Guarantee** not: that a paused process knows of its loss; ask `grant.isValid()` before each step, and give
  * `grant.token` to the resource. But: at most one valid grant while clock rates differ by less than `drift`; first come,
@@ -50,11 +53,10 @@ export function acquiring(
   beforeLeave?: () => ObservableInput<unknown>,
 ): Observable<Grant> {
   const grant$ = placesFor(backend, name, { data, wait: waitMs !== 0, beforeLeave }).pipe(
-    filter((place) => {
-      if (!place.admitted && waitMs === 0) throw new LockNotAcquired(name, 0);
-      return place.admitted;
+    concatMap(({ grant }) => {
+      if (grant === undefined && waitMs === 0) throw new LockNotAcquired(name, 0);
+      return grant === undefined ? [] : [grant];
     }),
-    map((place) => grantOf(name, place)),
   );
   if (waitMs === undefined || waitMs === 0) return grant$;
   return grant$.pipe(
@@ -73,30 +75,22 @@ interface LineOptions {
   readonly beforeLeave?: (() => ObservableInput<unknown>) | undefined;
 }
 
-/** The places in the line for a lock. Lost while waiting: it stands again. Lost while held: `LockLost`. */
-export function placesFor(backend: Backend, name: string, { data, wait, beforeLeave }: LineOptions): Observable<Place> {
-  return defer(() => {
-    const payload = encodePayload(backend.codec, `lock ${JSON.stringify(name)}`, data);
-    let held: Place | undefined;
-    return backend
-      .enter(
-        { kind: 'lock', name },
-        { mode: 'exclusive', permits: 1, payload, wait, ...(beforeLeave && { beforeLeave }) },
-      )
-      .pipe(
-        tap((place) => {
-          if (place.admitted) held = place;
-        }),
-        retry({
-          delay: (error) => {
-            if (!isError<PlaceLost>(error, 'PlaceLost')) return throwError(() => error);
-            if (held === undefined) return of(0);
-            const { token } = held.entry;
-            return throwError(() => new LockLost(name, token, error.reason, error.cause));
-          },
-        }),
-      );
-  });
+/** The places in the line for a lock, with the grant while it is held. */
+export function placesFor(
+  backend: Backend,
+  name: string,
+  { data, wait, beforeLeave }: LineOptions,
+): Observable<Contention> {
+  return contending(
+    backend,
+    { kind: 'lock', name },
+    () => ({
+      payload: encodePayload(backend.codec, `lock ${JSON.stringify(name)}`, data),
+      wait,
+      ...(beforeLeave && { beforeLeave }),
+    }),
+    (token, { reason, cause }) => new LockLost(name, token, reason, cause),
+  );
 }
 
 /** Throws `InvalidName` or `InvalidOptions`. */

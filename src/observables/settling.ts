@@ -26,11 +26,11 @@ export function settling<T>(input: ObservableInput<T>): Settling<T> {
   return { work$: from(input), settled$: EMPTY, isPromise: false };
 }
 
-/** Lets go of what nobody may begin any more. A promise runs already, and its failure must not escape. */
-export function disown(input: unknown): void {
-  const ignore = (): void => undefined;
+/** Lets go of what nobody may begin any more, and completes when nothing of it runs. A promise runs already, and its failure must not escape. */
+export function disown(input: unknown): Observable<never> {
   // Anything else with a `then` may begin only when that is called.
-  if (isThenable(input) && Object.prototype.toString.call(input) === '[object Promise]') input.then(ignore, ignore);
+  const isRunning = isThenable(input) && Object.prototype.toString.call(input) === '[object Promise]';
+  return isRunning ? settlingOf(input).settled$ : EMPTY;
 }
 
 interface Thenable<T> {

@@ -4,7 +4,7 @@ import type { Backend } from '../backends/backend.js';
 import { Contended } from '../backends/errors.js';
 import { ANYTHING, checkAll } from '../backends/expectations.js';
 import { checkName } from '../backends/keys.js';
-import { type Grant, grantOf } from './grant.js';
+import type { Grant } from './grant.js';
 import { type LockOptions, placesFor } from './lock.js';
 
 /**
@@ -18,7 +18,7 @@ import { type LockOptions, placesFor } from './lock.js';
  * nobody, since it was started or may have lost data.
  * **Errors** `LockLost` when it is lost after it was acquired; `InvalidName` (thrown at the call), `InvalidPayload`,
  * `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
- * **Completes** after `left`, and when the backend is closed.
+ * **Completes** after `left`, and when the backend is closed. A drain waits for who holds it, as for `lock`.
  * **Teardown** releases; `backend.close()` waits for it.
  * **Guarantee** that of `lock`.
  * **Source** tooz `acquire(blocking=False)`, kazoo `NonBlockingLease`.
@@ -34,10 +34,8 @@ export function tryLock(
   checkName(name);
   checkAll(options, { data: ANYTHING });
   return placesFor(backend, name, { data: options.data, wait: false }).pipe(
-    map((place) =>
-      place.admitted
-        ? right(grantOf(name, place))
-        : left(new Contended(name, place.barred === true ? 'barred' : 'held')),
+    map(({ place, grant }) =>
+      grant === undefined ? left(new Contended(name, place.barred === true ? 'barred' : 'held')) : right(grant),
     ),
   );
 }

@@ -1,10 +1,9 @@
-import { EMPTY, Observable, type ObservableInput, ReplaySubject, Subscription } from 'rxjs';
+import type { Observable, ObservableInput } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { LockLost } from '../backends/errors.js';
 import type { Grant } from './grant.js';
+import { guarded } from './guarded.js';
 import { acquiring, checkLock, type LockOptions } from './lock.js';
-import { disown, settling } from './settling.js';
-import { Work } from './work.js';
 
 /**
  * Does `work` under the lock `name`: work first, then release.
@@ -17,7 +16,8 @@ import { Work } from './work.js';
  * **Errors** what the work errors with; `LockLost` when the lock is lost, after the work was torn down; and what `lock`
  * errors with.
  * **Completes** when the work does; when the backend is closed. A promise settles first, and tells its value; where it has
- * not settled by the deadline that holds when the backend is closed, the lock is lost.
+ * not settled by the deadline that holds when the backend is closed, the lock is lost. A drain waits for work that has begun:
+ * its lock is held, and its session renewed, until it has come to its end; work that has not begun is not begun.
  * **Teardown** unsubscribes from the work, then releases. A promise cannot be unsubscribed from, nor the step of an async
  * iterable that is under way: `grant.signal` aborts, and the lock is released when it has settled, or its session ends.
  * **Guarantee** that of `lock`. Not: that a promise stops when the lock is lost. Ask `grant.isValid()` or heed `grant.signal`.
@@ -33,87 +33,8 @@ export function withLock<T>(
   options: LockOptions = {},
 ): Observable<T> {
   checkLock(name, options);
-  return new Observable<T>((subscriber) => {
-    let running: Work<T> | undefined;
-    /** What there is of the work. While it is `called` nobody knows what it will be; `settling` is a promise. */
-    let stage: 'none' | 'called' | 'running' | 'settling' = 'none';
-    let isLost = false;
-    let isClosing = false;
-    /** Completes when nothing of the work runs any more, the call that makes it included. */
-    let settled$: Observable<never> = EMPTY;
-    const held = new Subscription();
-    subscriber.add(() => {
-      running?.stop();
-      held.unsubscribe();
-    });
-
-    const fail = (error: unknown): void => {
-      isLost = true;
-      running?.stop();
-      subscriber.error(error);
-    };
-    /** A promise settles first, and tells its value; anything else ends when the backend closes. */
-    const close = (): void => {
-      isClosing = true;
-      if (stage === 'called' || stage === 'settling') return;
-      running?.stop();
-      subscriber.complete();
-    };
-    const begin = (grant: Grant): void => {
-      const settled = new ReplaySubject<never>();
-      settled$ = settled;
-      /** Asked of the clock: a blocked event loop runs what the work tells before the timer that tells the loss. */
-      const tellLoss = (): void => {
-        if (!grant.isValid()) fail(new LockLost(name, grant.token, 'session lost'));
-      };
-      stage = 'called';
-      const made = attempt(() => {
-        const input = work(grant);
-        tellLoss();
-        if (!isLost) return settling(input);
-        disown(input);
-        return settling(EMPTY);
-      });
-      if ('error' in made) {
-        settled.complete();
-        subscriber.error(made.error);
-        return;
-      }
-      const { work$, settled$: rest$, isPromise } = made.value;
-      stage = isPromise ? 'settling' : 'running';
-      if (subscriber.closed || (isClosing && !isPromise)) {
-        // Ended while the work was made: it is not begun, and what runs already is waited for.
-        (isPromise ? rest$ : EMPTY).subscribe(settled);
-        subscriber.complete();
-        return;
-      }
-      running = new Work(work$, {
-        next: (value) => {
-          tellLoss();
-          subscriber.next(value);
-        },
-        error: (error) => subscriber.error(error),
-        complete: () => {
-          tellLoss();
-          subscriber.complete();
-        },
-        over: () => rest$.subscribe(settled),
-      });
-      running.start();
-    };
-    /** Asked when the backend closes, too, while one is still subscribed; and when one has waited for long enough. */
-    const beforeLeave = (): Observable<never> => {
-      if (stage !== 'none' && !subscriber.closed) close();
-      return settled$;
-    };
-    held.add(acquiring(backend, name, options, beforeLeave).subscribe({ next: begin, error: fail, complete: close }));
+  return guarded(work, {
+    acquire: (beforeLeave) => acquiring(backend, name, options, beforeLeave),
+    lossOf: ({ token }) => new LockLost(name, token, 'session lost'),
   });
-}
-
-function attempt<T>(act: () => T): { value: T } | { error: unknown } {
-  try {
-    return { value: act() };
-  } catch (error) {
-    return { error };
-  }
 }

@@ -2,11 +2,16 @@ import {
   catchError,
   defer,
   EMPTY,
+  fromEvent,
   type MonoTypeOperatorFunction,
   map,
+  NEVER,
   type Observable,
   of,
   repeat,
+  Subject,
+  switchAll,
+  takeUntil,
   throwError,
 } from 'rxjs';
 import type { LockLost } from '../backends/errors.js';
@@ -14,6 +19,9 @@ import { checkAll } from '../backends/expectations.js';
 import { isError } from '../backends/is-error.js';
 import type { Grant } from '../observables/grant.js';
 import { type GateOptions, ON_LOSS, whileTrue } from './while-true.js';
+
+/** What the gate must know of a grant. */
+type Held = Pick<Grant, 'isValid'> & Partial<Pick<Grant, 'draining'>>;
 
 /**
  * Subscribes to the source while the lock is held.
@@ -35,24 +43,31 @@ import { type GateOptions, ON_LOSS, whileTrue } from './while-true.js';
  * @example
  * ticks$.pipe(whileLocked(lock(backend, 'ledger'))).subscribe(post);
  */
-export function whileLocked<T>(
-  lock$: Observable<Pick<Grant, 'isValid'>>,
-  options: GateOptions = {},
-): MonoTypeOperatorFunction<T> {
+export function whileLocked<T>(lock$: Observable<Held>, options: GateOptions = {}): MonoTypeOperatorFunction<T> {
   checkAll(options, { onLoss: ON_LOSS });
   const { onLoss = 'error' } = options;
   return (source) =>
     defer(() => {
       let isOpen = (): boolean => false;
+      const drains = new Subject<Observable<unknown>>();
       const grants$ = lock$.pipe(
         map((grant) => {
           isOpen = () => grant.isValid();
+          drains.next(drainOf(grant));
           return true;
         }),
+        // The lock itself is held on while the backend drains.
+        takeUntil(drains.pipe(switchAll())),
       );
       const held$ = onLoss === 'error' ? grants$ : withoutLoss(grants$, onLoss);
       return source.pipe(whileTrue(held$, { onLoss, isOpen: () => isOpen() }));
     });
+}
+
+/** Emits when the backend of the grant drains. */
+function drainOf({ draining }: Held): Observable<unknown> {
+  if (draining === undefined) return NEVER;
+  return draining.aborted ? of(undefined) : fromEvent(draining, 'abort');
 }
 
 /** Says `false` where the lock is lost, and then waits for the next grant, if one is to be acquired. */

@@ -1,5 +1,5 @@
 import { asyncScheduler, Observable, type SchedulerLike } from 'rxjs';
-import { LockLost } from '../backends/errors.js';
+import { LockLost, Released } from '../backends/errors.js';
 import type { Grant } from '../observables/grant.js';
 import { parseMarbles } from './marble-text.js';
 
@@ -81,18 +81,28 @@ export function grantOf(script: string, options: GrantScriptOptions = {}): Obser
   return new Observable<Grant>((subscriber) => {
     let token = first - 1n;
     let held = new AbortController();
-    const end = (): void => held.abort();
+    const draining = new AbortController();
+    const end = (reason: unknown = new Released(`lock ${JSON.stringify(name)}`)): void => held.abort(reason);
     const give = (): Grant => {
       end();
       const mine = new AbortController();
       held = mine;
       token++;
-      return { name, token, id: `${name}-${token}`, isValid: () => !mine.signal.aborted, signal: mine.signal };
+      const { signal } = mine;
+      return {
+        name,
+        token,
+        id: `${name}-${token}`,
+        isValid: () => !signal.aborted,
+        signal,
+        draining: draining.signal,
+      };
     };
-    subscriber.add(end);
+    subscriber.add(() => end());
     const lost = (): unknown => {
-      end();
-      return options.error ?? new LockLost(name, token, 'session lost');
+      const loss = options.error ?? new LockLost(name, token, 'session lost');
+      end(loss);
+      return loss;
     };
     subscriber.add(scripted(script, give, options, lost).subscribe(subscriber));
   });

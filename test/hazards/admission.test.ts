@@ -239,7 +239,7 @@ function idNow(backend: ReturnType<Stage['backend']>): string | undefined {
   let id: string | undefined;
   backend.session$
     .subscribe((session) => {
-      id = session.state === 'connecting' ? undefined : session.id;
+      id = 'id' in session ? session.id : undefined;
     })
     .unsubscribe();
   return id;

@@ -223,6 +223,45 @@ describe('on scripted stores', () => {
     expect(faults).toMatchObject(['0', '1', '2', '3'].map((operation) => ({ operation })));
   });
 
+  test('a drain lasts on all shards until the work on the last of them is done', async () => {
+    const { time, backend, stores, asked, watch, states, use } = scripted();
+    const seen: string[] = [];
+    const enter = (shard: number, onDrain: EntryRequest['onDrain'] = 'work') =>
+      backend
+        .enter({ kind: 'lock', name: nameAt(shard) }, { ...request, onDrain })
+        .subscribe({ complete: () => seen.push(`${shard} complete`) });
+    watch();
+    enter(0, 'stay');
+    const [first, last] = [enter(1), enter(2)];
+    const closed = backend.close({ drainMs: 1_000 });
+    expect(backend.close({ drainMs: 2_000 })).toBe(closed);
+    use(3);
+    expect([states, asked('open')]).toEqual([
+      ['live', 'draining'],
+      [1, 1, 1, 1],
+    ]);
+    await time.passWithPromises(100);
+    first.unsubscribe();
+    await time.passWithPromises(100);
+    expect([seen, asked('leave'), asked('end')]).toEqual([[], [0, 1, 0, 0], [0, 0, 0, 0]]);
+    expect(stores[1].times('renew').at(-1)).toBe(200);
+    last.unsubscribe();
+    await closed;
+    expect([seen, asked('end'), states]).toEqual([['0 complete'], [1, 1, 1, 1], ['live', 'draining']]);
+    expect(time.pending).toBe(0);
+  });
+
+  test('a drain is ended by another call, and one that cannot be is refused', async () => {
+    const { time, backend, asked } = scripted();
+    backend.enter({ kind: 'lock', name: nameAt(1) }, { ...request, onDrain: 'work' }).subscribe();
+    expect(() => backend.close({ drainMs: -1 })).toThrow(expect.objectContaining({ _tag: 'InvalidOptions' }));
+    const closed = backend.close({ drainMs: 1_000 });
+    await time.passWithPromises(100);
+    expect(backend.close()).toBe(closed);
+    await closed;
+    expect([asked('end'), time.now()]).toEqual([[0, 1, 0, 0], 100]);
+  });
+
   test('closing ends the session of each shard that is used, once, and is what disposing does', async () => {
     const { backend, asked, use } = scripted();
     use(0);

@@ -1,8 +1,14 @@
-import { catchError, defer, map, type Observable, of, retry } from 'rxjs';
+import { isSome } from 'fp-ts/lib/Option.js';
+import { catchError, concat, defer, EMPTY, firstValueFrom, map, NEVER, type Observable, of, retry } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { AuthenticationFailed, LockLost, LockNotAcquired, PlaceLost, SessionLost } from '../../src/backends/errors.js';
+import { memory } from '../../src/backends/memory/index.js';
+import { breakLock } from '../../src/observables/break-lock.js';
+import { campaign } from '../../src/observables/campaign.js';
 import type { Grant } from '../../src/observables/grant.js';
+import { join } from '../../src/observables/join.js';
 import { lock } from '../../src/observables/lock.js';
+import { withLock } from '../../src/observables/with-lock.js';
 import { placeOf, scripted, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };
@@ -152,8 +158,8 @@ describe('lock', () => {
       lock(backend, 'l', { waitMs: 1 }).subscribe().unsubscribe();
       expect(backend.calls).toEqual(['enter lock l', 'enter lock l']);
       expect(backend.requests).toEqual([
-        { mode: 'exclusive', permits: 1, payload: new TextEncoder().encode('"me"'), wait: true },
-        { mode: 'exclusive', permits: 1, payload: new Uint8Array(), wait: true },
+        { mode: 'exclusive', permits: 1, payload: new TextEncoder().encode('"me"'), wait: true, onDrain: 'work' },
+        { mode: 'exclusive', permits: 1, payload: new Uint8Array(), wait: true, onDrain: 'work' },
       ]);
     });
   });
@@ -344,6 +350,75 @@ describe('lock over a store', () => {
       backend.session$.subscribe();
       at(10, () => expire(backend));
       expectObservable(named(lock(backend, 'l', { waitMs: 20 })), '11ms ^').toBe('31ms (n|)', names);
+    });
+  });
+});
+
+describe('the signal of a grant', () => {
+  const reasonOf = ({ signal }: Grant): unknown => signal.reason;
+
+  it('ReleasedAlready: what firstValueFrom and take(1) give is released, and says so', async () => {
+    const backend = memory();
+    const grant = await firstValueFrom(lock(backend, 'l'));
+    expect([grant.isValid(), grant.signal.aborted]).toEqual([false, true]);
+    expect(reasonOf(grant)).toMatchObject({ _tag: 'Released', roster: 'lock "l"' });
+    expect(String(reasonOf(grant))).toMatch(/lock "l" was released: the subscription ended.*withLock/);
+    await backend.close();
+  });
+
+  it('has the very error for its reason that the stream errors with', () => {
+    virtually(({ process, at, expire }) => {
+      const [backend, other] = [process(), process()];
+      const seen: [unknown, unknown][] = [];
+      const watch = (lock$: Observable<Grant>) => {
+        let grant: Grant | undefined;
+        lock$.subscribe({
+          next: (granted) => {
+            grant = granted;
+          },
+          error: (error) => seen.push([grant && reasonOf(grant), error]),
+        });
+      };
+      watch(lock(backend, 'l'));
+      watch(withLock(backend, 'm', (grant) => concat(of(grant), NEVER)));
+      watch(lock(other, 'n'));
+      at(10, () => breakLock(backend, 'n').subscribe());
+      at(20, () => expire(backend));
+      at(30, () => {
+        expect(seen).toHaveLength(3);
+        for (const [reason, error] of seen) expect(reason).toBe(error);
+        expect(seen.map(([reason]) => reason)).toMatchObject([
+          { _tag: 'LockLost', lock: 'n', reason: 'evicted' },
+          { _tag: 'LockLost', lock: 'l', reason: 'session lost', cause: { _tag: 'SessionLost' } },
+          { _tag: 'LockLost', lock: 'm', reason: 'session lost' },
+        ]);
+      });
+    });
+  });
+
+  it('tells a loss from a release from a close, also of a leader and of a member', () => {
+    virtually(({ process, at, expire }) => {
+      const signals: AbortSignal[] = [];
+      const [lost, released, closed] = [process(), process(), process()];
+      const uses = [lost, released, closed].map((backend, i) => [
+        lock(backend, `l${i}`)
+          .pipe(catchError(() => EMPTY))
+          .subscribe(({ signal }) => signals.push(signal)),
+        campaign(backend, `e${i}`).subscribe((grant) => isSome(grant) && signals.push(grant.value.signal)),
+        join(backend, `g${i}`, { create: true }).subscribe(({ signal }) => signals.push(signal)),
+      ]);
+      at(10, () => {
+        expire(lost);
+        for (const use of uses[1] ?? []) use.unsubscribe();
+        void closed.close();
+      });
+      at(11, () =>
+        expect(signals.map(({ reason }) => reason._tag)).toEqual([
+          ...['LockLost', 'LeadershipLost', 'MembershipLost'],
+          ...['Released', 'Released', 'Released'],
+          ...['BackendClosed', 'BackendClosed', 'BackendClosed'],
+        ]),
+      );
     });
   });
 });

@@ -57,7 +57,7 @@ describe('tryLock', () => {
       tryLock(backend, 'l', { data: 1 }).subscribe().unsubscribe();
       expect(backend.calls).toEqual(['enter lock l']);
       expect(backend.requests).toEqual([
-        { mode: 'exclusive', permits: 1, payload: new TextEncoder().encode('1'), wait: false },
+        { mode: 'exclusive', permits: 1, payload: new TextEncoder().encode('1'), wait: false, onDrain: 'work' },
       ]);
     });
   });

@@ -27,6 +27,24 @@ describe('whileLocked', () => {
     });
   });
 
+  it('completes when the backend of the grant drains, though the lock is held on', () => {
+    virtually(({ cold, at, expectObservable, expectSubscriptions }) => {
+      for (const onLoss of ['error', 'complete', 'resubscribe'] as const) {
+        const draining = new AbortController();
+        const lock$ = cold('---g------', { g: { isValid: () => true, draining: draining.signal } });
+        const source = cold('  -a-b-c-d-e');
+        expectObservable(source.pipe(whileLocked(lock$, { onLoss }))).toBe('----a-b|');
+        expectSubscriptions(source.subscriptions).toBe('---^---!');
+        expectSubscriptions(lock$.subscriptions).toBe('^------!');
+        at(7, () => draining.abort());
+      }
+      const drained = cold('---g', { g: { isValid: () => true, draining: AbortSignal.abort() } });
+      const unwanted = cold('a');
+      expectObservable(unwanted.pipe(whileLocked(drained))).toBe('---|');
+      expectSubscriptions(unwanted.subscriptions).toBe([]);
+    });
+  });
+
   it('never subscribes to the source while it waits for the lock', () => {
     virtually(({ cold, expectObservable, expectSubscriptions }) => {
       const lock$ = cold<Held>('-');

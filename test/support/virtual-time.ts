@@ -97,7 +97,7 @@ export function sessionIdOf(backend: Backend): string {
       now = session;
     })
     .unsubscribe();
-  if (now === undefined || now.state === 'connecting') throw new Error('no session is open');
+  if (now === undefined || !('id' in now)) throw new Error('no session is open');
   return now.id;
 }
 
@@ -225,7 +225,11 @@ export function placeOf(token: bigint, admitted = true, isValid: () => boolean =
     admitted,
     ahead: admitted ? 0 : 1,
     isValid,
-    signal: new AbortController().signal,
+    /** One for each who stands there, though tests share the place. */
+    get signal() {
+      return new AbortController().signal;
+    },
+    draining: new AbortController().signal,
   };
 }
 

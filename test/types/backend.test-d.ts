@@ -65,6 +65,19 @@ describe('Backend', () => {
   });
 });
 
+describe('closing', () => {
+  it('takes a drain, or nothing', () => {
+    expectTypeOf(memory().close()).toEqualTypeOf<Promise<void>>();
+    memory().close({ drainMs: 20_000 });
+    memory().close({ drainMs: undefined });
+    // @ts-expect-error: a duration is a number
+    memory().close({ drainMs: '20s' });
+    // @ts-expect-error: no such option
+    memory().close({ timeoutMs: 5 });
+    process.once('SIGTERM', memory().close);
+  });
+});
+
 describe('making one', () => {
   it('gives a Backend', () => {
     expectTypeOf(connect('memory:')).toEqualTypeOf<Backend>();

@@ -22,6 +22,7 @@ import {
   type Status,
   status,
   tryLock,
+  withLeadership,
   withLock,
 } from 'conclave';
 import { memory } from 'conclave/memory';
@@ -102,6 +103,30 @@ describe('withLock', () => {
   });
 });
 
+describe('withLeadership', () => {
+  it('emits what the work does, and gives it the grant', () => {
+    expectTypeOf(withLeadership(backend, 'e', async () => 'done')).toEqualTypeOf<Observable<string>>();
+    expectTypeOf(withLeadership(backend, 'e', () => of({ a: 1 }), { data: 'me' })).toEqualTypeOf<
+      Observable<{ a: number }>
+    >();
+    expectTypeOf(withLeadership(backend, 'e', () => [1, 2])).toEqualTypeOf<Observable<number>>();
+    withLeadership(backend, 'e', (grant) => {
+      expectTypeOf(grant).toEqualTypeOf<Grant>();
+      expectTypeOf(grant.draining).toEqualTypeOf<AbortSignal>();
+      return [];
+    });
+  });
+
+  it('wants work that can be waited for, and waits for ever to lead', () => {
+    // @ts-expect-error: nothing to wait for
+    withLeadership(backend, 'e', () => undefined);
+    // @ts-expect-error: work is a function, or it would run before one leads
+    withLeadership(backend, 'e', of(1));
+    // @ts-expect-error: no such option
+    withLeadership(backend, 'e', () => [], { waitMs: 5 });
+  });
+});
+
 describe('groups', () => {
   it('join emits memberships', () => {
     expectTypeOf(join(backend, 'g')).toEqualTypeOf<Observable<Membership>>();
@@ -158,7 +183,9 @@ describe('who is in line', () => {
 describe('status', () => {
   it('is told apart by state', () => {
     expectTypeOf(status(backend)).toEqualTypeOf<Observable<Status>>();
-    expectTypeOf<Status['state']>().toEqualTypeOf<'connecting' | 'live' | 'suspended' | 'lost' | 'closed'>();
+    expectTypeOf<Status['state']>().toEqualTypeOf<
+      'connecting' | 'live' | 'suspended' | 'lost' | 'draining' | 'closed'
+    >();
     status(backend).subscribe((now) => {
       if (now.state === 'connecting') expectTypeOf(now.attempt).toEqualTypeOf<number>();
       if (now.state === 'lost') expectTypeOf(now.cause._tag).toEqualTypeOf<string>();

@@ -1,5 +1,5 @@
 import { of } from 'rxjs';
-import type { Backend } from '../backend.js';
+import type { Backend, CloseOptions } from '../backend.js';
 import { monotonicScheduler } from '../clock.js';
 import { createBackend } from '../create-backend.js';
 import { checkAll, either, objectWith, TEXT } from '../expectations.js';
@@ -40,11 +40,13 @@ export function memory(options: MemoryOptions = {}): Backend {
     typeof store === 'string' ? shared(store, options) : { server: store, release: () => undefined };
   const backend = createBackend('memory', memoryCharacteristics, of(server.adapter(options.namespace)), options);
   let closed: Promise<void> | undefined;
-  const close = (): Promise<void> => {
-    closed ??= backend.close().finally(release);
+  const close = (options?: CloseOptions): Promise<void> => {
+    // A further call may end the drain.
+    const ending = backend.close(options);
+    closed ??= ending.finally(release);
     return closed;
   };
-  return { ...backend, close, [Symbol.asyncDispose]: close };
+  return { ...backend, close, [Symbol.asyncDispose]: () => close() };
 }
 
 function shared(name: string, options: MemoryOptions): { server: MemoryStore; release: () => void } {

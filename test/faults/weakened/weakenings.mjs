@@ -44,7 +44,7 @@ export const weakenings = {
     what: 'withLock asking, when its work has been made, whether it has ended meanwhile',
     edits: [
       {
-        file: '/src/observables/with-lock.ts',
+        file: '/src/observables/guarded.ts',
         from: 'if (subscriber.closed || (isClosing && !isPromise)) {',
         to: 'if (subscriber.isStopped === undefined) {',
       },
@@ -55,8 +55,8 @@ export const weakenings = {
     edits: [
       {
         file: '/src/backends/memory/index.ts',
-        from: 'closed ??= backend.close().finally(release);',
-        to: 'closed = backend.close().finally(release);',
+        from: 'closed ??= ending.finally(release);',
+        to: 'closed = ending.finally(release);',
       },
       {
         file: '/src/backends/memory/index.ts',
@@ -80,8 +80,8 @@ export const weakenings = {
     edits: [
       {
         file: '/src/backends/participation.ts',
-        from: 'if (!this.#isGuarding) this.subscriber.complete();',
-        to: 'this.subscriber.complete();',
+        from: 'this.#leaveBecause(new BackendClosed(this.context.name), !this.#isGuarding);',
+        to: 'this.#leaveBecause(new BackendClosed(this.context.name), true);',
       },
     ],
   },
