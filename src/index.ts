@@ -20,7 +20,7 @@ export { type ConnectOptions, connect } from './connect.js';
 export { breakLock } from './observables/break-lock.js';
 export { type CampaignOptions, campaign } from './observables/campaign.js';
 export { candidates } from './observables/candidates.js';
-export { closeOnSignals, type EndingSignal } from './observables/close-on-signals.js';
+export { closeOnSignals, type EndingSignal, type SignalOptions } from './observables/close-on-signals.js';
 export type { Contender } from './observables/contender.js';
 export { createGroup } from './observables/create-group.js';
 export { deleteGroup } from './observables/delete-group.js';

@@ -1,8 +1,9 @@
-import { firstValueFrom, lastValueFrom, type Subscription } from 'rxjs';
+import { firstValueFrom, lastValueFrom, map, type Subscription, timer } from 'rxjs';
 import { afterEach, expect, test, vi } from 'vitest';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { closeOnSignals } from '../../src/observables/close-on-signals.js';
 import { lock } from '../../src/observables/lock.js';
+import { status } from '../../src/observables/status.js';
 import { withLock } from '../../src/observables/with-lock.js';
 import { spawnClient } from '../../src/testing/processes/client-process.js';
 
@@ -24,7 +25,10 @@ test('what is held is handed over before the signal is told, and only then the p
   lock(backend, 'ledger').subscribe();
   const next = firstValueFrom(lock(other, 'ledger')).then(() => seen.push('next'));
   const closed = new Promise<void>((done) => {
-    listening = closeOnSignals(backend, ['SIGHUP']).subscribe({ next: (signal) => seen.push(signal), complete: done });
+    listening = closeOnSignals(backend, { signals: ['SIGHUP'] }).subscribe({
+      next: (signal) => seen.push(signal),
+      complete: done,
+    });
   });
   process.emit('SIGHUP', 'SIGHUP');
   await next;
@@ -38,7 +42,7 @@ test('who else listens for the signal decides how the process ends', async () =>
   const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
   const other = (): void => undefined;
   process.on('SIGHUP', other);
-  const closed = lastValueFrom(closeOnSignals(backend, ['SIGHUP']));
+  const closed = lastValueFrom(closeOnSignals(backend, { signals: ['SIGHUP'] }));
   process.emit('SIGHUP', 'SIGHUP');
   expect(await closed).toBe('SIGHUP');
   process.off('SIGHUP', other);
@@ -57,13 +61,76 @@ test('of several backends, the last that is closed ends the process', async () =
     finish = done;
   });
   withLock(last, 'ledger', () => work).subscribe();
-  const ended = [first, last].map((backend) => lastValueFrom(closeOnSignals(backend, ['SIGHUP'])));
+  const ended = [first, last].map((backend) => lastValueFrom(closeOnSignals(backend, { signals: ['SIGHUP'] })));
   process.emit('SIGHUP', 'SIGHUP');
   await ended[0];
   seen.push('first');
   finish();
   await ended[1];
   expect(seen).toEqual(['first', 'raised']);
+});
+
+test('CutShort: a signal that is raised again meanwhile is ignored, and the process ends when everything is released', async () => {
+  const backend = memory();
+  const seen: string[] = [];
+  vi.spyOn(process, 'kill').mockImplementation((_, signal) => {
+    seen.push(`raised ${String(signal)}`);
+    return true;
+  });
+  let finish = (): void => undefined;
+  const work = new Promise<void>((done) => {
+    finish = done;
+  });
+  withLock(backend, 'ledger', () => work).subscribe(() => seen.push('done'));
+  const before = process.listenerCount('SIGHUP');
+  const closed = lastValueFrom(closeOnSignals(backend, { signals: ['SIGHUP', 'SIGQUIT'] }));
+  for (const signal of ['SIGHUP', 'SIGHUP', 'SIGQUIT'] as const) process.emit(signal, signal);
+  expect([process.listenerCount('SIGHUP'), seen]).toEqual([before + 1, []]);
+  finish();
+  expect(await closed).toBe('SIGHUP');
+  expect([process.listenerCount('SIGHUP'), seen]).toEqual([before, ['done', 'raised SIGHUP']]);
+});
+
+test('the signal after forceAfter ends the process at once, and nothing is emitted', async () => {
+  for (const forceAfter of [undefined, 1]) {
+    const backend = memory();
+    const seen: string[] = [];
+    vi.spyOn(process, 'kill').mockImplementation((_, signal) => {
+      seen.push(`raised ${String(signal)}`);
+      return true;
+    });
+    let finish = (): void => undefined;
+    withLock(backend, 'ledger', () => new Promise<void>((done) => (finish = done))).subscribe();
+    const before = process.listenerCount('SIGHUP');
+    closeOnSignals(backend, { signals: ['SIGHUP', 'SIGQUIT'], forceAfter }).subscribe({
+      next: (signal) => seen.push(signal),
+      complete: () => seen.push('complete'),
+    });
+    for (let signals = 1; signals <= (forceAfter ?? 3); signals++) process.emit('SIGHUP', 'SIGHUP');
+    expect(seen).toEqual([]);
+    process.emit('SIGQUIT', 'SIGQUIT');
+    expect([process.listenerCount('SIGHUP'), seen]).toEqual([before, ['raised SIGQUIT', 'complete']]);
+    finish();
+    await backend.close();
+    vi.restoreAllMocks();
+  }
+});
+
+test('with drainMs work in progress is done before the process ends', async () => {
+  const backend = memory();
+  vi.spyOn(process, 'kill').mockReturnValue(true);
+  const states: string[] = [];
+  status(backend).subscribe(({ state }) => states.push(state));
+  const done = lastValueFrom(withLock(backend, 'ledger', () => timer(50).pipe(map(() => 'done'))));
+  const closed = lastValueFrom(closeOnSignals(backend, { signals: ['SIGHUP'], drainMs: 10_000 }));
+  process.emit('SIGHUP', 'SIGHUP');
+  expect(await Promise.all([done, closed])).toEqual(['done', 'SIGHUP']);
+  expect(states).toEqual(['live', 'draining', 'closed']);
+});
+
+test('options that cannot be are refused at the call', () => {
+  for (const wrong of [{ signals: ['SIGKILL'] }, ['SIGTERM'], { drainMs: -1 }, { forceAfter: 0 }, { drain: 5 }])
+    expect(() => closeOnSignals(memory(), wrong as never)).toThrow(expect.objectContaining({ _tag: 'InvalidOptions' }));
 });
 
 test('SIGTERM and SIGINT are listened for unless told otherwise', async () => {
@@ -78,7 +145,7 @@ test('SIGTERM and SIGINT are listened for unless told otherwise', async () => {
 test('an unsubscribed one listens no more', async () => {
   const backend = memory();
   const before = process.listenerCount('SIGHUP');
-  const subscription = closeOnSignals(backend, ['SIGHUP', 'SIGQUIT']).subscribe();
+  const subscription = closeOnSignals(backend, { signals: ['SIGHUP', 'SIGQUIT'] }).subscribe();
   expect(process.listenerCount('SIGHUP')).toBe(before + 1);
   subscription.unsubscribe();
   expect(process.listenerCount('SIGHUP')).toBe(before);

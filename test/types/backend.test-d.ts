@@ -4,6 +4,7 @@ import {
   type BackendClosed,
   type ConnectOptions,
   CoordinationError,
+  closeOnSignals,
   connect,
   type GroupNotFound,
   type LockLost,
@@ -75,6 +76,9 @@ describe('closing', () => {
     // @ts-expect-error: no such option
     memory().close({ timeoutMs: 5 });
     process.once('SIGTERM', memory().close);
+    closeOnSignals(memory(), { drainMs: 20_000, signals: ['SIGTERM'], forceAfter: 2 });
+    // @ts-expect-error: no process ends by this one
+    closeOnSignals(memory(), { signals: ['SIGKILL'] });
   });
 });
 
