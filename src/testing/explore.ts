@@ -5,6 +5,7 @@ import {
   callOf,
   crash,
   delay,
+  deploy,
   expireSession,
   type Fault,
   type FaultKind,
@@ -113,6 +114,7 @@ const DEFAULT_FAULTS: readonly FaultKind[] = [
   'pause',
   'suspend',
   'crash',
+  'deploy',
   'restartStore',
   'loseReply',
   'delay',
@@ -129,7 +131,7 @@ const DEFAULT_FAULTS: readonly FaultKind[] = [
  *
  * `scenario` sets up processes on a cluster and returns what the invariant looks at. `invariant` is asked after each
  * moment at which something happened, and once more when all is calm; it says what is broken, or returns `false`, or
- * throws. The last process is never crashed.
+ * throws. The last process is never crashed, nor deployed.
  *
  * **Errors** `InvariantBroken`, with the faults shrunk by fast-check, drawn as marbles; `InvalidOptions`; `Error` where
  * fast-check is not installed.
@@ -249,7 +251,7 @@ function refusePromise(returned: unknown, by: string): void {
 class Broken extends Error {}
 
 function faultOf({ kind, process, size, variant }: Draft, cluster: Simulation, ttlMs: number): Fault | undefined {
-  const alive = cluster.processes.filter((name) => !cluster.isCrashed(name));
+  const alive = cluster.processes.filter((name) => !cluster.isLeaving(name));
   const name = alive[process % alive.length];
   if (name === undefined) return undefined;
   const upTo = (ms: number, thousandths = size): number => 1 + Math.floor((ms * thousandths) / 1_000);
@@ -267,6 +269,9 @@ function faultOf({ kind, process, size, variant }: Draft, cluster: Simulation, t
       return expireSession(name);
     case 'crash':
       return alive.length > 1 ? crash(name) : undefined;
+    case 'deploy':
+      // Half of them cut short what is under way.
+      return alive.length > 1 ? deploy(name, variant % 2 === 0 ? 0 : upTo(2 * ttlMs)) : undefined;
     case 'restartStore':
       return restartStore({ keepData: variant % 2 === 0, forMs: upTo(2 * ttlMs) });
     case 'loseReply':

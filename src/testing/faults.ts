@@ -11,6 +11,7 @@ export type Fault =
   | { readonly kind: 'suspend'; readonly process: string; readonly forMs: number }
   | { readonly kind: 'expireSession'; readonly process: string }
   | { readonly kind: 'crash'; readonly process: string }
+  | { readonly kind: 'deploy'; readonly process: string; readonly drainMs: number | undefined }
   | { readonly kind: 'restartStore'; readonly keepData: boolean; readonly forMs: number }
   | { readonly kind: 'loseReply'; readonly process: string; readonly of: Losable }
   | { readonly kind: 'delay'; readonly process: string; readonly ms: number; readonly forMs: number | undefined }
@@ -25,7 +26,7 @@ export const LOSABLE: readonly Losable[] = ['enter', 'leave', 'renew', 'evict', 
 const MS = number(0, Number.MAX_SAFE_INTEGER);
 const OF: Expectation = [LOSABLE.join(', '), (value) => LOSABLE.some((known) => known === value)];
 
-/** What each kind of fault must have; `forMs` of some may be left out. */
+/** What each kind of fault must have. */
 const FIELDS: Readonly<Record<FaultKind, Readonly<Record<string, Expectation>>>> = {
   partition: { process: TEXT, forMs: MS },
   heal: { process: TEXT },
@@ -33,12 +34,18 @@ const FIELDS: Readonly<Record<FaultKind, Readonly<Record<string, Expectation>>>>
   suspend: { process: TEXT, forMs: MS },
   expireSession: { process: TEXT },
   crash: { process: TEXT },
+  deploy: { process: TEXT, drainMs: number(0, 2 ** 31 - 1) },
   restartStore: { keepData: FLAG, forMs: MS },
   loseReply: { process: TEXT, of: OF },
   delay: { process: TEXT, ms: MS, forMs: MS },
   jumpClock: { process: TEXT, byMs: number(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) },
 };
-const LASTS_UNTIL_HEALED: readonly FaultKind[] = ['partition', 'delay'];
+/** What may be left out. */
+const OPTIONAL: Partial<Readonly<Record<FaultKind, string>>> = {
+  partition: 'forMs',
+  delay: 'forMs',
+  deploy: 'drainMs',
+};
 
 /** Every kind of fault. */
 export const KINDS = Object.keys(FIELDS) as readonly FaultKind[];
@@ -48,11 +55,10 @@ const KIND: Expectation = [`one of ${KINDS.join(', ')}`, (value) => KINDS.some((
 export function checkFault(fault: Fault): void {
   check(fault, { kind: KIND }, ['kind']);
   const fields = FIELDS[fault.kind];
-  const mayEndLater = LASTS_UNTIL_HEALED.includes(fault.kind);
   check(
     fault,
     fields,
-    Object.keys(fields).filter((field) => field !== 'forMs' || !mayEndLater),
+    Object.keys(fields).filter((field) => field !== OPTIONAL[fault.kind]),
   );
 }
 
@@ -97,6 +103,14 @@ export function crash(process: string): Fault {
   return checked({ kind: 'crash', process });
 }
 
+/**
+ * Tells a process to end, as `closeOnSignals` does when it is deployed anew: its backend drains for `drainMs`, and closes.
+ * Then nothing of it runs any more, and `backend(name)` starts it anew.
+ */
+export function deploy(process: string, drainMs?: number): Fault {
+  return checked({ kind: 'deploy', process, drainMs });
+}
+
 /** How the store comes back. */
 export interface RestartOptions {
   /** `false`: everything but the tokens is forgotten. */
@@ -139,6 +153,8 @@ export function callOf(fault: Fault): string {
     case 'pause':
     case 'suspend':
       return call(fault.process, fault.forMs);
+    case 'deploy':
+      return call(fault.process, fault.drainMs);
     case 'restartStore':
       return `restartStore({ keepData: ${fault.keepData}, forMs: ${fault.forMs} })`;
     case 'loseReply':

@@ -9,6 +9,7 @@ export {
 export {
   crash,
   delay,
+  deploy,
   expireSession,
   type Fault,
   type FaultKind,

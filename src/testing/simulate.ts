@@ -11,6 +11,7 @@ import {
   checkFault,
   crash,
   delay,
+  deploy,
   expireSession,
   type Fault,
   heal,
@@ -79,6 +80,7 @@ export interface Cluster {
   suspend(process: string, forMs: number): void;
   expireSession(process: string): void;
   crash(process: string): void;
+  deploy(process: string, drainMs?: number): void;
   restartStore(options: RestartOptions): void;
   loseReply(process: string, of: Losable): void;
   delay(process: string, ms: number, forMs?: number): void;
@@ -130,6 +132,8 @@ interface Member {
   readonly backend: Backend;
   cutUntilMs: number;
   delayedUntilMs: number;
+  /** It was told to end. */
+  isEnding: boolean;
 }
 
 const LATENCY_MS = number(0, 2 ** 31 - 1);
@@ -227,7 +231,7 @@ export class Simulation implements Cluster {
       process.environment,
     );
     if (this.#storeAwayUntilMs !== undefined) wire.storeIs(false);
-    this.#members.set(name, { process, wire, backend, cutUntilMs: 0, delayedUntilMs: 0 });
+    this.#members.set(name, { process, wire, backend, cutUntilMs: 0, delayedUntilMs: 0, isEnding: false });
     return backend;
   }
 
@@ -294,6 +298,9 @@ export class Simulation implements Cluster {
   crash(process: string): void {
     this.apply(crash(process));
   }
+  deploy(process: string, drainMs?: number): void {
+    this.apply(deploy(process, drainMs));
+  }
   restartStore(options: RestartOptions): void {
     this.apply(restartStore(options));
   }
@@ -339,8 +346,10 @@ export class Simulation implements Cluster {
     await Promise.all(alive.map(({ process, backend }) => process.run(() => backend.close())));
   }
 
-  isCrashed(name: string): boolean {
-    return this.#members.get(name)?.process.isCrashed ?? false;
+  /** It has ended, or is about to. */
+  isLeaving(name: string): boolean {
+    const member = this.#members.get(name);
+    return member !== undefined && (member.isEnding || member.process.isCrashed);
   }
 
   /** Does something at this moment, with the timers that it starts in the time of the simulation. */
@@ -393,6 +402,14 @@ export class Simulation implements Cluster {
         return;
       case 'crash':
         process.crash();
+        return;
+      case 'deploy':
+        member.isEnding = true;
+        // A process that is stopped finds the signal when it runs again.
+        process.deliver(() => {
+          void member.backend.close({ drainMs: fault.drainMs });
+          member.backend.session$.subscribe({ error: () => process.crash(), complete: () => process.crash() });
+        });
         return;
       case 'loseReply':
         wire.loseReply(fault.of);

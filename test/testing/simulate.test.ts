@@ -4,6 +4,7 @@ import {
   type Cluster,
   crash,
   delay,
+  deploy,
   expireSession,
   heal,
   jumpClock,
@@ -16,7 +17,17 @@ import {
   UnknownProcess,
 } from 'conclave/testing';
 import { isSome } from 'fp-ts/lib/Option.js';
-import { asyncScheduler, interval, lastValueFrom, map, observeOn, Subject, toArray, VirtualTimeScheduler } from 'rxjs';
+import {
+  asyncScheduler,
+  interval,
+  lastValueFrom,
+  map,
+  observeOn,
+  Subject,
+  timer,
+  toArray,
+  VirtualTimeScheduler,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 
 const leads = { f: false, t: true };
@@ -133,6 +144,63 @@ describe('simulate', () => {
     cluster.crash('b');
     cluster.pass(20_000);
     expect(restarted.happenings.map(({ value }) => value)).toEqual([false, true]);
+  });
+
+  it('deploy: the other one takes over at once, nothing of it is heard again, and it can be started anew', () => {
+    const { cluster, a, b } = twoCandidates({ latencyMs: 5 });
+    cluster.at(5_000, () => cluster.deploy('a'));
+    cluster.at(6_000, () => expect(cluster.isRunning('a')).toBe(false));
+    cluster.pass(60_000);
+    a.toBe('f 19ms t 4979ms (f|)', leads);
+    b.toBe('f 5009ms t', leads);
+    const restarted = record(leadership(cluster.backend('a'), 'e'), cluster);
+    cluster.deploy('b', 20_000);
+    cluster.pass(1_000);
+    expect(restarted.happenings.map(({ value }) => value)).toEqual([false, true]);
+  });
+
+  it('deploy: work in progress is done before, for drainMs at most, and only then the process ends', () => {
+    const cluster = simulate({ latencyMs: 5, ttlMs: 2_000 });
+    const done: string[] = [];
+    const work = (name: string, ms: number, then: string): void => {
+      const backend = cluster.backend(name);
+      cluster.run(name, () =>
+        withLock(backend, then, ({ signal }) =>
+          timer(ms).pipe(map(() => `${cluster.now()} ${then} ${signal.aborted}`)),
+        ).subscribe((what) => done.push(what)),
+      );
+    };
+    work('a', 6_000, 'job');
+    cluster.pass(100);
+    work('b', 0, 'job');
+    work('c', 60_000, 'endless');
+    cluster.pass(400);
+    cluster.deploy('a', 20_000);
+    cluster.deploy('c', 20_000);
+    cluster.pass(5_400);
+    expect([done, cluster.isRunning('a'), cluster.isRunning('c')]).toEqual([[], true, true]);
+    cluster.pass(200);
+    expect([done, cluster.isRunning('a')]).toEqual([['6020 job false', '6030 job false'], false]);
+    cluster.pass(14_300);
+    expect(cluster.isRunning('c')).toBe(true);
+    cluster.pass(300);
+    expect([done.length, cluster.isRunning('c')]).toEqual([2, false]);
+    expect(cluster.history.filter((line) => line.includes('deploy'))).toEqual([
+      "500 - deploy('a', 20000)",
+      "500 - deploy('c', 20000)",
+    ]);
+  });
+
+  it('deploy: a process that is stopped finds the signal when it runs again, one that has crashed never', () => {
+    const { cluster, a } = twoCandidates();
+    cluster.pause('a', 3_000);
+    cluster.deploy('a');
+    cluster.crash('b');
+    cluster.deploy('b');
+    cluster.pass(2_999);
+    a.toBe('(ft)', leads);
+    cluster.pass(1);
+    a.toBe('(ft) 2996ms (f|)', leads);
   });
 
   it('restartStore: with its data, everybody keeps what they held', () => {
@@ -252,7 +320,15 @@ describe('simulate', () => {
   it('names the processes that there are when a fault is of another one', () => {
     const { cluster } = twoCandidates();
     expect(() => cluster.partition('c')).toThrow(/no process "c".*a, b/);
-    for (const fault of [partition('c'), heal('c'), pause('c', 1), crash('c'), expireSession('c'), delay('c', 1)])
+    for (const fault of [
+      partition('c'),
+      heal('c'),
+      pause('c', 1),
+      crash('c'),
+      deploy('c'),
+      expireSession('c'),
+      delay('c', 1),
+    ])
       expect(() => cluster.apply(fault)).toThrow(UnknownProcess);
     expect(() => simulate({ seed: 1.5, latencyMs: [5, 1], ttlMs: 0 })).toThrow(/seed.*latencyMs.*ttlMs/s);
   });
@@ -263,6 +339,7 @@ describe('simulate', () => {
       [() => partition(undefined as never), /process must be a string/],
       [() => partition('a', Number.NaN), /forMs .* NaN/],
       [() => pause('a', undefined as never), /forMs .* undefined/],
+      [() => deploy('a', -1), /drainMs .* -1/],
       [() => cluster.pause('a', -1), /forMs .* -1/],
       [() => delay('a', '5' as never), /ms .* "5"/],
       [() => jumpClock('a', Number.POSITIVE_INFINITY), /byMs .* Infinity/],
