@@ -49,7 +49,7 @@ import { guarded } from './guarded.js';
  * withLeadership(backend, 'scheduler', ({ token, draining }) =>
  *   interval(1_000).pipe(
  *     takeUntil(fromEvent(draining, 'abort')),
- *     concatMap(() => runJob(token)),
+ *     concatMap(() => settle(invoice, token)),
  *   ),
  * ).subscribe();
  */

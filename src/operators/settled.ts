@@ -12,7 +12,7 @@ import { check, number } from '../backends/expectations.js';
  * **Errors** what the source errors with; `InvalidOptions` (thrown at the call).
  * **Completes** when the source completes.
  * **Teardown** that of the source.
- * **Guarantee** not: that it ever emits while the source keeps changing.
+ * **Guarantee** not for what opens a gate: its `false` would come late. Not: that it ever emits while the source keeps changing.
  * **Source** kazoo `PatientChildrenWatch`.
  *
  * @example

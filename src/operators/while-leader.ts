@@ -8,11 +8,15 @@ import { type GateOptions, whileTrue } from './while-true.js';
  *     source       -a-b-c-     -a-b-
  *     output   -----a-b-c-------a-b-
  *
+ * It stands after what it must stop, as `whileTrue` shows. Work that writes, or that a deploy must not cut off, belongs into
+ * `withLeadership`.
+ *
  * **Emits** the items of the source. Before it subscribes to the source, and before each item, the clock is asked whether
  * the leadership is due to be lost: then `false` comes first, and nothing is subscribed to, or the item is dropped, even
  * where a blocked event loop has kept the timers from telling.
  * **Errors** what the source or `leadership$` errors with; `GateClosed` with `onLoss: 'error'`.
- * **Completes** when the source completes while one leads, which steps down; when `leadership$` completes; with `onLoss: 'complete'`, when
+ * **Completes** when the source completes while one leads, which steps down; when `leadership$` completes, as it does when the
+ * backend drains or is closed; with `onLoss: 'complete'`, when
  * the leadership is lost.
  * **Teardown** unsubscribes from the source, then steps down.
  * **Guarantee** not: that work stops which an item has started; give the token of `campaign` to the resource for that. But:
@@ -20,7 +24,7 @@ import { type GateOptions, whileTrue } from './while-true.js';
  * **Source** none has it: Curator's `LeaderSelector` and client-go's `RunOrDie` interrupt too late or not at all.
  *
  * @example
- * interval(1_000).pipe(whileLeader(leadership(backend, 'scheduler'))).subscribe(runJob);
+ * interval(1_000).pipe(concatMap(step), whileLeader(leadership(backend, 'scheduler'))).subscribe();
  */
 export function whileLeader<T>(
   leadership$: Observable<boolean>,

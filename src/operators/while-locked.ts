@@ -30,18 +30,21 @@ type Held = Pick<Grant, 'isValid'> & Partial<Pick<Grant, 'draining'>>;
  *     source      -a-b-c-
  *     output   ----a-b-c--#
  *
+ * It stands after what it must stop, as `whileTrue` shows. Work that a deploy must not cut off belongs into `withLock`.
+ *
  * **Emits** the items of the source. Before it subscribes to the source, and before each item, `grant.isValid()` is asked:
  * if it is not, the source is not subscribed to, or the item is dropped.
  * **Errors** what the source or `lock$` errors with: `LockLost` when the lock is lost, unless `onLoss` says otherwise
  * (`resubscribe`: acquires it again).
- * **Completes** when the source completes while it is held, which releases; when `lock$` completes; with `onLoss: 'complete'`, when the
+ * **Completes** when the source completes while it is held, which releases; when `lock$` completes, or its backend
+ * drains; with `onLoss: 'complete'`, when the
  * lock is lost.
  * **Teardown** unsubscribes from the source, then releases.
  * **Guarantee** not: that work stops which an item has started; give `grant.token` to the resource for that.
  * **Source** kazoo `with lock`, as a gate.
  *
  * @example
- * ticks$.pipe(whileLocked(lock(backend, 'ledger'))).subscribe(post);
+ * ticks$.pipe(concatMap(step), whileLocked(lock(backend, 'ledger'))).subscribe();
  */
 export function whileLocked<T>(lock$: Observable<Held>, options: GateOptions = {}): MonoTypeOperatorFunction<T> {
   checkAll(options, { onLoss: ON_LOSS });

@@ -32,6 +32,17 @@ interface AskedGate extends GateOptions {
  *     source       -a-b-c-     -a-b-
  *     output   -----a-b-c-------a-b-
  *
+ * A gate stands after what it must stop: it stops what is before it, and nothing of what is behind it. Each item of this source
+ * begins work of three steps:
+ *
+ *     source                        -a-----b-----c-----
+ *     gate                          t--------f---------
+ *     mergeMap(work), whileTrue     -1-2-3-1-            the work is torn down with its source
+ *     whileTrue, mergeMap(work)     -1-2-3-1-2-3         what has begun goes on, though another may lead
+ *
+ * What it tears down tells nothing behind it, neither an item nor an end. And the gate must be told at once: `settled`, `delay`,
+ * `debounceTime` or `observeOn` between the leadership and the gate keep it open for as long after the loss.
+ *
  * **Emits** the items of the source. Before it subscribes to the source, and before each item, the clock is asked whether a
  * loss is due: if so, the gate closes first, and the source is not subscribed to, or the item is dropped, even where a
  * blocked event loop has kept the timers from telling.
@@ -46,7 +57,7 @@ interface AskedGate extends GateOptions {
  * **Source** RxJS `windowToggle`, `switchMap`, neither of which ends the source with its gate.
  *
  * @example
- * interval(1_000).pipe(whileTrue(leadership(backend, 'scheduler'))).subscribe(runJob);
+ * interval(1_000).pipe(concatMap(step), whileTrue(leadership(backend, 'scheduler'))).subscribe();
  */
 export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}): MonoTypeOperatorFunction<T> {
   checkAll(options, { onLoss: ON_LOSS, isOpen: FUNCTION });

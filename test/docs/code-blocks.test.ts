@@ -45,6 +45,7 @@ const readersOwn = `
   declare function post(tick: number): void;
   declare function rebalance(...sets: ReadonlySet<string>[]): void;
   declare function runJob(): void;
+  declare function step(tick: number): Promise<void>;
   declare function settle(subject: { readonly id: string }, token: bigint): Promise<void>;
 `;
 

@@ -1,7 +1,24 @@
-import { concat, defer, finalize, interval, map, NEVER, of, ReplaySubject, repeat, share, take, tap } from 'rxjs';
+import {
+  concat,
+  defer,
+  finalize,
+  interval,
+  type MonoTypeOperatorFunction,
+  map,
+  mergeMap,
+  NEVER,
+  Observable,
+  of,
+  ReplaySubject,
+  repeat,
+  share,
+  take,
+  tap,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { GateClosed } from '../../src/backends/errors.js';
 import { leadership } from '../../src/observables/leadership.js';
+import { settled } from '../../src/operators/settled.js';
 import { whileLeader } from '../../src/operators/while-leader.js';
 import { virtually } from '../support/virtual-time.js';
 
@@ -176,3 +193,65 @@ describe('whileLeader over a store', () => {
     });
   });
 });
+
+describe('where a gate stands', () => {
+  /** Each tick begins a job of three steps. */
+  const job = (tick: string) =>
+    interval(2).pipe(
+      take(3),
+      map((step) => `${tick}${step}`),
+    );
+
+  it('GateBeforeTheWork: what has begun behind it goes on, though another leads; what is before it is torn down', () => {
+    virtually(({ process, expire, at, cold }) => {
+      const log: string[] = [];
+      const [first, second] = [process(), process()];
+      const tell = (where: string) => tap((step: string) => log.push(`${where} ${step}`));
+      const leads$ = leadership(first, 'e').pipe(
+        share({ connector: () => new ReplaySubject(1), resetOnRefCountZero: true }),
+      );
+      const gate = () => whileLeader<string>(leads$);
+      cold('a----b----c').pipe(gate(), mergeMap(job), tell('behind')).subscribe();
+      cold('a----b----c').pipe(mergeMap(job), tell('before'), gate()).subscribe();
+      at(1, () => {
+        leadership(second, 'e').subscribe((leads) => leads && log.push('another leads'));
+      });
+      at(8, () => expire(first));
+      at(40, () => {
+        const after = log.slice(log.indexOf('another leads'));
+        expect(after).toEqual(['another leads', 'behind b1', 'behind b2']);
+        expect(log).toContain('before b0');
+      });
+    });
+  });
+
+  it('what it tears down tells nothing behind it, neither items nor an end', () => {
+    virtually(({ cold, expectObservable }) => {
+      const ending = cold('-a').pipe(finalizeWith(() => 'late'));
+      expectObservable(ending.pipe(whileLeader(cold('t-f---|', leads)))).toBe('-a----|');
+    });
+  });
+
+  it('GateToldLate: what delays the loss on its way keeps it open for as long', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const leadership$ = cold('t---f-', leads);
+      const source = cold('-a-b-c-d-e-f');
+      expectObservable(source.pipe(whileLeader(leadership$)), '^--------!').toBe('-a-b');
+      const late$ = concat(of(true), leadership$.pipe(settled(4, scheduler)));
+      expectObservable(source.pipe(whileLeader(late$)), '^--------!').toBe('-a-b-c-d');
+    });
+  });
+});
+
+/** Tells one more thing when it is torn down. */
+function finalizeWith(last: () => string): MonoTypeOperatorFunction<string> {
+  return (source) =>
+    new Observable<string>((subscriber) => {
+      const running = source.subscribe(subscriber);
+      return () => {
+        running.unsubscribe();
+        subscriber.next(last());
+        subscriber.complete();
+      };
+    });
+}
