@@ -3,6 +3,7 @@ import { cellCases } from './cells.js';
 import { closingCases } from './closing.js';
 import { crashCases } from './crashes.js';
 import { declarationCases } from './declarations.js';
+import { drainingCases } from './draining.js';
 import { durabilityCases } from './durability.js';
 import { electionCases } from './elections.js';
 import { groupCases } from './groups.js';
@@ -68,6 +69,7 @@ export const parts: readonly Part[] = [
       proofs: proofCases,
       'requests of sessions that have ended': posthumousCases,
       closing: closingCases,
+      draining: drainingCases,
       crashes: crashCases,
     },
   },
