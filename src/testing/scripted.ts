@@ -69,7 +69,7 @@ export function membersOf(
  *
  *     script   --g----#     g: acquired   #: lost, with LockLost unless another error is given   |: completes
  *
- * A grant is valid, and its signal has not aborted, until the script goes on or one unsubscribes. As `leadershipOf` in
+ * A grant is valid, and its signal has not aborted, until the script goes on or one unsubscribes. No backend drains here. As `leadershipOf` in
  * everything else.
  *
  * @example

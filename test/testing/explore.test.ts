@@ -5,7 +5,17 @@ import { explore, InvariantBroken } from 'conclave/testing';
 import { describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/testing/simulate.js';
 import { ghostsKept, notReadAgainAfterWaiting, releasedBeforeTeardown, standsOnce } from './broken-recipes.js';
-import { allRecipes, type Doings, exclusion, ghosts, leaderless, OVER_MS, whatIsWrong } from './recipes.js';
+import {
+  allRecipes,
+  type Doings,
+  exclusion,
+  ghosts,
+  idleness,
+  leaderless,
+  leaders,
+  OVER_MS,
+  whatIsWrong,
+} from './recipes.js';
 
 const timeout = 120_000;
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -30,6 +40,13 @@ describe('explore', () => {
     const { seeds, faults } = await explore({ seeds: 100, steps: 60, calmMs: OVER_MS }, allRecipes, whatIsWrong);
     expect(seeds).toBe(100);
     expect(faults).toBeGreaterThan(100);
+  });
+
+  it('the work of a leader runs nowhere twice at once, and again after each fault', { timeout }, async () => {
+    const explored = await explore({ seeds: 100, steps: 60, calmMs: OVER_MS }, leaders, (doings, moment) => {
+      return doings.wrong ?? exclusion(doings, moment.cluster) ?? idleness(doings, moment);
+    });
+    expect(explored.faults).toBeGreaterThan(100);
   });
 
   it('catches a lock that is released before the work under it has stopped', { timeout }, async () => {

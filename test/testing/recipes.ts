@@ -1,7 +1,7 @@
 import { isSome, type Option } from 'fp-ts/lib/Option.js';
 import { defer, identity, type MonoTypeOperatorFunction, Observable, of, repeat, retry, timer } from 'rxjs';
 import type { Backend } from '../../src/backends/backend.js';
-import { campaign, type Grant, join, type Membership, members, withLock } from '../../src/index.js';
+import { campaign, type Grant, join, type Membership, members, withLeadership, withLock } from '../../src/index.js';
 import type { Moment } from '../../src/testing/explore.js';
 import type { Cluster } from '../../src/testing/simulate.js';
 
@@ -133,6 +133,28 @@ export function election(cluster: Cluster): Doings {
   const doings = new Doings(cluster);
   for (const name of NAMES) candidate(cluster.backend(name, { maxBackoffMs: 500 }), doings, name);
   return doings;
+}
+
+/** Three processes that do work as the leader, and again with the next lead. */
+export function leaders(cluster: Cluster): Doings {
+  const doings = new Doings(cluster);
+  for (const name of NAMES) {
+    const backend = cluster.backend(name, { maxBackoffMs: 500 });
+    cluster.run(name, () =>
+      worker(cluster, doings, () =>
+        withLeadership(backend, 'election', (grant) => work(doings, name, grant, 20 + cluster.random() * 400)),
+      ),
+    );
+  }
+  return doings;
+}
+
+/** Somebody has worked `OVER_MS` after everything is in order again, and not long ago. */
+export function idleness(doings: Doings, { cluster, isCalm }: Moment): string | undefined {
+  const isOver = isCalm || cluster.now() > doings.troubles.last() + OVER_MS;
+  return isOver && cluster.now() - doings.lastWorkMs > 1_000
+    ? `nobody has worked since ${doings.lastWorkMs}`
+    : undefined;
 }
 
 /** Three processes, each of which uses everything. */
