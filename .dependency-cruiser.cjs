@@ -15,6 +15,7 @@ const adapters = Object.keys(clients).join('|');
 
 const errors = '^src/backends/errors[.]ts$';
 const validity = '^src/backends/validity[.]ts$';
+const teardown = '^src/backends/teardown[.]ts$';
 const port = '^src/backends/backend[.]ts$';
 /** Checks and encodings without any state. */
 const pure = '^src/backends/(keys|codec|expectations|is-error)[.]ts$';
@@ -33,6 +34,7 @@ const place = (name, files, allowed, dependencyTypes = []) => ({
 const places = [
   place('errors-know-nobody', errors, []),
   place('validity-knows-nobody', validity, []),
+  place('teardown-knows-only-rxjs', teardown, [rxjs]),
   place('port-knows-only-rxjs-and-errors', port, [rxjs, fpTs, errors]),
   place(
     'helpers-know-no-adapter',
@@ -60,6 +62,7 @@ const places = [
     errors,
     pure,
     validity,
+    teardown,
     rxjs,
     fpTs,
   ]),

@@ -35,6 +35,7 @@ import { orThrow } from './or-throw.js';
 import { Participation, type ParticipationContext } from './participation.js';
 import { Sessions } from './session.js';
 import type { Store, StoreContext, StoreSession } from './store.js';
+import { tornDown$ } from './teardown.js';
 import { refusedWhenClosed } from './when-closed.js';
 
 const DRAINING: Session = { state: 'draining' };
@@ -161,7 +162,7 @@ export function createBackend(
     closing.next();
     const settled = merge(...[...stays].map((stay) => stay.settled$));
     for (const stay of [...stays]) stay.complete();
-    return concat(settled, sessions.close(timing.closeTimeoutMs));
+    return concat(settled, tornDown$, sessions.close(timing.closeTimeoutMs));
   }).pipe(finalize(() => ended.next()));
   const close = async (drainMs: number): Promise<void> => {
     await lastValueFrom(drainMs === 0 ? goodbye : concat(drained(drainMs), goodbye), { defaultValue: undefined });

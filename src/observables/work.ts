@@ -1,4 +1,5 @@
 import { type Observable, type Observer, Subject, takeUntil } from 'rxjs';
+import { tearingDown } from '../backends/teardown.js';
 
 /** Who is told of guarded work. */
 export interface WorkObserver<T> extends Observer<T> {
@@ -25,12 +26,15 @@ export class Work<T> {
 
   start(): void {
     let end = (): void => undefined;
+    let tornDown = (): void => undefined;
     const running = this.source.pipe(takeUntil(this.#stopping)).subscribe({
       next: (value) => this.observer.next(value),
       error: (error) => {
+        tornDown = tearingDown();
         end = () => this.observer.error(error);
       },
       complete: () => {
+        tornDown = tearingDown();
         // That it was stopped is no end of its own.
         if (!this.#isStopped) end = () => this.observer.complete();
       },
@@ -39,6 +43,7 @@ export class Work<T> {
     running.add(() => {
       end();
       this.observer.over();
+      tornDown();
     });
   }
 

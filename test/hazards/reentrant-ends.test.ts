@@ -1,6 +1,7 @@
 import {
   concat,
   finalize,
+  map,
   merge,
   NEVER,
   Observable,
@@ -372,6 +373,41 @@ describe('gates, whose source or whose observer ends or turns them in the midst 
       );
     });
   });
+});
+
+describe('guarded work that closes its backend while it is being torn down', () => {
+  type Guard = (backend: Backend, source: Observable<never>) => Observable<unknown>;
+  const guards: Readonly<Record<string, Guard>> = {
+    whileLocked: (backend, source) => source.pipe(whileLocked(lock(backend, 'l'))),
+    'whileTrue of a lock': (backend, source) => source.pipe(whileTrue(lock(backend, 'l').pipe(map(() => true)))),
+    withLock: (backend, source) => withLock(backend, 'l', () => source),
+  };
+  const ends: readonly string[] = ['one unsubscribes', 'it completes', 'it errors'];
+
+  test.each(Object.entries(guards).flatMap(([name, guard]) => ends.map((end) => ({ name, guard, end }))))(
+    '$name: nobody else is admitted before that is over, when $end',
+    async ({ guard, end }) => {
+      const { time, process, log, endAll } = setUp();
+      const [mine, other] = [process(), process()];
+      const stop = new Subject<never>();
+      const source = new Observable<never>((subscriber) => {
+        subscriber.add(stop.subscribe(subscriber));
+        return () => {
+          void mine.close();
+          log.push('torn down');
+        };
+      });
+      const guarded = guard(mine, source).subscribe({ error: () => undefined });
+      lock(other, 'l').subscribe(() => log.push('another is admitted'));
+      time.pass(5);
+      expect(log).toEqual([]);
+      if (end === 'one unsubscribes') guarded.unsubscribe();
+      else if (end === 'it completes') stop.complete();
+      else stop.error(new Error('failed'));
+      expect(log).toEqual(['torn down', 'another is admitted']);
+      await endAll();
+    },
+  );
 });
 
 describe('a codec that ends what it works for', () => {
