@@ -33,8 +33,15 @@ export interface RetryOptions {
 
 const LONGEST_MS = 2 ** 31 - 1;
 
+const [, isNumber] = number(1, Number.POSITIVE_INFINITY);
+
+const TRIES: Expectation = [
+  'an integer of at least 1, or Infinity',
+  (value) => isNumber(value) && (Number.isInteger(value) || value === Number.POSITIVE_INFINITY),
+];
+
 const FIELDS: Readonly<Record<string, Expectation>> = {
-  tries: number(1, Number.POSITIVE_INFINITY),
+  tries: TRIES,
   delayMs: number(0, LONGEST_MS),
   maxDelayMs: number(0, LONGEST_MS),
   jitter: number(0, 1),
@@ -64,6 +71,8 @@ const FIELDS: Readonly<Record<string, Expectation>> = {
  * lock(backend, 'invoice-42', { waitMs: 1_000 }).pipe(retryWithBackoff({ tries: 5 })).subscribe();
  */
 export function retryWithBackoff<T>(options: RetryOptions = {}): MonoTypeOperatorFunction<T> {
+  const violations = [...violationsOf(options, FIELDS), ...unknownIn(options, FIELDS)];
+  if (violations.length > 0) throw new InvalidOptions(violations);
   const { tries = Number.POSITIVE_INFINITY, delayMs = 100, maxDelayMs = 60_000, jitter = 0.5 } = options;
   const {
     deadlineMs = Number.POSITIVE_INFINITY,
@@ -71,10 +80,8 @@ export function retryWithBackoff<T>(options: RetryOptions = {}): MonoTypeOperato
     scheduler = asyncScheduler,
     random = Math.random,
   } = options;
-  const violations = [...violationsOf(options, FIELDS), ...unknownIn(options, FIELDS)];
-  if (violations.length === 0 && maxDelayMs < delayMs)
-    violations.push(`maxDelayMs (${maxDelayMs}) must not be less than delayMs (${delayMs})`);
-  if (violations.length > 0) throw new InvalidOptions(violations);
+  if (maxDelayMs < delayMs)
+    throw new InvalidOptions([`maxDelayMs (${maxDelayMs}) must not be less than delayMs (${delayMs})`]);
 
   return (source) =>
     defer(() => {

@@ -1,5 +1,5 @@
 import { asyncScheduler, debounce, type MonoTypeOperatorFunction, type SchedulerLike, timer } from 'rxjs';
-import { check, number } from '../backends/expectations.js';
+import { check, number, objectWith } from '../backends/expectations.js';
 
 /**
  * Lets a state pass when it has stayed the same for `quietMs` milliseconds: rebalance once after a deployment, not for
@@ -19,7 +19,9 @@ import { check, number } from '../backends/expectations.js';
  * members(backend, 'workers').pipe(settled(2_000)).subscribe(rebalance);
  */
 export function settled<T>(quietMs: number, scheduler: SchedulerLike = asyncScheduler): MonoTypeOperatorFunction<T> {
-  check({ quietMs }, { quietMs: number(0, 2 ** 31 - 1) });
+  check({ quietMs, scheduler }, { quietMs: number(0, 2 ** 31 - 1), scheduler: objectWith('now', 'schedule') }, [
+    'quietMs',
+  ]);
   // `debounceTime` would ask for the time of day, and wait for longer when that is set back.
   return debounce(() => timer(quietMs, scheduler));
 }

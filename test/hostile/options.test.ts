@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { map, NEVER, type Observable, of, take, takeWhile } from 'rxjs';
+import { map, NEVER, type Observable, of, type SchedulerLike, take, takeWhile } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 import { InvalidOptions } from '../../src/backends/errors.js';
 import { etcd } from '../../src/backends/etcd/index.js';
@@ -14,7 +14,9 @@ import { lock } from '../../src/observables/lock.js';
 import { tryLock } from '../../src/observables/try-lock.js';
 import { withLock } from '../../src/observables/with-lock.js';
 import { retryWithBackoff } from '../../src/operators/retry-with-backoff.js';
+import { settled } from '../../src/operators/settled.js';
 import { whileLeader } from '../../src/operators/while-leader.js';
+import { whileLocked } from '../../src/operators/while-locked.js';
 import { whileTrue } from '../../src/operators/while-true.js';
 import { called, closed, nothingEscapes, outcomeOf, rubbish } from './support.js';
 
@@ -137,6 +139,22 @@ describe('options of the primitives', () => {
       { numRuns: 200 },
     );
     await closed(backend);
+  });
+
+  test('as the whole of the options of operators are refused with a typed error, or used', async () => {
+    await fc.assert(
+      fc.asyncProperty(rubbish, rubbish, async (options, quietMs) => {
+        const made = [
+          called(() => retryWithBackoff(options as object)),
+          called(() => whileTrue(of(true, false), options as object)),
+          called(() => whileLeader(of(true, false), options as object)),
+          called(() => whileLocked(of({ isValid: () => true }), options as object)),
+          called(() => settled(quietMs as number, options as SchedulerLike)),
+        ];
+        for (const each of made) if ('value' in each) await outcomeOf(() => of(1).pipe(each.value));
+      }),
+      { numRuns: 300 },
+    );
   });
 
   test('of random values of operators are refused with a typed error, or used', async () => {

@@ -275,8 +275,10 @@ describe('retryWithBackoff', () => {
   });
 
   it.each<[RetryOptions, string]>([
-    [{ tries: 0 }, 'tries must be a number from 1 to Infinity, but is 0'],
-    [{ tries: Number.NaN }, 'tries must be a number from 1 to Infinity, but is NaN'],
+    [{ tries: 0 }, 'tries must be an integer of at least 1, or Infinity, but is 0'],
+    [{ tries: 1.5 }, 'tries must be an integer of at least 1, or Infinity, but is 1.5'],
+    [null as never, 'options must be an object, but are null'],
+    [{ tries: Number.NaN }, 'tries must be an integer of at least 1, or Infinity, but is NaN'],
     [{ delayMs: -1 }, 'delayMs must be a number from 0 to 2147483647, but is -1'],
     [{ delayMs: 5, maxDelayMs: 4 }, 'maxDelayMs (4) must not be less than delayMs (5)'],
     [{ maxDelayMs: -1 }, 'maxDelayMs must be a number from 0 to 2147483647, but is -1'],
@@ -294,7 +296,7 @@ describe('retryWithBackoff', () => {
     expect(() => retryWithBackoff({ tries: 0, jitter: 2, deadlineMs: Number.NaN })).toThrow(
       expect.objectContaining({
         violations: [
-          'tries must be a number from 1 to Infinity, but is 0',
+          'tries must be an integer of at least 1, or Infinity, but is 0',
           'jitter must be a number from 0 to 1, but is 2',
           'deadlineMs must be a number from 0 to Infinity, but is NaN',
         ],
