@@ -70,11 +70,15 @@ export function createBackend(
   /** It does not drain any longer. */
   let isClosing = false;
 
+  const { tokenBase = 0n } = options;
+  const shown = (entry: Entry): Entry => (tokenBase === 0n ? entry : { ...entry, token: entry.token + tokenBase });
+
   const context: ParticipationContext = {
     name,
     timing,
     clock,
     ...environment,
+    shown,
     report: (fault) => faults.next(fault),
     get isClosing() {
       return isClosing;
@@ -220,12 +224,12 @@ export function createBackend(
     },
     entries: (roster) => {
       checkName(roster.name);
-      return watch((session) => session.entries(roster), sameEntries);
+      return watch((session) => session.entries(roster).pipe(map((entries) => entries.map(shown))), sameEntries);
     },
     look: (roster) => {
       checkName(roster.name);
       // As long as answers flow: a large roster takes longer to read than a request may.
-      return ask((lease) => lease.follow(() => lease.session.look(roster)));
+      return ask((lease) => lease.follow(() => lease.session.look(roster))).pipe(map((entries) => entries.map(shown)));
     },
     evict: (roster, entryId) => {
       checkName(roster.name);

@@ -27,6 +27,11 @@ export interface BackendOptions {
   readonly closeTimeoutMs?: number | undefined;
   /** Give up what is held at the deadline (default), or as soon as the connection is in doubt. */
   readonly giveUpAt?: 'deadline' | 'suspended' | undefined;
+  /**
+   * Added to every token, from 0n to 2n ** 62n. Default 0n. For a fleet that moves to another store, whose tokens begin
+   * anew: greater than every token of the old one. The same for all who share a name.
+   */
+  readonly tokenBase?: bigint | undefined;
   /** Keeps fleets that share a store apart. Each backend says what its default is. */
   readonly namespace?: string | undefined;
   /** Turns payloads into bytes and back. Default: JSON. */
@@ -81,10 +86,17 @@ const TIMES: Readonly<Record<string, Expectation>> = {
   closeTimeoutMs: MILLISECONDS,
 };
 
+/** A database keeps tokens in 64 bits with a sign. */
+const TOKEN_BASE: Expectation = [
+  'a bigint from 0n to 2n ** 62n',
+  (value) => typeof value === 'bigint' && value >= 0n && value <= 2n ** 62n,
+];
+
 /** What the options of every backend must be. */
 export const COMMON: Readonly<Record<string, Expectation>> = {
   ...TIMES,
   giveUpAt: ["'deadline' or 'suspended'", (value) => value === 'deadline' || value === 'suspended'],
+  tokenBase: TOKEN_BASE,
   namespace: TEXT,
   codec: objectWith('encode', 'decode'),
   scheduler: CLOCK,

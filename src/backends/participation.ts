@@ -16,7 +16,7 @@ import {
   tap,
   timer,
 } from 'rxjs';
-import type { EntryRequest, Place, RosterKey } from './backend.js';
+import type { Entry, EntryRequest, Place, RosterKey } from './backend.js';
 import {
   BackendClosed,
   type CoordinationError,
@@ -33,6 +33,8 @@ import type { Standing, StandRequest } from './store.js';
 export interface ParticipationContext extends KernelContext {
   readonly name: string;
   newId(): string;
+  /** The entry with the token that users see. */
+  shown(entry: Entry): Entry;
   /** While the backend closes, ending the session releases everything at once. */
   readonly isClosing: boolean;
 }
@@ -262,7 +264,7 @@ export class Participation {
   #place(standing: Standing, ahead: number): Place {
     const admitted = ahead < this.wish.permits;
     return {
-      entry: standing.entry,
+      entry: this.context.shown(standing.entry),
       admitted,
       // Where any number may stand beside each other, adapters do not count.
       ahead: this.wish.permits === Number.POSITIVE_INFINITY ? 0 : ahead,

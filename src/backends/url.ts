@@ -20,7 +20,9 @@ export interface Host {
 }
 
 /** How the text of an option in a query is read. */
-export type OptionKind = 'number' | 'text' | 'flag';
+export type OptionKind = 'number' | 'bigint' | 'text' | 'flag';
+
+type OptionValue = string | number | bigint | boolean;
 
 /** Options that every URL may carry. */
 const COMMON: Readonly<Record<string, OptionKind>> = {
@@ -34,6 +36,7 @@ const COMMON: Readonly<Record<string, OptionKind>> = {
   failFastMs: 'number',
   closeTimeoutMs: 'number',
   giveUpAt: 'text',
+  tokenBase: 'bigint',
   namespace: 'text',
 };
 
@@ -79,9 +82,9 @@ export function parseUrl(text: unknown): Either<InvalidUrl, StoreUrl> {
 export function queryOptions(
   url: StoreUrl,
   own: Readonly<Record<string, OptionKind>> = {},
-): Either<InvalidOptions, Readonly<Record<string, string | number | boolean>>> {
+): Either<InvalidOptions, Readonly<Record<string, OptionValue>>> {
   const known = new Map(Object.entries({ ...COMMON, ...own }));
-  const options: Record<string, string | number | boolean> = {};
+  const options: Record<string, OptionValue> = {};
   const violations: string[] = [];
   for (const [name, text] of url.query) {
     const kind = known.get(name);
@@ -90,14 +93,17 @@ export function queryOptions(
     else if (kind === undefined)
       violations.push(`${name} is not an option of ${url.scheme}: (known are ${[...known.keys()].join(', ')})`);
     else
-      violations.push(`${name} must be a ${kind === 'flag' ? 'true or false' : kind}, but is ${JSON.stringify(text)}`);
+      violations.push(
+        `${name} must be a ${kind === 'flag' ? 'true or false' : kind === 'bigint' ? 'whole number' : kind}, but is ${JSON.stringify(text)}`,
+      );
   }
   return violations.length === 0 ? right(options) : left(new InvalidOptions(violations));
 }
 
-function readOption(kind: OptionKind, text: string): string | number | boolean | undefined {
+function readOption(kind: OptionKind, text: string): OptionValue | undefined {
   if (kind === 'text') return text;
   if (kind === 'flag') return text === 'true' ? true : text === 'false' ? false : undefined;
+  if (kind === 'bigint') return /^\d+$/.test(text) ? BigInt(text) : undefined;
   return /^\d+(\.\d+)?$/.test(text) ? Number(text) : undefined;
 }
 

@@ -24,7 +24,7 @@ nothingEscapes();
 
 const common = [
   ...['ttlMs', 'renewEveryMs', 'guardMs', 'drift', 'requestTimeoutMs', 'initialBackoffMs', 'maxBackoffMs'],
-  ...['failFastMs', 'closeTimeoutMs', 'giveUpAt', 'namespace', 'codec', 'scheduler'],
+  ...['failFastMs', 'closeTimeoutMs', 'giveUpAt', 'tokenBase', 'namespace', 'codec', 'scheduler'],
 ];
 
 /** Nothing answers there, and at once. */
