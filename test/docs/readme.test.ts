@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import * as conclave from 'conclave';
 import { describe, expect, it } from 'vitest';
 import type { Characteristics } from '../../src/backends/backend.js';
@@ -10,9 +10,37 @@ import { redisCharacteristics } from '../../src/backends/redis/characteristics.j
 import { zookeeperCharacteristics } from '../../src/backends/zookeeper/characteristics.js';
 import { root } from './code-blocks.js';
 
-const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const textOf = (file: string): string => readFileSync(join(root, file), 'utf8');
+const readme = textOf('README.md');
+const [guide, stores, errors] = ['guide', 'backends', 'errors'].map((name) => textOf(`docs/${name}.md`)) as [
+  string,
+  string,
+  string,
+];
 
 describe('the README', () => {
+  it('is read in a few minutes', () => {
+    expect(readme.split('\n').length).toBeLessThanOrEqual(200);
+  });
+
+  it('and the other documents lead nowhere that is not there', () => {
+    const files = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs')).map((file) => `docs/${file}`)];
+    const links = files.flatMap((file) =>
+      [...textOf(file).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g)].map(([, path = '', anchor]) => ({
+        from: file,
+        to: path === '' ? file : join(dirname(file), path),
+        anchor,
+      })),
+    );
+    expect(links.length).toBeGreaterThan(15);
+    for (const { from, to, anchor } of links) {
+      expect(existsSync(join(root, to)), `${from} leads to ${to}`).toBe(true);
+      if (anchor !== undefined) expect(anchorsOf(textOf(to)), `${from} leads to ${to}`).toContain(anchor);
+    }
+  });
+});
+
+describe('the documents', () => {
   it('says of each backend what its characteristics say', () => {
     const all: readonly Characteristics[] = [
       memoryCharacteristics,
@@ -37,22 +65,22 @@ describe('the README', () => {
     const functions = Object.entries(conclave).filter(
       ([name, value]) => !/^[A-Z]/.test(name) && value instanceof Function,
     );
-    for (const [name] of functions) expect(readme).toMatch(new RegExp(`\`${name}\\b`));
+    for (const [name] of functions) expect(guide).toMatch(new RegExp(`\`${name}\\b`));
   });
 
   it('names each error', () => {
-    const errors = Object.keys(conclave).filter((name) => /^[A-Z]/.test(name));
-    for (const name of errors) expect(readme).toContain(`\`${name}\``);
+    const names = Object.keys(conclave).filter((name) => /^[A-Z]/.test(name));
+    for (const name of names) expect(errors).toContain(`\`${name}\``);
   });
 
   it('says of each error whether it can heal, as retryWithBackoff goes by', () => {
-    const table = /^\| error \|[\s\S]*?\n\n/m.exec(readme)?.[0] ?? '';
+    const table = errors.slice(errors.indexOf('| error |'));
     const said = table.split('\n').flatMap((row) => {
       const [, names = '', , retry = ''] = row.split('|').map((cell) => cell.trim());
       return [...names.matchAll(/`(\w+)`/g)].map(([, name = '']) => [name, !retry.startsWith('no')] as const);
     });
-    const errors = Object.entries(conclave).filter(([name]) => /^[A-Z]/.test(name) && name !== 'CoordinationError');
-    const are = errors.map(
+    const types = Object.entries(conclave).filter(([name]) => /^[A-Z]/.test(name) && name !== 'CoordinationError');
+    const are = types.map(
       ([name, type]) => [name, conclave.canHeal((type as { prototype: unknown }).prototype)] as const,
     );
     expect(Object.fromEntries(said)).toEqual(Object.fromEntries(are));
@@ -77,16 +105,26 @@ describe('the README', () => {
     expect(cellsOf(/^\| `drift` .*$/m)[1]).toBe(written(drift));
     expect(cellsOf(/^\| `initialBackoffMs`.*$/m)[1]).toBe(`${written(initialBackoffMs)}, ${written(maxBackoffMs)}`);
     expect(cellsOf(/^\| `closeTimeoutMs` .*$/m)[1]).toBe(written(closeTimeoutMs));
-    for (const option of ['failFastMs', 'giveUpAt', 'namespace', 'codec', 'scheduler'])
+    for (const option of ['failFastMs', 'giveUpAt', 'tokenBase', 'namespace', 'codec', 'scheduler'])
       expect(cellsOf(new RegExp(`^\\| \`${option}\` .*$`, 'm'))).toHaveLength(3);
   });
 });
 
 /** The cells of the row of a table that matches. */
 function cellsOf(row: RegExp): readonly string[] {
-  const [line = ''] = row.exec(readme) ?? [];
+  const [line = ''] = row.exec(stores) ?? [];
   return line
     .split('|')
     .slice(1, -1)
     .map((cell) => cell.trim());
+}
+
+/** The anchors that a page's headings have. */
+function anchorsOf(page: string): readonly string[] {
+  return [...page.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, '')
+      .replaceAll(' ', '-'),
+  );
 }

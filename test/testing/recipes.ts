@@ -9,7 +9,7 @@ export const NAMES = ['a', 'b', 'c'] as const;
 
 /** How long a session lives in explore, unless it is told otherwise. */
 const TTL_MS = 1_000;
-/** Within this, what has gone wrong is over: README, "What is guaranteed". */
+/** Within this, what has gone wrong is over: docs/guarantees.md. */
 export const OVER_MS = TTL_MS + 1_000;
 
 /** When everything that has gone wrong was over, by the history of a cluster. */

@@ -12,9 +12,9 @@ import { Backends, enableUsers, live, lock, Stay } from './support.js';
 
 let server: TestServer;
 
-/** What the README says that a user needs, each as `grant-permission` takes it. */
+/** What docs/backends.md says that a user needs, each as `grant-permission` takes it. */
 const documented = [
-  ...readFileSync('README.md', 'utf8').matchAll(/^etcdctl role grant-permission app (.*?) *(#.*)?$/gm),
+  ...readFileSync('docs/backends.md', 'utf8').matchAll(/^etcdctl role grant-permission app (.*?) *(#.*)?$/gm),
 ].map(([, right = '']) => right.split(' '));
 const onlyRead = documented
   .filter((right) => !right.includes('conclave/outcomes/'))
