@@ -33,10 +33,10 @@ export function work(backend: Backend, worker: string): Observable<Happening> {
     map((grant) => (isSome(grant) ? told('leads', grant.value.token) : told('leads no longer'))),
   );
 
-  // A stream that runs on one worker at a time: wherever the leader is.
+  // A stream that runs on one worker at a time: wherever the leader is. The gate stands last, below what it must stop.
   const jobs$ = interval(300).pipe(
-    whileLeader(candidacy$.pipe(map(isSome))),
     map(() => told('runs a job')),
+    whileLeader(candidacy$.pipe(map(isSome))),
   );
 
   // The lock is held for as long as the inner stream runs, then released; after a pause, once more.
