@@ -67,7 +67,12 @@ export async function crewOfProcesses(url: string): Promise<Crew> {
 /** Rejects, and says why, if the store's package is missing or the store does not answer. */
 async function untilLive(backend: Backend): Promise<void> {
   try {
-    await firstValueFrom(status(backend).pipe(filter(({ state }) => state === 'live')));
+    const live$ = status(backend).pipe(filter((now) => now.state === 'live'));
+    const { barredMs } = await firstValueFrom(live$);
+    if (barredMs !== undefined)
+      console.log(
+        `The store was started just now, so it admits nobody for ${Math.ceil(barredMs / 100) / 10} s: it may have lost what somebody holds.\n`,
+      );
   } catch (error) {
     await backend.close();
     throw error;

@@ -77,12 +77,13 @@ export interface Place {
 }
 
 /**
- * A session with the store: what is held is held in one, and ends with it. `draining`: nothing new is held, and what is
+ * A session with the store: what is held is held in one, and ends with it. `barredMs`: the store admits nobody for so long
+ * yet, since it was started or lost data just now; who waits is admitted then. `draining`: nothing new is held, and what is
  * held is given up when it has come to its end; whatever becomes of the session meanwhile is told to who holds something.
  */
 export type Session =
   | { readonly state: 'connecting'; readonly attempt: number; readonly cause?: CoordinationError }
-  | { readonly state: 'live'; readonly id: string }
+  | { readonly state: 'live'; readonly id: string; readonly barredMs?: number }
   | { readonly state: 'suspended'; readonly id: string; readonly cause?: CoordinationError }
   | { readonly state: 'lost'; readonly id: string; readonly cause: CoordinationError }
   | { readonly state: 'draining' };

@@ -159,12 +159,14 @@ export class Sessions {
 
   #adopt(session: StoreSession, suspensions: SuspendWatch, link: Subscription, running: Subscription): Lease {
     const { state, lease: current } = this.#channel;
+    let barredMs = 0;
+    const live = (): void => state.next({ state: 'live', id: session.id, ...(barredMs > 0 && { barredMs }) });
     const observer: LeaseObserver = {
       proved: () => {
         this.#attempt = 0;
       },
       live: () => {
-        if (state.value.state === 'suspended') state.next({ state: 'live', id: session.id });
+        if (state.value.state === 'suspended') live();
       },
       suspended: (cause) => {
         if (state.value.state === 'live') state.next({ state: 'suspended', id: session.id, cause });
@@ -180,7 +182,13 @@ export class Sessions {
     this.#lease = lease;
     // It may have been on its way for longer than it may be relied on: then nobody is told of it.
     if (!lease.check()) return lease;
-    state.next({ state: 'live', id: session.id });
+    link.add(
+      session.barredMs$?.subscribe((ms) => {
+        barredMs = ms;
+        if (state.value.state === 'live') live();
+      }),
+    );
+    live();
     lease.start();
     if (!lease.isOver) current.next(lease);
     return lease;

@@ -116,10 +116,16 @@ function worstOf(sessions: readonly Session[]): Session {
   // Who has only just begun to use another shard is not without a session for that.
   const begun = sessions.filter((session) => session.state !== 'connecting' || session.attempt > 0);
   const counting = begun.length > 0 ? begun : sessions;
-  const rank = ({ state }: Session): number => WORST_FIRST.indexOf(state);
+  const rank = (session: Session): number => WORST_FIRST.indexOf(session.state) - barredMsOf(session) / 2 ** 32;
   return counting.reduce((worst, session) => (rank(session) < rank(worst) ? session : worst));
 }
 
 function isSame(a: Session, b: Session): boolean {
-  return a === b || (a.state === b.state && a.state !== 'connecting' && a.state !== 'lost');
+  const isAlike = a.state === b.state && a.state !== 'connecting' && a.state !== 'lost';
+  return a === b || (isAlike && barredMsOf(a) === barredMsOf(b));
+}
+
+/** For how long its shard admits nobody yet: among live ones, the longest of all is the worst. */
+function barredMsOf(session: Session): number {
+  return session.state === 'live' ? (session.barredMs ?? 0) : 0;
 }

@@ -90,6 +90,11 @@ export interface StoreSession {
   readonly provedMs: number;
   /** Whether the link is up, the current state first. Errors with `SessionLost` when the store has ended the session. */
   readonly link$: Observable<boolean>;
+  /**
+   * For how many ms the store admits nobody yet, because it may have lost what it acknowledged: now, then each change; 0
+   * when it admits. Absent where that never is.
+   */
+  readonly barredMs$?: Observable<number>;
   /** Sends one renewal. Emits the send time of what is now proved, if anything newly is; completes. */
   renew(): Observable<number>;
 

@@ -10,7 +10,8 @@ export type Status = Session | { readonly state: 'closed' };
  *     output   connecting--live---suspended--live----lost-connecting--live---draining--(closed|)
  *
  * **Emits** the current state on subscribe, then each change: `connecting` (with the number of the attempt and why the
- * last one failed), `live`, `suspended` (the connection is in doubt; what is held stays held until the deadline), `lost`
+ * last one failed), `live` (with `barredMs`: the store was started or lost data just now, and admits nobody for so many
+ * milliseconds yet), `suspended` (the connection is in doubt; what is held stays held until the deadline), `lost`
  * (everything held was given up; a new session opens by itself), `draining` (`close({ drainMs })`: nothing new starts, and work in
  * progress goes on; a process in this state is not ready for more), `closed`.
  * **Errors** what waiting cannot heal: `AuthenticationFailed`, `PermissionDenied`, `MissingPackage`,

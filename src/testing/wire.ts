@@ -91,6 +91,7 @@ export class Wire {
       ttlMs: inner.ttlMs,
       provedMs: openedMs,
       link$: this.#link(inner),
+      ...(inner.barredMs$ && { barredMs$: this.#told(inner.barredMs$) }),
       renew: () => {
         const sentMs = context.now();
         return this.#request('renew', () => inner.renew()).pipe(map(() => sentMs));
@@ -118,6 +119,11 @@ export class Wire {
       subscriber.add(this.#linked.pipe(distinctUntilChanged()).subscribe((linked) => subscriber.next(linked)));
       subscriber.add(inner.link$.subscribe({ error: (error) => this.#down(() => subscriber.error(error)) }));
     });
+  }
+
+  /** What the store says of its own accord, on its way here. */
+  #told<T>(source: Observable<T>): Observable<T> {
+    return new Observable<T>((subscriber) => source.subscribe((value) => this.#down(() => subscriber.next(value))));
   }
 
   /** One request. Once under way it is carried out, whether or not its sender still waits. */

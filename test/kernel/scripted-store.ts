@@ -69,6 +69,7 @@ interface SessionTraits {
   readonly ttlMs?: number;
   readonly provedMs?: number;
   readonly linked?: boolean;
+  readonly barredMs$?: Observable<number>;
 }
 
 /** A store that does what each test says: a double for the kernel, which no real store can be made to treat like this. */
@@ -137,7 +138,12 @@ export class ScriptedStore implements Store {
     return this.#call('open', undefined, []) as Observable<StoreSession>;
   }
 
-  session({ ttlMs = QUICK.ttlMs, provedMs = this.time.now(), linked = true }: SessionTraits = {}): ScriptedSession {
+  session({
+    ttlMs = QUICK.ttlMs,
+    provedMs = this.time.now(),
+    linked = true,
+    barredMs$,
+  }: SessionTraits = {}): ScriptedSession {
     const link = new BehaviorSubject(linked);
     const id = `s${this.sessions.length + 1}`;
     const call =
@@ -150,6 +156,7 @@ export class ScriptedStore implements Store {
       provedMs,
       link,
       link$: link,
+      ...(barredMs$ && { barredMs$ }),
       renew: call('renew'),
       enter: call('enter'),
       place: call('place'),

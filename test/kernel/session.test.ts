@@ -1,4 +1,4 @@
-import { defer, of, retry, throwError } from 'rxjs';
+import { BehaviorSubject, defer, of, retry, throwError } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Session } from '../../src/backends/backend.js';
 import {
@@ -204,6 +204,25 @@ describe('renewal', () => {
     expect(states(log)).toEqual(['0 live', '50 suspended', '54 live']);
     expect(store.times('renew')).toEqual([20, 54]);
     expect(store.all('renew')[0]?.isGone).toBe(true);
+  });
+
+  it('of a store that admits nobody yet is told with the session, until it admits', () => {
+    const { time, store, backend } = setUp();
+    const seen: Session[] = [];
+    const barredMs = new BehaviorSubject(70);
+    store.on('open', (call) => call.tell(store.session({ barredMs$: barredMs })));
+    store.on('renew', (call) => (call.sentMs < 28 ? call.fail(unavailable()) : call.answer(call.sentMs)));
+    backend.session$.subscribe((session) => seen.push(session));
+    time.pass(60);
+    barredMs.next(0);
+    expect(seen).toEqual([
+      { state: 'live', id: 's1', barredMs: 70 },
+      { state: 'suspended', id: 's1', cause: expect.any(Unavailable) },
+      { state: 'live', id: 's1', barredMs: 70 },
+      { state: 'live', id: 's1' },
+    ]);
+    backend.close();
+    expect(barredMs.observed).toBe(false);
   });
 
   it('that fails suspends the session, with the failure as cause, and is tried again soon', () => {

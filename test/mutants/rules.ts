@@ -37,6 +37,8 @@ export const unguarded: readonly string[] = [
   'The store may have lost what it acknowledged, and admits nobody until all from before have given up',
   '`ahead` is `permits` as long as that lasts',
   '`true`: it is not others that keep it out',
+  'For how many ms the store admits nobody yet, because it may have lost what it acknowledged:',
+  'now, then each change',
   'Opens one session.',
   'Emits it once',
   'Every operation is cold; subscribing sends it',

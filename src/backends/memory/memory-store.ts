@@ -3,12 +3,14 @@ import {
   defer,
   distinctUntilChanged,
   filter,
+  map,
   merge,
   type Observable,
   of,
   type SchedulerLike,
   Subject,
   Subscription,
+  startWith,
   switchMap,
   throwError,
   timer,
@@ -170,6 +172,15 @@ export class MemoryStore {
       ttlMs: session.ttlMs,
       provedMs: context.now(),
       link$: session.link,
+      barredMs$: defer(() => {
+        const ms = this.#admitsFromMs - this.scheduler.now();
+        return ms > 0
+          ? timer(ms, this.scheduler).pipe(
+              map(() => 0),
+              startWith(ms),
+            )
+          : of(0);
+      }),
       renew: () =>
         call('renew', () => {
           this.#extend(session);

@@ -43,6 +43,9 @@ export class Acquaintance {
    */
   #aheadUs: number | undefined;
 
+  /** `trustEmpty`: a server without data was never used, whatever it may have lost. */
+  constructor(private readonly trustEmpty = false) {}
+
   ask({ id, ttlMs, epoch }: Asker, now: () => number): Asking {
     const sentMs = now();
     const ttlUs = Math.round(ttlMs * 1_000);
@@ -52,7 +55,7 @@ export class Acquaintance {
         ttlUs,
         epoch,
         server.runId,
-        server.upMs(),
+        this.trustEmpty ? 'inf' : server.upMs(),
         this.#aheadUs === undefined ? '' : Math.floor(this.#aheadUs + sentMs * 1_000),
         this.#token.toString(),
         this.#data.id,

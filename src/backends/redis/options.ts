@@ -36,6 +36,12 @@ export interface RedisUrlOptions extends BackendOptions {
    * replica promoted that lacks it; while fewer are there, what is held is lost with its session. Default 0.
    */
   readonly waitReplicas?: number | undefined;
+  /**
+   * For development and CI: an empty server is taken to be a new one, and admits at once. Default: nobody is admitted
+   * before it has been up for one `ttlMs`, since it may be one that has just lost what somebody holds. With this, two may
+   * hold at once after that.
+   */
+  readonly trustEmpty?: boolean | undefined;
 }
 
 /** The default of `namespace`. */
@@ -71,7 +77,7 @@ export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions,
   if (clustered !== undefined && url.path !== '') return invalid('a cluster has no databases, so it must have no path');
   if (url.path !== '' && !/^\d{1,9}$/.test(url.path))
     return invalid(`its path is "${url.path}" and should be the index of a database, such as /0`);
-  const options = queryOptions(url, { waitReplicas: 'number' });
+  const options = queryOptions(url, { waitReplicas: 'number', trustEmpty: 'flag' });
   if (isLeft(options)) return options;
   const [host] = url.hosts;
   const target =
@@ -97,6 +103,7 @@ const FIELDS: Readonly<Record<string, Expectation>> = {
   password: TEXT,
   tls: either(FLAG, objectWith()),
   waitReplicas: integer(0, 1_000),
+  trustEmpty: FLAG,
   client: either(FUNCTION, objectWith('duplicate')),
 };
 

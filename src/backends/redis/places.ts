@@ -1,9 +1,12 @@
-import { Observable, Subject, Subscription, timer } from 'rxjs';
+import { BehaviorSubject, Observable, Subject, Subscription, timer } from 'rxjs';
 import { type CoordinationError, PlaceLost, SessionLost, Unavailable } from '../errors.js';
 import type { StandRequest, StoreContext } from '../store.js';
 
 /** Entries that one script looks at. */
 const MOST_LOOKED_AT = 500;
+
+/** The end of a quarantine is told again and again, each time by a server that may be slower or faster to answer. */
+const TOLD_LATE_MS = 1_000;
 
 /** An entry of this session, from when it is asked for until it leaves. */
 export interface Stay {
@@ -40,8 +43,11 @@ export class Places {
   readonly #due = new Set<Stay>();
   readonly #timers = new Subscription();
   readonly #interrupted = new Subject<CoordinationError>();
+  readonly #barredMs = new BehaviorSubject(0);
   #quarantine: Subscription | undefined;
   #quarantineEndsMs = 0;
+  /** Somebody has been kept out by this quarantine, and `faults$` has said so. */
+  #isBarringTold = false;
   #expiry: Subscription | undefined;
   #expiresMs: number | undefined;
   #watching = 0;
@@ -55,6 +61,11 @@ export class Places {
     /** For what concerns the whole session. */
     private readonly failed: (cause: CoordinationError) => void,
   ) {}
+
+  /** For how many ms nobody is admitted: what the server said last, and 0 when that is over. */
+  get barredMs$(): Observable<number> {
+    return this.#barredMs;
+  }
 
   dispose(): void {
     this.#timers.unsubscribe();
@@ -89,7 +100,10 @@ export class Places {
   #stands(stay: Stay, ahead: number, outlook: Outlook): number {
     const { permits } = stay.request;
     const isBarred = outlook.quarantineMs > 0 && isExclusionOf(stay);
-    if (isBarred) this.#heedQuarantine(outlook.quarantineMs);
+    if (isBarred && !this.#isBarringTold) {
+      this.#isBarringTold = true;
+      this.context.fault(new Unavailable('redis', 'admit anybody', quarantined(outlook.quarantineMs)));
+    }
     // Nobody ever enters before it, so whoever is admitted stays so.
     const now = Math.min(isBarred ? permits : ahead, permits, stay.ahead ?? Number.POSITIVE_INFINITY);
     this.#set(stay, now);
@@ -169,6 +183,7 @@ export class Places {
   }
 
   #heed(outlook: Outlook): void {
+    this.heedQuarantine(outlook.quarantineMs);
     const soonMs = outlook.more ? 0 : outlook.earliestMs;
     this.#expiresMs = soonMs === undefined ? undefined : this.context.now() + soonMs;
     this.#heedExpiry();
@@ -223,15 +238,19 @@ export class Places {
     return false;
   }
 
-  #heedQuarantine(ms: number): void {
+  /** The server admits nobody for so long. */
+  heedQuarantine(ms: number): void {
     if (ms <= 0) return;
     const endsMs = this.context.now() + ms;
     if (endsMs <= this.#quarantineEndsMs) return;
-    if (this.#quarantineEndsMs === 0) this.context.fault(new Unavailable('redis', 'admit anybody', quarantined(ms)));
+    const isLonger = endsMs > this.#quarantineEndsMs + TOLD_LATE_MS;
     this.#quarantineEndsMs = endsMs;
+    if (isLonger) this.#barredMs.next(ms);
     this.#quarantine?.unsubscribe();
     this.#quarantine = timer(ms + 1, this.context.scheduler).subscribe(() => {
       this.#quarantineEndsMs = 0;
+      this.#isBarringTold = false;
+      this.#barredMs.next(0);
       const waiting = this.all.filter((stay) => stay.ahead !== undefined && stay.ahead >= stay.request.permits);
       if (waiting.length > 0) this.#lookAt(waiting);
     });

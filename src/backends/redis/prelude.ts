@@ -42,7 +42,7 @@
  * something from a later one is refused: what was done since must not be undone.
  *
  * KEYS: the shard's main key. ARGV: number of the request, session, its ttl in µs, its epoch, run_id, ms that the server
- * has been up, what `v` may be by now as far as this client knows ('' if it does not know the shard), the highest token,
+ * has been up ('inf': an empty one is to be taken for new), what `v` may be by now as far as this client knows ('' if it does not know the shard), the highest token,
  * and the name and number of the data that it knows; then each script's own, which are in A. Numbers go through
  * string.format: Lua's tostring loses digits.
  */
@@ -145,7 +145,7 @@ end
 local rest = 0
 if not id then
   rest = most
-  if knownId == '' then rest = most - (PUBLISH == 'SPUBLISH' and math.min(up, nodesUp()) or up) end
+  if knownId == '' then rest = most - (PUBLISH == 'SPUBLISH' and up < math.huge and math.min(up, nodesUp()) or up) end
   id, past = newId, ''
 elseif not isSame then
   rest = most

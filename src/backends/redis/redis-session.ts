@@ -40,6 +40,8 @@ export interface Opened {
   readonly ttlMs: number;
   readonly provedMs: number;
   readonly dataId: string;
+  /** Nobody is admitted for so long. */
+  readonly quarantineMs: number;
 }
 
 /** A session: one lease on the server, and what stands in it. */
@@ -48,6 +50,7 @@ export class RedisSession implements StoreSession {
   readonly ttlMs: number;
   readonly provedMs: number;
   readonly link$: Observable<boolean>;
+  readonly barredMs$: Observable<number>;
   readonly #places: Places;
   readonly #watches = new Map<string, Watch<unknown>>();
   readonly #lost = new ReplaySubject<never>(1);
@@ -78,6 +81,8 @@ export class RedisSession implements StoreSession {
       opened.provedMs + context.timing.renewEveryMs,
       (cause) => this.#lost.error(cause),
     );
+    this.#places.heedQuarantine(opened.quarantineMs);
+    this.barredMs$ = this.#places.barredMs$;
     this.#running.add(() => this.#places.dispose());
     this.#running.add(connections.cut$.subscribe((cause) => this.#cut(cause)));
     this.#running.add(connections.messages$.subscribe((message) => this.#hear(message)));

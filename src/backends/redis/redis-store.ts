@@ -8,6 +8,7 @@ import { Connections } from './connections.js';
 import { compact, type Layout, layoutOf } from './layout.js';
 import { DEFAULT_NAMESPACE, shardsOf } from './options.js';
 import { RedisSession } from './redis-session.js';
+import { text } from './replies.js';
 import { END, OPEN } from './scripts.js';
 
 /** The adapter for Redis: a store for each shard. */
@@ -16,7 +17,7 @@ export function redisStores(options: RedisOptions): Stores {
   const shards = shardsOf(options);
   const storeOf = (shard: number): Store => {
     const layout = layoutOf(options.namespace ?? DEFAULT_NAMESPACE, shard, shards);
-    const acquaintance = new Acquaintance();
+    const acquaintance = new Acquaintance(options.trustEmpty);
     return {
       name: 'redis',
       address: serverAddress(options),
@@ -55,7 +56,7 @@ function open(
         };
         return from(connections.run('open a session', OPEN, asking.preamble)).pipe(
           map(asking.read),
-          map(({ dataId }) => ({ id, ttlMs, provedMs, dataId })),
+          map(({ dataId, reply }) => ({ id, ttlMs, provedMs, dataId, quarantineMs: Number(text(reply[1])) })),
         );
       }),
     );

@@ -1,12 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { firstValueFrom } from 'rxjs';
 import { expect, test } from 'vitest';
-import type { RosterKey } from '../../../src/backends/backend.js';
+import type { RosterKey, Session } from '../../../src/backends/backend.js';
 import { tryLock } from '../../../src/index.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startRedis } from '../../../src/testing/servers/redis.js';
 import { disposeAll } from '../../../src/testing/servers/server.js';
 import { ask, client, enter, entriesOnce, LOCK, startUsedRedis, TTL_MS, waiting } from './support.js';
+
+const isAdmitting = (session: Session): boolean => session.state === 'live' && session.barredMs === undefined;
 
 const longer = { ttlMs: 3_000, initialBackoffMs: 20, maxBackoffMs: 100 };
 
@@ -120,4 +122,35 @@ test('the first who use a server that was started just now are told why they wai
   await stay.admitted(TTL_MS + 500);
   expect(performance.now() - startedAt).toBeLessThan(TTL_MS + 400);
   stay.leave();
+});
+
+test('a session that is live while the server admits nobody yet says so, and for how long', async () => {
+  await using server = await startRedis();
+  await using mine = client(server);
+  const seen: Session[] = [];
+  mine.backend.session$.subscribe((session) => seen.push(session));
+  await firstWithin(mine.backend.session$, isAdmitting, TTL_MS + 1_000, 'the first admissions');
+  const live = seen.filter(({ state }) => state === 'live');
+  expect(live).toEqual([
+    { state: 'live', id: expect.any(String), barredMs: expect.any(Number) },
+    { state: 'live', id: expect.any(String) },
+  ]);
+  expect(live[0]).toHaveProperty(
+    'barredMs',
+    expect.toSatisfy((ms: number) => ms > 0 && ms <= TTL_MS * 1.02 + 1_000),
+  );
+});
+
+test('with trustEmpty the first who use an empty server wait for nothing, but who knew its data does', async () => {
+  await using server = await startRedis();
+  const patient = { ttlMs: 60_000 };
+  await using mine = client(server, { ...patient, trustEmpty: true });
+  const stay = enter(mine.backend);
+  await stay.admitted(2_000);
+  expect(await firstValueFrom(mine.backend.session$)).not.toHaveProperty('barredMs');
+  stay.leave();
+  await server.kill();
+  await server.start({ keepData: false });
+  const isBarred = (session: Session): boolean => session.state === 'live' && session.barredMs !== undefined;
+  await firstWithin(mine.backend.session$, isBarred, 5_000, 'a session that is told to wait');
 });
