@@ -19,6 +19,7 @@ export const explanations: readonly string[] = [
   'What a store can promise',
   'Each is shown by a test of the conformance suite',
   // Permissions.
+  'Absent where that never is',
   'One that changed nothing may be tried anew',
   'A write that was sent once, and answered, need not be kept any longer',
   // What the kernel does.
