@@ -217,7 +217,7 @@ function play<S>(
     refusePromise(state, 'The scenario');
     for (const drafted of script)
       cluster.at(drafted.atMs, () => {
-        const fault = faultOf(drafted, cluster, ttlMs);
+        const fault = faultOf(drafted, cluster, ttlMs, faults);
         if (fault === undefined) return;
         faults.push({ atMs: cluster.now(), fault });
         cluster.apply(fault);
@@ -250,11 +250,28 @@ function refusePromise(returned: unknown, by: string): void {
 /** An invariant has spoken. */
 class Broken extends Error {}
 
-function faultOf({ kind, process, size, variant }: Draft, cluster: Simulation, ttlMs: number): Fault | undefined {
+/**
+ * A wall clock that is set back hides a suspension of its machine, which nothing else shows: no process can know. So the two
+ * never meet within one ttl; whoever wants that says so by faults of his own.
+ */
+function hidesSuspension(name: string, ttlMs: number, { fault, atMs }: TimedFault, nowMs: number): boolean {
+  if (!('process' in fault) || fault.process !== name) return false;
+  if (fault.kind === 'suspend') return nowMs <= atMs + fault.forMs + ttlMs;
+  return fault.kind === 'jumpClock' && fault.byMs < 0 && nowMs <= atMs + ttlMs;
+}
+
+function faultOf(
+  { kind, process, size, variant }: Draft,
+  cluster: Simulation,
+  ttlMs: number,
+  earlier: readonly TimedFault[],
+): Fault | undefined {
   const alive = cluster.processes.filter((name) => !cluster.isLeaving(name));
   const name = alive[process % alive.length];
   if (name === undefined) return undefined;
   const upTo = (ms: number, thousandths = size): number => 1 + Math.floor((ms * thousandths) / 1_000);
+  const followsA = (kind: FaultKind): boolean =>
+    earlier.some((one) => one.fault.kind === kind && hidesSuspension(name, ttlMs, one, cluster.now()));
   switch (kind) {
     case 'partition':
       return partition(name, upTo(3 * ttlMs));
@@ -263,6 +280,7 @@ function faultOf({ kind, process, size, variant }: Draft, cluster: Simulation, t
     case 'pause':
       return pause(name, upTo(2 * ttlMs));
     case 'suspend':
+      if (followsA('jumpClock')) return pause(name, upTo(2 * ttlMs));
       // Many short ones are forgotten more easily than a long one is overlooked.
       return suspend(name, variant % 2 === 0 ? upTo(ttlMs / 25) : upTo(2 * ttlMs));
     case 'expireSession':
@@ -280,7 +298,7 @@ function faultOf({ kind, process, size, variant }: Draft, cluster: Simulation, t
       // Up to where requests begin to go unanswered, and somewhat beyond.
       return delay(name, upTo(ttlMs / 6), upTo(3 * ttlMs, variant));
     case 'jumpClock':
-      return jumpClock(name, (variant % 2 === 0 ? 1 : -1) * upTo(2 * ttlMs));
+      return jumpClock(name, (variant % 2 === 0 || followsA('suspend') ? 1 : -1) * upTo(2 * ttlMs));
   }
 }
 
