@@ -8,11 +8,16 @@ const [hazard = 'exclusion', first = 1, seeds = 1_000] = process.argv.slice(2);
 const options = { seed: Number(first), seeds: Number(seeds) };
 const calmMs = OVER_MS;
 
+/** Replies are late, and then there are none. Of processes that end, none is told late of anything. */
+const SLOWNESS = ['partition', 'pause', 'loseReply', 'delay'] as const;
 /** Of processes that end, none is suspended for long enough. */
 const SUSPENSION = ['partition', 'pause', 'suspend', 'restartStore', 'loseReply', 'delay', 'jumpClock'] as const;
 
 const exploring: Readonly<Record<string, () => Promise<unknown>>> = {
-  exclusion: () => explore({ ...options, steps: 100 }, election, (doings, { cluster }) => exclusion(doings, cluster)),
+  exclusion: () =>
+    explore({ ...options, steps: 100, faults: SLOWNESS }, election, (doings, { cluster }) =>
+      exclusion(doings, cluster),
+    ),
   suspension: () =>
     explore({ ...options, steps: 50, calmMs, faults: SUSPENSION }, allRecipes, (doings, { cluster }) =>
       exclusion(doings, cluster),
