@@ -1,6 +1,6 @@
 import type { Etcd3 } from 'etcd3';
 import { map, NEVER, Observable, startWith, switchMap } from 'rxjs';
-import { loadClient } from '../load-client.js';
+import { loadClient, rethrow } from '../load-client.js';
 import { orThrow } from '../or-throw.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { etcdCharacteristics } from './characteristics.js';
@@ -46,7 +46,7 @@ class EtcdStore implements Store {
   }
 
   open(context: StoreContext): Observable<StoreSession> {
-    return loadClient('etcd3', 'etcd', () => import('etcd3')).pipe(
+    return loadClient('etcd3', 'etcd', () => import(/* webpackIgnore: true */ 'etcd3').catch(rethrow)).pipe(
       switchMap((module) => this.#open(() => this.#connect(module, context), context)),
     );
   }
