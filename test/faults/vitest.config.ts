@@ -1,8 +1,11 @@
 import { defineConfig } from 'vitest/config';
+import { redisClient, redisClientEnv } from '../support/redis-client/plugin.mjs';
 
 /** The fault matrix: `npm run test:faults`. Not part of `npm test`, since it takes minutes. */
 export default defineConfig({
+  plugins: [redisClient()],
   test: {
+    env: redisClientEnv,
     dir: 'test/faults',
     include: ['**/*.faults.ts'],
     pool: 'forks',

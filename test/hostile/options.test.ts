@@ -32,7 +32,7 @@ const nowhere = '127.0.0.1:1';
 const backends = {
   'memory:': { own: ['store'], make: (options: object) => memory(options), base: {} },
   [`redis://${nowhere}`]: {
-    own: ['host', 'port', 'db', 'username', 'password', 'tls', 'client'],
+    own: ['host', 'port', 'db', 'username', 'password', 'tls', 'waitReplicas', 'cluster', 'sentinels', 'client'],
     make: (options: object) => redis(options),
     base: { host: '127.0.0.1', port: 1 },
   },

@@ -15,13 +15,14 @@ export function redisStores(options: RedisOptions): Stores {
   const access$ = accessOf(options);
   const shards = shardsOf(options);
   const storeOf = (shard: number): Store => {
-    const layout = layoutOf(options.namespace ?? DEFAULT_NAMESPACE, shard, shards);
+    const layoutBy = ({ keyPrefix }: Access): Layout =>
+      layoutOf(options.namespace ?? DEFAULT_NAMESPACE, shard, shards, keyPrefix);
     const acquaintance = new Acquaintance();
     return {
       name: 'redis',
       address: serverAddress(options),
       characteristics: redisCharacteristics,
-      open: (context) => access$.pipe(switchMap((access) => open(access, layout, acquaintance, context))),
+      open: (context) => access$.pipe(switchMap((access) => open(access, layoutBy(access), acquaintance, context))),
     };
   };
   return [storeOf(0), ...Array.from({ length: shards - 1 }, (_, at) => storeOf(at + 1))];
