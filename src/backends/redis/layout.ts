@@ -11,7 +11,7 @@ import { slotOf, tagOf } from './slots.js';
  *     {ns:0}:m           hash    what data it is, clock and last token of the shard; never deleted
  *     {ns:0}:s           zset    session -> end of its lease, in the shard's own time
  *     {ns:0}:t           zset    session -> its ttl
- *     {ns:0}:q           hash    session -> its latest connection, after the first
+ *     {ns:0}:q           hash    session -> its latest connection, and the number of its last change
  *     {ns:0}:i:session   set     what stands in the session: e<entry>:<roster>
  *     {ns:0}:d:session   hash    id of a write -> its outcome, until the answer was received; of repeated ones, to the end
  *     {ns:0}:o:roster    zset    entry -> token

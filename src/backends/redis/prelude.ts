@@ -6,7 +6,8 @@
  *
  * - not beyond what the client of the script has witnessed, and a slack. It was told `v` by earlier scripts, and adds
  *   what has passed on its own monotonic clock from when it sent one of them to when it sent this one. Of all that it
- *   was told it keeps the least, so that many small leaps together come no further than one. The slack is for requests
+ *   was told it keeps the least, so that many small leaps together come no further than one, and lets that grow by half
+ *   of the drift. The slack is for requests
  *   that are on their way for longer than others; each lease lasts longer by it. Where their times differ by more, a
  *   leap at that moment may pass by the rest.
  * - from one script to the next by a third of the shortest ttl at most, while anybody else who has a session is
@@ -16,21 +17,26 @@
  *
  * What a witness does not confirm remains `due`: a later one may confirm it, who has not lost the same time. So leases
  * are counted from `v + due`, the latest that it may be by the server's clock, and claiming it frees nothing early. It
- * is a third of the shortest ttl at most; what of it nobody has claimed while half of that ttl passed was a leap.
+ * is a third of the shortest ttl at most; what of it nobody has claimed while half of that ttl passed was a leap. Nobody
+ * claims what was due before he came (`elder`): he did not see it pass, and many who come would each add a slack.
  *
  * So a lease lasts its ttl from the moment the server received the renewal, whatever becomes of the server's clock. A
  * leap back takes away what had passed since the last script, no more. What is expired is never revived: whoever comes
  * first removes it.
  *
- * **What has become of the data.** It carries who wrote it last: the run of the server, and its latest promotion from a
- * replica, if there was one (`era`); a name of its own (`id`), which is another one from then on if somebody else
+ * **What has become of the data.** It carries who wrote it last: the run of the server and its replication id (`era`),
+ * and how much that had received from a master until then (`heard`); a name of its own (`id`), which is another one from then on if somebody else
  * goes on with it; the number of its changes (`count`); and its last names, each with how far it had come (`past`). Each client
  * remembers the name and number that it was told last, and tells them with each script. So it shows if the data is not,
  * or may not be, what was acknowledged:
  *
  * - it was written by another: a server that was started again, a replica that was promoted, also if it had been this
- *   very server before, the old owner of a slot. It may be older than what was acknowledged.
+ *   very server before, the old owner of a slot. It may be older than what was acknowledged. The replication id is another
+ *   one after each promotion; also when the first replica has come, or the last was gone for long, but then nothing has
+ *   been received. Redis 6.2 does not count that; there the latest promotion stands for it, which is forgotten then.
  * - it has another past than this client was told of, or is not as far: it was removed, restored, or is a copy.
+ * - the number of the last change that this session made itself is lower than it was told: the same, also where others
+ *   have meanwhile changed the older copy as often as was known.
  *
  * Then there is a **quarantine**: nobody is admitted for the longest known ttl from now, which is kept in the data, so it
  * is everybody's. By then every deadline from before is over. Entries may stand in line and leave meanwhile; it ends
@@ -42,28 +48,28 @@
  * something from a later one is refused: what was done since must not be undone.
  *
  * KEYS: the shard's main key. ARGV: number of the request, session, its ttl in µs, its epoch, run_id, ms that the server
- * has been up, what `v` may be by now as far as this client knows ('' if it does not know the shard), the highest token,
- * and the name and number of the data that it knows; then each script's own, which are in A. Numbers go through
- * string.format: Lua's tostring loses digits.
+ * has been up, what `v` may be by now as far as this client knows ('' if it does not know the shard), what of `due` is
+ * older than that knowledge, the highest token, the name and number of the data that it knows, and the number of the
+ * session's last change; then each script's own, which are in A. Numbers go through string.format: Lua's tostring loses digits.
  */
 export const PRELUDE = `
 local M = KEYS[1]
 local T = string.sub(M, 1, -2)
 local S, L, Q = T .. 's', T .. 't', T .. 'q'
-local sid, ttl, epoch, run, up, witness, floor, knownId, known =
+local sid, ttl, epoch, run, up, witness, elder, floor, knownId, known, knownOwn =
   ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]) * 1000, tonumber(ARGV[7]), tonumber(ARGV[8]),
-  ARGV[9], tonumber(ARGV[10])
-local A = { unpack(ARGV, 11) }
+  tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]), tonumber(ARGV[12])
+local A = { unpack(ARGV, 13) }
 
 -- What a replica has may be anything.
 local replication = redis.call('INFO', 'replication')
 if string.match(replication, 'role:(%a+)') ~= 'master' then
   return redis.error_reply('READONLY the server is a replica')
 end
-local promoted, offset =
+local replicationId, promoted, offset = string.match(replication, 'master_replid:(%x+)'),
   string.match(replication, 'master_replid2:(%x+)'), string.match(replication, 'second_repl_offset:(%-?%d+)')
-local era = run
-if string.find(promoted, '[^0]') then era, up = run .. ':' .. promoted .. ':' .. offset, 0 end
+local era = run .. ':' .. replicationId
+local promotion = string.find(promoted, '[^0]') and promoted .. ':' .. offset or ''
 
 -- What the time may run ahead of its witnesses. Whatever is counted in it lasts longer by as much.
 local function slack(of) return math.min(math.ceil(of / 50), 200000) end
@@ -87,8 +93,14 @@ local function isAnybodyConnected()
   end
 end
 
-local m = redis.call('HMGET', M, 'era', 'id', 'past', 'count', 'token', 'until', 'seen', 'v', 'due', 'low', 'since')
-local isSame = m[1] == era
+local m = redis.call('HMGET', M, 'era', 'id', 'past', 'count', 'token', 'until', 'seen', 'v', 'due', 'low', 'since',
+  'heard')
+local isSame, heard = m[1] == era, m[12] or ''
+if not isSame then
+  heard = string.match(redis.call('INFO', 'stats'), 'total_net_repl_input_bytes:(%d+)') or promotion
+  isSame = promotion == '' and m[12] == heard and string.match(m[1] or '', '^[^:]*') == run
+end
+if promotion ~= '' or string.find(heard, '[^0]') then up = 0 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local least = tonumber(redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2])
@@ -98,7 +110,7 @@ local passed = math.max(0, now - (tonumber(m[7]) or now))
 if least and passed > least / 3 and (not isSame or isAnybodyConnected()) then passed = least / 3 end
 local before, due = tonumber(m[8]) or now, tonumber(m[9]) or 0
 local v = before + passed
-if witness then v = math.max(before, math.min(v + due, witness + slack(least or ttl))) end
+if witness then v = math.max(before, math.min(v + math.max(0, due - elder), witness + slack(least or ttl))) end
 v = math.floor(v)
 due = math.ceil(math.max(0, math.min(before + due + passed - v, (least or ttl) / 3)))
 -- The least that was due since then: nobody has claimed it.
@@ -120,8 +132,13 @@ local id, past, count = m[2] and string.match(m[2], '^[%w_.-]+$'), m[3] or '', t
 local keptId, keptCount = id or '', count
 local newId = sid .. '.' .. ARGV[1]
 
--- Whether the data has all that this client was told of.
+-- Of this session: its latest connection, and the number of its last change.
+local latest, own = string.match(redis.call('HGET', Q, sid) or '', '^(%d+):(%d+)$')
+latest, own = tonumber(latest) or 0, tonumber(own) or 0
+
+-- Whether the data has all that this client was told of. Whoever is not known any more may have expired.
 local function isKept()
+  if knownOwn > own and redis.call('ZSCORE', S, sid) then return false end
   if knownId == '' then return true end
   if knownId == id then return known <= count end
   local _, at = string.find(past, ' ' .. knownId .. ':', 1, true)
@@ -158,8 +175,6 @@ end
 if rest > 0 then opens = math.max(opens, v + due + rest + slack(most)) end
 local quarantine = int(math.max(0, math.ceil((opens - v) / 1000)))
 
-local latest = tonumber(redis.call('HGET', Q, sid)) or 0
-
 -- A session that is not known any more leaves sets behind where only a part of a slot was saved. They get a session that
 -- ends when their owner, if there is any, has given up. Who may not ask for them leaves them.
 local function adoptSets()
@@ -174,7 +189,8 @@ end
 -- All that this script knows. Where it may be without memory (pcall), the next one finds it out again.
 local function save(call)
   local saved = call('HSET', M, 'era', era, 'id', id, 'past', past, 'count', int(count + 1), 'token', int(token), 'until',
-    int(opens), 'seen', int(now), 'v', int(v), 'due', int(due), 'low', int(low), 'since', int(since))
+    int(opens), 'seen', int(now), 'v', int(v), 'due', int(due), 'low', int(low), 'since', int(since), 'heard',
+    heard)
   if type(saved) == 'table' then
     if not string.find(saved.err, 'OOM', 1, true) then redis.call('HSET', M, 'era', era) end
     return
@@ -182,7 +198,10 @@ local function save(call)
   if keptId ~= id then adoptSets() end
   count = count + 1
   keptId, keptCount = id, count
-  if epoch > latest and redis.call('ZSCORE', S, sid) then redis.call('HSET', Q, sid, int(epoch)) end
+  if redis.call('ZSCORE', S, sid) then
+    latest, own = math.max(latest, epoch), count
+    redis.call('HSET', Q, sid, int(latest) .. ':' .. int(own))
+  end
 end
 
 -- Growing beyond the last one and the clock, so that a loss of the former does not matter.

@@ -238,7 +238,9 @@ export class RedisSession implements StoreSession {
     sent: () => void = () => undefined,
   ): Observable<Told> {
     return defer(() => {
-      const asking = this.acquaintance.ask({ id: this.id, ttlMs: this.ttlMs, epoch: this.#epoch }, this.context.now);
+      const { drift } = this.context.timing;
+      const asker = { id: this.id, ttlMs: this.ttlMs, drift, epoch: this.#epoch };
+      const asking = this.acquaintance.ask(asker, this.context.now);
       const args = (server: Server): Argument[] => {
         sent();
         return [...asking.preamble(server), ...own];

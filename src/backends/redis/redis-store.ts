@@ -35,7 +35,7 @@ function open(
 ): Observable<StoreSession> {
   return new Observable((observer) => {
     const id = compact(context.newId());
-    const { ttlMs } = context.timing;
+    const { ttlMs, drift } = context.timing;
     const failed = (cause: unknown): void => observer.error(cause);
     const connections = new Connections(access, layout, layout.sessionChannel(id), context, failed);
     let bidFarewell = (): void => undefined;
@@ -48,7 +48,7 @@ function open(
       take(1),
       switchMap(() => {
         const provedMs = context.now();
-        const asking = acquaintance.ask({ id, ttlMs, epoch: 0 }, context.now);
+        const asking = acquaintance.ask({ id, ttlMs, drift, epoch: 0 }, context.now);
         // What is on its way is opened all the same, and nobody else would end it. If this fails, it lasts for its ttl.
         bidFarewell = () => {
           connections.run('end the session', END, asking.preamble).catch(() => undefined);

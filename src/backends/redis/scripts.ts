@@ -44,10 +44,11 @@ local function main()
 ${body.trim()}
 end
 
--- Each reply begins with the number of its request, and with the shard's time and the name and number of the data.
+-- Each reply begins with the number of its request, and with the shard's time, what is due, the number of the session's
+-- last change, and the number and name of the data.
 local reply = epoch < latest and { 'late' } or main()
 table.insert(reply, 1, ARGV[1])
-table.insert(reply, 2, int(v) .. ' ' .. int(keptCount) .. ' ' .. keptId)
+table.insert(reply, 2, int(v) .. ' ' .. int(due) .. ' ' .. int(own) .. ' ' .. int(keptCount) .. ' ' .. keptId)
 return reply
 `;
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };

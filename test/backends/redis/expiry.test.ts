@@ -11,6 +11,7 @@ import { OwnClock } from '../../hazards/own-clock.js';
 import { ShiftedClock } from '../../support/shifted-clock.js';
 import {
   ask,
+  type BareSession,
   client,
   enter,
   entriesOnce,
@@ -94,6 +95,31 @@ test('requests that are on their way for longer than others do not slow the time
   cut();
 });
 
+test('a stream of newcomers does not count a leap that one who was there before has held back', async () => {
+  const ttlMs = 6_000;
+  const namespace = 'stream';
+  await useBefore(server, namespace);
+  const options = { host: server.host, port: server.port, namespace };
+  const now = async (): Promise<number> =>
+    Number((await ask(server, 'HGET', `{${namespace}:0}:m`, 'v')).split('\r\n')[1]) / 1_000;
+  const old = await openBare(options, storeContext(ttlMs));
+  await lastValueFrom(old.session.renew());
+  const [startedMs, startedAt] = [performance.now(), await now()];
+  clock.leap(0.32 * ttlMs);
+  await lastValueFrom(old.session.renew());
+  for (let comer = 0; comer < 15; comer++) {
+    const { session, cut } = await openBare(options, storeContext(ttlMs));
+    await lastValueFrom(session.renew());
+    cut();
+  }
+  const gainedMs = (await now()) - startedAt - (performance.now() - startedMs);
+  // A slack, which each lease lasts longer, and no more. Nor did they hold the time up.
+  expect(gainedMs).toBeLessThan(200);
+  expect(gainedMs).toBeGreaterThan(-200);
+  await lastValueFrom(old.session.end(false));
+  old.cut();
+});
+
 /** Asks for something all the time. */
 function busy(backend: Backend): AsyncDisposable {
   let isOver = false;
@@ -132,6 +158,39 @@ test('a busy client whose clock lost time does not hold up what others wait for'
   expect(performance.now() - cutMs).toBeLessThan(ttlMs + 250);
   next.leave();
   network.resetAll();
+});
+
+test('what the clock of a client has once lost is not missing for good when it waits alone', async () => {
+  const ttlMs = 3_000;
+  const namespace = 'healed';
+  await useBefore(server, namespace);
+  const options = { host: server.host, port: server.port, namespace };
+  // As much as makes up for it in seconds, where others take minutes.
+  const context = storeContext(ttlMs, 0.3 * ttlMs, 0.4);
+  let lostMs = 0;
+  const lagging = await openBare(options, { ...context, now: () => performance.now() - lostMs });
+  const other = await openBare(options, context);
+  const passed = async (sessions: readonly BareSession[], forMs: number): Promise<number> => {
+    const now = async (): Promise<number> =>
+      Number((await ask(server, 'HGET', `{${namespace}:0}:m`, 'v')).split('\r\n')[1]) / 1_000;
+    const [startedMs, startedAt] = [performance.now(), await now()];
+    while (performance.now() - startedMs < forMs) {
+      for (const { session } of sessions) await lastValueFrom(session.renew());
+      await delay(50);
+    }
+    return (await now()) - startedAt;
+  };
+  await lastValueFrom(lagging.session.renew());
+  lostMs = 0.3 * ttlMs;
+  await passed([lagging, other], 2 * ttlMs);
+  // Now nobody else confirms what it does not.
+  const aloneMs = await passed([lagging], ttlMs / 5);
+  expect(aloneMs).toBeGreaterThan(0.8 * (ttlMs / 5));
+  expect(aloneMs).toBeLessThan(1.2 * (ttlMs / 5) + 100);
+  for (const { session, cut } of [lagging, other]) {
+    await lastValueFrom(session.end(false));
+    cut();
+  }
 });
 
 test('time that is claimed later does not shorten what was renewed meanwhile', async () => {

@@ -55,6 +55,57 @@ test('a master that becomes a replica of one that lags, and a master again, is n
   expect(await lost).toMatchObject({ _tag: 'PlaceLost', reason: 'evicted' });
 });
 
+/** Without a replica for so long, a server forgets that it was promoted. */
+const forgetful = [...promptly, '--repl-backlog-ttl', '1'];
+
+const forgotten = async (server: TestServer): Promise<boolean> =>
+  /master_replid2:0+\r/.test(await ask(server, 'INFO', 'replication'));
+
+test('a master that was rolled back is not taken for what it was once it has forgotten its promotion', async () => {
+  await using server = await startUsedRedis({ args: forgetful }, ttlMs);
+  await using holders = await startProxy({ port: server.port });
+  // Longer than it takes to forget.
+  const ttl = { ...options, ttlMs: 5 * ttlMs };
+  await using mine = client(holders, ttl);
+  const other = enter(mine.backend, { kind: 'lock', name: 'other' });
+  await other.admitted(12 * ttlMs);
+  await using lagging = await startReplicaOf(server);
+  await ask(lagging, 'REPLICAOF', 'NO', 'ONE');
+  const holder = enter(mine.backend);
+  const place = await holder.admitted();
+  holders.blackhole();
+  await ask(server, 'REPLICAOF', lagging.host, `${lagging.port}`);
+  await untilSynced(server);
+  await ask(server, 'REPLICAOF', 'NO', 'ONE');
+  await until(() => forgotten(server), 4 * ttlMs, 'the end of its backlog');
+  expect(place.isValid()).toBe(true);
+  await using theirs = client(server, ttl);
+  const stay = enter(theirs.backend);
+  const { entry } = await stay.admitted(12 * ttlMs);
+  expect(place.isValid()).toBe(false);
+  expect(entry.token).toBeGreaterThan(place.entry.token);
+  stay.leave();
+  holders.resetAll();
+}, 60_000);
+
+test('a promoted server that forgets its promotion, or gets a replica again, keeps nobody waiting', async () => {
+  await using master = await startUsedRedis({ args: promptly }, ttlMs);
+  await using server = await startReplicaOf(master);
+  await ask(server, 'CONFIG', 'SET', 'repl-backlog-ttl', '1');
+  await ask(server, 'REPLICAOF', 'NO', 'ONE');
+  await using mine = client(server, options);
+  await enter(mine.backend).admitted(3 * ttlMs);
+  const dataId = (): Promise<string> => ask(server, 'HGET', '{conclave:0}:m', 'id');
+  const before = await dataId();
+  await until(() => forgotten(server), 10_000, 'the end of its backlog');
+  const other = enter(mine.backend, { kind: 'lock', name: 'other' });
+  await other.admitted(ttlMs / 2);
+  await using _replica = await startReplicaOf(server);
+  const third = enter(mine.backend, { kind: 'lock', name: 'third' });
+  await third.admitted(ttlMs / 2);
+  expect(await dataId()).toBe(before);
+}, 60_000);
+
 test('a replica that is promoted after its clients have come is not taken for what it was before', async () => {
   await using master = await startUsedRedis({ args: promptly }, ttlMs);
   await using network = await startProxy({ port: master.port });

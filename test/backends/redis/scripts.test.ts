@@ -255,6 +255,39 @@ test('data that is not as far as its client was told admits nobody for a ttl, an
   cut();
 });
 
+test('an older copy that others have changed as often is noticed by whoever has made a change that it lacks', async () => {
+  const { session, cut } = await open('copied');
+  const [tag, copyTag] = ['{copied:0}', '{copied:copy}'];
+  const field = async (name: string): Promise<string> =>
+    (await ask(server, 'HGET', `${tag}:m`, name)).split('\r\n')[1] ?? '';
+  const keys = async (): Promise<string[]> => (await keysOf(server)).filter((key) => key.startsWith(tag));
+  await lastValueFrom(session.renew());
+  const copied = await keys();
+  const copyOf = (key: string): string => copyTag + key.slice(tag.length);
+  for (const key of copied) await ask(server, 'COPY', key, copyOf(key));
+  const request = stand();
+  await firstValueFrom(session.enter(LOCK, request));
+  for (let renewal = 0; renewal < 3; renewal++) await lastValueFrom(session.renew());
+  const lost = lastValueFrom(session.place(LOCK, request)).catch((cause: unknown) => cause);
+  const known = Number(await field('count'));
+  await ask(server, 'DEL', ...(await keys()));
+  for (const key of copied) await ask(server, 'COPY', copyOf(key), key);
+  const comer = await openBare({ host: server.host, port: server.port, namespace: 'copied' }, storeContext());
+  while (Number(await field('count')) <= known) await lastValueFrom(comer.session.renew());
+  // Who has just come cannot know.
+  expect(await field('id')).toBe('first');
+  await lastValueFrom(session.renew());
+  expect(await field('id')).not.toBe('first');
+  expect((Number(await field('until')) - Number(await field('v'))) / 1_000).toBeGreaterThan(59_000);
+  expect(await lost).toMatchObject({ _tag: 'PlaceLost', reason: 'evicted' });
+  // From then on it is what they know.
+  const until = await field('until');
+  await lastValueFrom(session.renew());
+  expect(await field('until')).toBe(until);
+  for (const each of [session, comer.session]) await lastValueFrom(each.end(false));
+  for (const each of [cut, comer.cut]) each();
+});
+
 test('what others write where the data says what it is keeps nobody out for ever', async () => {
   const { session, cut } = await open('garbage', 1_000);
   await ask(server, 'HSET', '{garbage:0}:m', 'id', 'no name at all', 'past', ' no name: first:x', 'count', 'many');

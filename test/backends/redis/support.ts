@@ -141,8 +141,9 @@ export function openBare(options: RedisOptions, context: StoreContext = storeCon
 
 /** As if a single server had been used in this namespace before. */
 export async function useBefore(server: TestServer, namespace: string): Promise<void> {
-  const runId = /run_id:(\w+)/.exec(await ask(server, 'INFO', 'server'))?.[1] ?? '';
-  await ask(server, 'HSET', `{${namespace}:0}:m`, 'era', runId, 'id', 'first');
+  const info = await ask(server, 'INFO');
+  const [runId, replicationId] = [/run_id:(\w+)/, /master_replid:(\w+)/].map((one) => one.exec(info)?.[1] ?? '');
+  await ask(server, 'HSET', `{${namespace}:0}:m`, 'era', `${runId}:${replicationId}`, 'heard', '0', 'id', 'first');
 }
 
 export function stand(mode: Mode = 'exclusive', permits = 1): StandRequest {
@@ -152,8 +153,8 @@ export function stand(mode: Mode = 'exclusive', permits = 1): StandRequest {
 const newId = (): string => crypto.randomUUID().replaceAll('-', '');
 
 /** What the kernel would hand to the adapter. */
-export function storeContext(ttlMs = 60_000, requestTimeoutMs = ttlMs / 2): StoreContext {
-  const timing = timingOf({ ttlMs, requestTimeoutMs });
+export function storeContext(ttlMs = 60_000, requestTimeoutMs = ttlMs / 2, drift = 0.01): StoreContext {
+  const timing = timingOf({ ttlMs, requestTimeoutMs, drift });
   if (timing._tag === 'Left') throw timing.left;
   return { timing: timing.right, scheduler: monotonicScheduler, now: () => performance.now(), fault: () => {}, newId };
 }
