@@ -85,6 +85,15 @@ describe('exclusion', () => {
     expect(claimsBroken(held('a', 0, 0, 1).slice(0, 2), killed, held('b', 200, 300, 2))).toEqual([]);
   });
 
+  test('DeadBeforeTheSignalArrives: what a process does before it is seen to end it does alive', () => {
+    const holding = held('a', 0, 0, 1).slice(0, 2);
+    const [killed, ended] = [told(100, 'a', { kind: 'killed' }), told(110, 'a', { kind: 'ended' })];
+    const next = held('b', 108, 300, 2);
+    expect(claimsBroken(holding, killed, worked('a', 103, 1), ended)).toEqual([]);
+    expect(claimsBroken(holding, killed, ended, worked('a', 113, 1))).toEqual(['stale work']);
+    expect(claimsBroken(holding, killed, worked('a', 109, 1), ended, next)).toEqual(['exclusion', 'stale work']);
+  });
+
   test('a stopped holder is excused while it is stopped, and is counted', () => {
     const stop = [told(50, 'a', { kind: 'paused' }), told(500, 'a', { kind: 'continued' })];
     const verdict = verdictOn(held('a', 0, 499, 1, 'lost'), held('b', 200, 300, 2), stop);

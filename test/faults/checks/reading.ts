@@ -46,7 +46,7 @@ export interface Reading {
   readonly cuts: (process?: string) => readonly Interval[];
   /** When the store forgot everything. */
   readonly losses: readonly Interval[];
-  /** When the process was killed or ended by itself. */
+  /** When the process was killed or ended by itself, or its last event after it was sent the signal. */
   readonly died: ReadonlyMap<string, bigint>;
 }
 
@@ -71,10 +71,21 @@ export function read(history: readonly HistoryEvent[]): Reading {
   };
 }
 
+/**
+ * A signal takes effect some time after it is sent. What a process did between the two it did while it lived: it died
+ * after that, and not later than when its end was seen.
+ */
 function deathsOf(history: readonly HistoryEvent[]): ReadonlyMap<string, bigint> {
   const died = new Map<string, bigint>();
-  for (const event of history.filter(isKind('killed', 'ended'))) {
-    if (!died.has(event.process)) died.set(event.process, event.at);
+  const seen = new Map<string, bigint>();
+  for (const { process, at, kind } of history.filter(isKind('killed', 'ended'))) {
+    if (!died.has(process)) died.set(process, at);
+    if (kind === 'ended' && !seen.has(process)) seen.set(process, at);
+  }
+  for (const event of history) {
+    const { process, at } = event;
+    const death = died.get(process);
+    if (death !== undefined && at > death && at < (seen.get(process) ?? death)) died.set(process, at);
   }
   return died;
 }
