@@ -51,7 +51,7 @@ loses, releases, sees, and each item of guarded work, with its token and the mac
 2. **Fencing**: tokens strictly grow in the order of admission; a register that refuses smaller tokens never accepts a write of a
    past holder after one of a newer one. Past holders do send such writes, on purpose: those refused are counted.
 3. **Liveness**: after the end of a holder the next one is admitted within the ttl and a second, if the store can be reached; everybody
-   takes part again by itself.
+   takes part again by itself. Where a server is deposed and the next master has its data, nobody loses what was held for long.
 4. **Membership**: nobody is seen who has been gone for the ttl and a second, nobody is reported gone who is there, no false empty set.
 5. **Nothing escapes**: a process from which an unhandled rejection, an uncaught exception or a leaked listener escapes ends with an error.
 
@@ -117,7 +117,7 @@ function weakened(): string {
     `\`${result.command}\` (${weakening})`,
   ]);
   if (rows.length === 0) return '';
-  return `## What each part of the deadline rule is for
+  return `## What each part is for
 
 The same laboratory, with one part taken out of the library at a time, finds what that part prevents.
 

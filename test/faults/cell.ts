@@ -5,7 +5,7 @@ import type { TestCluster } from '../../src/testing/servers/cluster.js';
 import type { TestServer } from '../../src/testing/servers/server.js';
 import { check, type Verdict, type Violation } from './checker.js';
 import type { Fault } from './faults.js';
-import { encodeEvent, type HistoryEvent } from './history.js';
+import { encodeEvent, type HistoryEvent, type Roster } from './history.js';
 import type { Habits, Laboratory, Run } from './laboratory.js';
 import { type Result, resultsFolder, writeResult } from './results.js';
 import { type StoreName, type StoreUnderTest, ttlMs } from './stores.js';
@@ -18,6 +18,8 @@ export interface Cell {
   readonly nextHolderMs?: number;
   /** How long a member that is gone may be seen. Default: the ttl and a second. */
   readonly membershipMs?: number;
+  /** What nobody loses. Default: nothing. */
+  readonly keeps?: readonly Roster[];
   readonly habits?: Partial<Habits>;
   /** Which nodes the actor of an index knows. Default: all. */
   nodesOf?(store: StoreUnderTest): Promise<(index: number) => readonly TestServer[]>;
@@ -83,7 +85,7 @@ export async function playCell(laboratory: Laboratory, cell: Cell, seed: string,
   await leaderWatch?.stop().catch((error: unknown) => problems.push(String(error)));
   const history = await run.end();
   problems.push(...run.escapes);
-  const verdict = check(history, { membershipMs, nextHolderMs });
+  const verdict = check(history, { membershipMs, nextHolderMs, kept: { rosters: cell.keeps ?? [], ttlMs } });
   const others = verdict.violations.filter(({ claim }) => claim !== 'exclusion' && claim !== 'fencing');
   const seconds = Math.round((performance.now() - startedAt) / 1_000);
   const result: Result = {

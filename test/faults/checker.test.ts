@@ -235,6 +235,27 @@ describe('membership', () => {
   });
 });
 
+describe('what is kept', () => {
+  const kept = { rosters: [roster], ttlMs: 2_000 };
+  const claims = (...events: readonly Events[]): string[] =>
+    check(merge([flat(events)]), { ...limits, kept }).violations.map(({ claim }) => claim);
+
+  test('is not lost', () => {
+    expect(claims(held('a', 1_000, 9_000, 1, 'released'), end)).toEqual([]);
+    expect(claims(held('a', 1_000, 9_000, 1, 'lost'), end)).toEqual(['kept']);
+    expect(claimsBroken(held('a', 1_000, 9_000, 1, 'lost'), end)).toEqual([]);
+  });
+
+  test('is lost by who did not run for most of the ttl before', () => {
+    const stopped = (fromMs: number, toMs: number) => [
+      told(fromMs, 'a', { kind: 'paused' }),
+      told(toMs, 'a', { kind: 'continued' }),
+    ];
+    expect(claims(held('a', 1_000, 9_000, 1, 'lost'), stopped(7_500, 8_900), end)).toEqual([]);
+    expect(claims(held('a', 1_000, 9_000, 1, 'lost'), stopped(6_000, 7_500), end)).toEqual(['kept']);
+  });
+});
+
 describe('liveness', () => {
   const waiting = told(10, 'b', { kind: 'contending', roster, holding: 'b-2' });
   const acquired = (atMs: number): HistoryEvent =>

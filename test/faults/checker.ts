@@ -1,5 +1,6 @@
 import { checkExclusion, checkTokenOrder, checkWork } from './checks/exclusion.js';
 import { checkFencing } from './checks/fencing.js';
+import { checkKept, type Kept } from './checks/keeping.js';
 import { checkLiveness, type Gap } from './checks/liveness.js';
 import { checkMembership } from './checks/membership.js';
 import { read, type Violation } from './checks/reading.js';
@@ -12,6 +13,8 @@ export interface Limits {
   readonly membershipMs: number;
   /** From the end of a holder to the next. */
   readonly nextHolderMs: number;
+  /** Default: nothing. */
+  readonly kept?: Kept;
 }
 
 /** What a history shows. */
@@ -42,6 +45,7 @@ export function check(history: readonly HistoryEvent[], limits: Limits): Verdict
     ...fencing.violations,
     ...checkMembership(reading, limits.membershipMs),
     ...liveness.violations,
+    ...(limits.kept === undefined ? [] : checkKept(reading, limits.kept)),
   ];
   return {
     violations: violations.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)),

@@ -10,7 +10,8 @@ import type { TestServer } from '../../src/testing/servers/server.js';
 import type { Cell } from './cell.js';
 import { cut } from './faults.js';
 import { longLock, type Run } from './laboratory.js';
-import { anotherHolder, changed, told } from './redis-history.js';
+import { anotherHolder, changed } from './redis-history.js';
+import { told } from './redis-replication.js';
 import { ttlMs } from './stores.js';
 
 const shards = shardsOf({ cluster: [] });

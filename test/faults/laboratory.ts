@@ -59,6 +59,8 @@ export interface RunOptions {
 export const longLock: Roster = 'lock long';
 /** Taken by nobody, unless told to. */
 export const quietLock: Roster = 'lock quiet';
+/** Of who is told to take it: until told otherwise. */
+export const quietHabit = { lock: 'quiet', pauseMs: [0, 0], workEveryMs: 5 } as const;
 export const election: Roster = 'election chief';
 export const group = 'workers';
 
@@ -126,7 +128,7 @@ export class Laboratory implements AsyncDisposable {
     const isProxied = this.store.isProxied ?? (sentinels === undefined && url === undefined);
     const nodes = known ?? (isProxied ? this.store.nodes : []);
     this.#named += 1;
-    const addresses = endpoint === undefined ? nodes : [endpoint];
+    const addresses = endpoint === undefined ? nodes : [endpoint.address];
     const proxies = await Promise.all(addresses.map(({ host, port }) => startProxy({ host, port })));
     const actor = { name: `p${this.#named}`, process, nodes, proxies };
     this.#actors.add(actor);

@@ -1,24 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { until } from '../../src/testing/processes/probes.js';
 import { askRedis, startRedis } from '../../src/testing/servers/redis.js';
 import type { TestServer } from '../../src/testing/servers/server.js';
 import { promptly } from '../backends/redis/support.js';
 import type { Cell } from './cell.js';
 import { cut, type Fault } from './faults.js';
-import { type Actor, longLock, type Run } from './laboratory.js';
+import { type Actor, longLock, quietHabit, quietLock, type Run } from './laboratory.js';
+import { told, untilSynced } from './redis-replication.js';
 import { ttlMs } from './stores.js';
-
-/** A command that must succeed. */
-export async function told(server: TestServer, ...command: readonly string[]): Promise<void> {
-  const reply = await askRedis(server.url, ...command);
-  if (!reply.startsWith('+')) throw new Error(`${server} did not do ${command.join(' ')}: ${reply}`);
-}
-
-export async function untilSynced(replica: TestServer): Promise<void> {
-  const isUp = async (): Promise<boolean> =>
-    (await askRedis(replica.url, 'INFO', 'replication')).includes('master_link_status:up');
-  await until(isUp, 10_000, `${replica} as a replica that follows`);
-}
 
 /** Somebody else takes the long lock: what was copied before knows nothing of it. */
 export async function anotherHolder(run: Run): Promise<Actor> {
@@ -26,6 +14,20 @@ export async function anotherHolder(run: Run): Promise<Actor> {
   const next = run.nextHolder(longLock);
   await before.process.request('release', longLock);
   return next;
+}
+
+/**
+ * Somebody takes what nobody had, or what whoever had it is forgotten to have: what was copied before knows nothing of
+ * it. Nobody who has left since stands before it there, as in a line that many stand in all the time.
+ */
+export async function newHolder(run: Run, { process } = run.bystander()): Promise<Actor> {
+  const [holder] = await Promise.all([run.nextHolder(quietLock), process.request('contend', quietHabit)]);
+  return holder;
+}
+
+/** Nobody holds what `newHolder` took, nor stands in line for it. */
+export async function abandoned({ actors }: Run): Promise<void> {
+  await Promise.all(actors.map(({ process }) => process.request('abandon', quietLock)));
 }
 
 export function changed(name: string, begin: () => Promise<void>): Fault {
@@ -39,7 +41,7 @@ function onlyServer({ store }: Run): TestServer {
 }
 
 /** The data is gone, and somebody who has never seen it makes it anew before those come who have. */
-const flushed: Cell = {
+export const flushed: Cell = {
   name: 'FLUSHALL, then a newcomer',
   scenario: async (run) => {
     const server = onlyServer(run);
@@ -69,30 +71,53 @@ const flushed: Cell = {
   },
 };
 
-/** The same process, which has served all along, and its data is older than what it acknowledged. */
+/**
+ * The same process, which has served all along, and its data is older than what it acknowledged. The holder has so little
+ * to ask that it keeps its connection meanwhile: if it is not told, it holds for as long as it lives.
+ */
+async function rollBack(run: Run, lagging: TestServer): Promise<void> {
+  const server = onlyServer(run);
+  run.round();
+  const holder = await run.enlistAnother({ habits: (process) => process.request('untilLive') });
+  await told(lagging, 'REPLICAOF', server.host, `${server.port}`);
+  await untilSynced(lagging);
+  await told(lagging, 'REPLICAOF', 'NO', 'ONE');
+  await delay(run.random.between(0, ttlMs / 4));
+  await newHolder(run, holder);
+  // Not for so long that the sessions in the copy have ended.
+  await delay(run.random.between(0, ttlMs / 4));
+  const there = changed(`make ${server.port} a replica of one that lags`, async () => {
+    await told(server, 'REPLICAOF', lagging.host, `${lagging.port}`);
+    await untilSynced(server);
+    await told(server, 'REPLICAOF', 'NO', 'ONE');
+  });
+  await run.during(there, 0);
+  await newHolder(run);
+  // Longer than anybody holds without being renewed.
+  await delay(1.2 * ttlMs);
+  await abandoned(run);
+  await holder.process.request('close');
+  await run.kill(holder);
+}
+
+async function rolledBackTimes(run: Run, rounds: number, settle: () => Promise<void>): Promise<void> {
+  await askRedis(onlyServer(run).url, 'CONFIG', 'SET', 'repl-diskless-sync-delay', '0');
+  await using lagging = await startRedis({ args: promptly });
+  for (let index = 0; index < rounds; index += 1) {
+    await rollBack(run, lagging);
+    await settle();
+  }
+}
+
 const rolledBack: Cell = {
   name: 'made a replica of one that lags, and a master again',
-  scenario: async (run) => {
-    const server = onlyServer(run);
-    await askRedis(server.url, 'CONFIG', 'SET', 'repl-diskless-sync-delay', '0');
-    await using lagging = await startRedis({ args: promptly });
-    for (let index = 0; index < 3; index += 1) {
-      run.round();
-      await told(lagging, 'REPLICAOF', server.host, `${server.port}`);
-      await untilSynced(lagging);
-      await told(lagging, 'REPLICAOF', 'NO', 'ONE');
-      await delay(run.random.between(0, ttlMs));
-      await anotherHolder(run);
-      await delay(run.random.between(0, ttlMs / 2));
-      const there = changed(`make ${server.port} a replica of one that lags`, async () => {
-        await told(server, 'REPLICAOF', lagging.host, `${lagging.port}`);
-        await untilSynced(server);
-        await told(server, 'REPLICAOF', 'NO', 'ONE');
-      });
-      await run.during(there, 0);
-      await run.untilAllTakePart();
-    }
-  },
+  scenario: (run) => rolledBackTimes(run, 2, () => run.untilAllTakePart()),
+};
+
+/** Not for longer than it takes to see two hold: where that goes unnoticed, the other lines do not go on. */
+export const rolledBackOnce: Cell = {
+  name: 'made a replica of one that lags, and a master again, once',
+  scenario: (run) => rolledBackTimes(run, 1, async () => {}),
 };
 
 export const historyCells: readonly Cell[] = [flushed, rolledBack];

@@ -44,6 +44,18 @@ export async function startRedisReplication(): Promise<RedisReplication> {
   }
 }
 
+/** A command that must succeed. */
+export async function told(server: TestServer, ...command: readonly string[]): Promise<void> {
+  const reply = await askRedis(server.url, ...command);
+  if (!reply.startsWith('+')) throw new Error(`${server} did not do ${command.join(' ')}: ${reply}`);
+}
+
+export async function untilSynced(replica: TestServer): Promise<void> {
+  const isUp = async (): Promise<boolean> =>
+    (await askRedis(replica.url, 'INFO', 'replication')).includes('master_link_status:up');
+  await until(isUp, 10_000, `${replica} as a replica that follows`);
+}
+
 function startSentinel(master: TestServer): Promise<TestServer> {
   return onFreePorts(async (ports) => {
     const port = await ports.take();

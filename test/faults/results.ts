@@ -51,7 +51,7 @@ export function readResults(): Result[] {
 }
 
 export function writeWeakened(weakened: Weakened): void {
-  write(weakenedFolder(), weakened.weakening, weakened);
+  write(weakenedFolder(), `${weakened.weakening}-${weakened.result.cell}`, weakened);
 }
 
 export function readWeakened(): Weakened[] {

@@ -5,7 +5,7 @@ import { type RedisCluster, startRedis, startRedisCluster } from '../../src/test
 import type { TestServer } from '../../src/testing/servers/server.js';
 import { startZooKeeper } from '../../src/testing/servers/zookeeper.js';
 import { ShiftedClock } from '../support/shifted-clock.js';
-import type { RedisEndpoint } from './endpoint.js';
+import { type RedisEndpoint, startRedisEndpoint } from './redis-endpoint.js';
 import { type RedisReplication, startRedisReplication } from './redis-replication.js';
 
 export type StoreName = 'redis' | 'etcd' | 'zookeeper';
@@ -30,8 +30,8 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly clock?: ShiftedClock;
   /** By way of these, Redis tells who is the master. Actors reach it directly then, without a proxy. */
   readonly sentinels?: readonly { readonly host: string; readonly port: number }[];
-  /** Leads to one of the nodes, in place of their own addresses. */
-  readonly endpoint?: { readonly host: string; readonly port: number };
+  /** Its address leads to one of the nodes, in place of their own addresses. */
+  readonly endpoint?: RedisEndpoint;
   /** By way of this, the servers name each other. Actors reach them directly then, too. */
   readonly url?: string;
   /** There is a proxy between each actor and each node. Default: where the servers do not name each other. */
@@ -86,14 +86,14 @@ export async function startSentinel(): Promise<StoreUnderTest & { replication: R
 }
 
 /** Two servers, and one address that leads to one of them. */
-export function startBehindEndpoint(endpoint: RedisEndpoint): StoreUnderTest {
-  const { address, servers } = endpoint;
+export async function startBehindEndpoint(): Promise<StoreUnderTest> {
+  const endpoint = await startRedisEndpoint();
   return {
     name: 'redis',
     topology: 'two servers behind one address',
-    nodes: servers,
+    nodes: endpoint.servers,
     cluster: undefined,
-    endpoint: address,
+    endpoint,
     options: optionsOf.redis,
     [Symbol.asyncDispose]: () => endpoint[Symbol.asyncDispose](),
   };

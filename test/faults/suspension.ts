@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Cell } from './cell.js';
 import { cut, delayed } from './faults.js';
-import { type Actor, longLock, quietLock, type Run } from './laboratory.js';
+import { type Actor, longLock, quietHabit, quietLock, type Run } from './laboratory.js';
 import { ttlMs } from './stores.js';
 
 type Range = readonly [number, number];
@@ -10,7 +10,6 @@ type Range = readonly [number, number];
 const short = { suspendedMs: [0.015 * ttlMs, 0.045 * ttlMs], awakeMs: [0.01 * ttlMs, 0.05 * ttlMs] } as const;
 /** What is asked while it is awake is answered, a tenth of the ttl later, while it is not. */
 const overEachAnswer = { suspendedMs: [0.25 * ttlMs, 0.3 * ttlMs], awakeMs: [0.04 * ttlMs, 0.05 * ttlMs] } as const;
-const quietHabit = { lock: 'quiet', pauseMs: [0, 0], workEveryMs: 5 } as const;
 
 /** Again and again, for as long as `act` takes. */
 async function suspendedDuring(

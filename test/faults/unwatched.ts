@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Cell } from './cell.js';
-import { type ActorProcess, group, quietLock } from './laboratory.js';
+import { type ActorProcess, group, quietHabit, quietLock } from './laboratory.js';
 import { ttlMs } from './stores.js';
 
 const deaths = 3;
@@ -17,7 +17,7 @@ export function unwatchedDeath(afterMs: number): Cell {
       const begun = run.nextHolder(quietLock);
       let holder = await run.enlistAnother({
         habits: async (process) => {
-          await process.request('contend', { lock: 'quiet', pauseMs: [0, 0], workEveryMs: 5 });
+          await process.request('contend', quietHabit);
           await join(process);
         },
       });

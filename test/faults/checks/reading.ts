@@ -13,7 +13,8 @@ export interface Violation {
     | 'gone'
     | 'empty set'
     | 'missing'
-    | 'liveness';
+    | 'liveness'
+    | 'kept';
   readonly at: bigint;
   readonly message: string;
 }

@@ -153,4 +153,34 @@ export const weakenings = {
       },
     ],
   },
+  'history-by-run-id': {
+    what: 'who wrote the data last, promotions included, and its count compared with what each client was told (run_id, and for how long that has been up, instead)',
+    edits: [
+      {
+        file: '/src/backends/redis/prelude.ts',
+        from: "if string.find(promoted, '[^0]') then era, up = run .. ':' .. promoted .. ':' .. offset, 0 end",
+        to: '',
+      },
+      {
+        file: '/src/backends/redis/prelude.ts',
+        from: 'elseif not isSame then\n  rest = most\n',
+        to: 'elseif not isSame then\n  rest = most - up\n',
+      },
+      {
+        file: '/src/backends/redis/prelude.ts',
+        from: "if knownId == '' then return true end\n  if knownId == id",
+        to: 'if true then return true end\n  if knownId == id',
+      },
+    ],
+  },
+  'deposed-server-kept': {
+    what: 'connections made anew when their server takes no writes (asked again and again on the same one instead)',
+    edits: [
+      {
+        file: '/src/backends/redis/failures.ts',
+        from: 'isMoved(cause) ||\n    (isReply(cause) &&',
+        to: 'isMoved(cause) ||\n    (false && isReply(cause) &&',
+      },
+    ],
+  },
 };
