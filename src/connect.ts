@@ -1,5 +1,5 @@
-import { type Either, map } from 'fp-ts/lib/Either.js';
-import { defer, from, shareReplay } from 'rxjs';
+import { type Either, map as mapRight } from 'fp-ts/lib/Either.js';
+import { defer, from, map, type Observable, shareReplay, switchMap } from 'rxjs';
 import type { Backend, Characteristics } from './backends/backend.js';
 import { type CoordinationError, UnknownScheme } from './backends/errors.js';
 import { etcdCharacteristics } from './backends/etcd/characteristics.js';
@@ -13,6 +13,7 @@ import { redisCharacteristics } from './backends/redis/characteristics.js';
 import { checkOptions, type RedisUrlOptions, redisFromUrl, shardsOf } from './backends/redis/options.js';
 import { type BUILT_IN_SCHEMES, type Connector, knownSchemes, registeredConnector } from './backends/schemes.js';
 import { createShardedBackend, type Stores } from './backends/sharded-backend.js';
+import type { Store } from './backends/store.js';
 import { parseUrl, type StoreUrl } from './backends/url.js';
 import { zookeeperCharacteristics } from './backends/zookeeper/characteristics.js';
 import { resolveOptions, type ZooKeeperOptions, zookeeperFromUrl } from './backends/zookeeper/options.js';
@@ -21,10 +22,10 @@ import { resolveOptions, type ZooKeeperOptions, zookeeperFromUrl } from './backe
 export type ConnectOptions = MemoryOptions | RedisUrlOptions | EtcdUrlOptions | ZooKeeperOptions;
 
 const checkRedis = (options: RedisUrlOptions): Either<CoordinationError, RedisUrlOptions> =>
-  map(() => options)(checkOptions(options));
+  mapRight(() => options)(checkOptions(options));
 
 const checkEtcd = (options: EtcdUrlOptions): Either<CoordinationError, EtcdUrlOptions> =>
-  map(() => options)(checkHosts(options));
+  mapRight(() => options)(checkHosts(options));
 
 const redis = connector(
   'redis',
@@ -34,15 +35,11 @@ const redis = connector(
   async (options) => (await import('./backends/redis/redis-store.js')).redisStores(options),
   shardsOf,
 );
-const etcd = connector('etcd', etcdCharacteristics, etcdFromUrl, checkEtcd, async (options) => [
-  (await import('./backends/etcd/etcd-store.js')).etcdStore(options),
-]);
-const zookeeper = connector(
-  'zookeeper',
-  zookeeperCharacteristics,
-  zookeeperFromUrl,
-  resolveOptions,
-  async (options) => [(await import('./backends/zookeeper/zookeeper-store.js')).zookeeperStore(options)],
+const etcd = connector('etcd', etcdCharacteristics, etcdFromUrl, checkEtcd, async (options) =>
+  alone((await import('./backends/etcd/etcd-store.js')).etcdStore(options)),
+);
+const zookeeper = connector('zookeeper', zookeeperCharacteristics, zookeeperFromUrl, resolveOptions, async (options) =>
+  alone((await import('./backends/zookeeper/zookeeper-store.js')).zookeeperStore(options)),
 );
 
 const builtIn: Readonly<Record<(typeof BUILT_IN_SCHEMES)[number], Connector<ConnectOptions>>> = {
@@ -91,16 +88,23 @@ function connector<O extends BackendOptions, Checked>(
   characteristics: Characteristics,
   fromUrl: (url: StoreUrl) => Either<CoordinationError, O>,
   check: (options: O) => Either<CoordinationError, Checked>,
-  load: (options: Checked) => Promise<Stores>,
+  load: (options: Checked) => Promise<Observable<Stores>>,
   shardsOf: (options: Checked) => number = () => 1,
 ): Connector<ConnectOptions> {
   return (url, options) => {
     const all = merged(orThrow(fromUrl(url)), options);
     const checked = orThrow(check(all));
     // Loaded when it is first needed, and again only if that failed: what an adapter remembers outlives its sessions.
-    const stores$ = defer(() => from(load(checked))).pipe(shareReplay(1));
+    const stores$ = defer(() => from(load(checked))).pipe(
+      switchMap((loaded$) => loaded$),
+      shareReplay(1),
+    );
     return createShardedBackend(name, characteristics, shardsOf(checked), stores$, all);
   };
+}
+
+function alone(store$: Observable<Store>): Observable<Stores> {
+  return store$.pipe(map((store) => [store]));
 }
 
 /** What is said in code wins over what the URL says. */

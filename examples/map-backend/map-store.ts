@@ -185,10 +185,11 @@ export class MapStore {
         follow(rosterOf(roster), () =>
           this.#ahead(rosterOf(roster), this.#standing(rosterOf(roster), entryId).entry, permits),
         ).pipe(distinctUntilChanged()),
-      update: (roster, { id: entryId }, payload) => {
+      update: (roster, { id: entryId, sent }, payload) => {
         // In the order in which they were asked for: one that was overtaken on its way changes nothing any more.
         const number = ++updates;
         return change('update', () => {
+          sent();
           const row = this.#standing(rosterOf(roster), entryId);
           if (number < row.updates) return;
           this.#rows.set(rosterOf(roster) + entryId, { ...row, entry: { ...row.entry, payload }, updates: number });
@@ -197,6 +198,7 @@ export class MapStore {
       },
       leave: (roster, request, inDoubt) =>
         change('leave', () => {
+          request.sent();
           if (inDoubt) this.#rows.set(keyOf('refused', request.id), { is: 'refusal', session: id });
           this.#remove(rosterOf(roster), request.id);
         }),

@@ -26,7 +26,14 @@ import type { Backend, Characteristics, Entry, Place, RosterKey, Session, Versio
 import { monotonicScheduler } from './clock.js';
 import { checkPayload, jsonCodec, MAX_PAYLOAD_BYTES, RECORD_BYTES, sameBytes } from './codec.js';
 import { type Environment, hostEnvironment } from './environment.js';
-import { BackendClosed, type CoordinationError, OutcomeUnknown, SessionLost, Unavailable } from './errors.js';
+import {
+  BackendClosed,
+  type CoordinationError,
+  OutcomeUnknown,
+  SessionLost,
+  type StoreLocation,
+  Unavailable,
+} from './errors.js';
 import { checkAll, number } from './expectations.js';
 import { checkName } from './keys.js';
 import type { Lease } from './lease.js';
@@ -73,10 +80,14 @@ export function createBackend(
   const { tokenBase = 0n } = options;
   const shown = (entry: Entry): Entry => (tokenBase === 0n ? entry : { ...entry, token: entry.token + tokenBase });
 
+  let location: string | StoreLocation = name;
   const context: ParticipationContext = {
     name,
     timing,
     clock,
+    get store() {
+      return location;
+    },
     ...environment,
     shown,
     report: (fault) => faults.next(fault),
@@ -91,7 +102,12 @@ export function createBackend(
     newId: context.newId,
     fault: context.report,
   };
-  const sessions = new Sessions(store$, context, storeContext);
+  const located$ = store$.pipe(
+    tap((store) => {
+      location = store;
+    }),
+  );
+  const sessions = new Sessions(located$, context, storeContext);
 
   const refused = refusedWhenClosed(name, clock);
   const whileOpen = <T>(source: Observable<T>): Observable<T> => defer(() => (isClosing ? refused : source));
@@ -147,7 +163,7 @@ export function createBackend(
         .pipe(
           catchError((error) =>
             // A refusal speaks of the latest copy only: an earlier one may have been carried out, or still be.
-            throwError(() => (isInDoubt ? new OutcomeUnknown(name, what, error) : error)),
+            throwError(() => (isInDoubt ? new OutcomeUnknown(location, what, error) : error)),
           ),
         );
     });

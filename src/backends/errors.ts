@@ -26,6 +26,30 @@ abstract class LastingError extends CoordinationError {
   }
 }
 
+/** Which store an error is about. `address` is for people: host and port, never the password. */
+export interface StoreLocation {
+  readonly name: string;
+  readonly address: string;
+}
+
+/** An error that names a store, and where it is if whoever made the error knew. */
+abstract class StoreError extends CoordinationError {
+  readonly backend: string;
+  readonly address: string | undefined;
+  constructor(store: string | StoreLocation, message: (store: string) => string, cause?: unknown) {
+    super(message(typeof store === 'string' ? store : `${store.name} at ${store.address}`), cause);
+    this.backend = typeof store === 'string' ? store : store.name;
+    this.address = typeof store === 'string' ? undefined : store.address;
+  }
+}
+
+/** One of those after which trying the same again does not help. */
+abstract class LastingStoreError extends StoreError {
+  override get canHeal(): boolean {
+    return false;
+  }
+}
+
 /** A name that cannot be used: empty, not well-formed Unicode, or over 512 bytes of UTF-8. */
 export class InvalidName extends LastingError {
   readonly _tag = 'InvalidName';
@@ -121,17 +145,17 @@ export class AuthenticationFailed extends LastingError {
 }
 
 /** The store knows the user but does not allow what was asked. */
-export class PermissionDenied extends LastingError {
+export class PermissionDenied extends LastingStoreError {
   readonly _tag = 'PermissionDenied';
   override readonly name = 'PermissionDenied';
   constructor(
-    readonly backend: string,
+    store: string | StoreLocation,
     readonly operation: string,
     cause?: unknown,
     /** What to do, in a sentence without its full stop. */
     remedy = "Extend the user's rights",
   ) {
-    super(`${backend} does not permit "${operation}" (${reasonOf(cause)}). ${remedy}.`, cause);
+    super(store, (where) => `${where} does not permit "${operation}" (${reasonOf(cause)}). ${remedy}.`, cause);
   }
 }
 
@@ -334,15 +358,15 @@ export class SessionLost extends CoordinationError {
 }
 
 /** A passing failure of the store or the way to it. The library retries it; it shows in `status` and `faults$` only. */
-export class Unavailable extends CoordinationError {
+export class Unavailable extends StoreError {
   readonly _tag = 'Unavailable';
   override readonly name = 'Unavailable';
   constructor(
-    readonly backend: string,
+    store: string | StoreLocation,
     readonly operation: string,
     cause?: unknown,
   ) {
-    super(`${backend} did not carry out "${operation}" (${reasonOf(cause)}). It is retried.`, cause);
+    super(store, (where) => `${where} did not carry out "${operation}" (${reasonOf(cause)}). It is retried.`, cause);
   }
 }
 
@@ -350,16 +374,18 @@ export class Unavailable extends CoordinationError {
  * The session was lost while the store's answer to a write was awaited, or the write was repeated and then refused. It may
  * have been carried out. Not retried: that might do it twice.
  */
-export class OutcomeUnknown extends LastingError {
+export class OutcomeUnknown extends LastingStoreError {
   readonly _tag = 'OutcomeUnknown';
   override readonly name = 'OutcomeUnknown';
   constructor(
-    readonly backend: string,
+    store: string | StoreLocation,
     readonly operation: string,
     cause?: unknown,
   ) {
     super(
-      `Whether ${backend} has carried out "${operation}" is not known (${reasonOf(cause)}). Look, then decide whether to do it again.`,
+      store,
+      (where) =>
+        `Whether ${where} has carried out "${operation}" is not known (${reasonOf(cause)}). Look, then decide whether to do it again.`,
       cause,
     );
   }
@@ -390,16 +416,22 @@ export class UndecodablePayload extends CoordinationError {
   }
 }
 
-/** A release did not reach the store. The entry ends with the session at the latest. */
-export class ReleaseFailed extends CoordinationError {
+/**
+ * A release is not confirmed yet, or never will be. It is tried again while the session lives; the entry ends with the
+ * session at the latest. Until then others may wait for it.
+ */
+export class ReleaseFailed extends StoreError {
   readonly _tag = 'ReleaseFailed';
   override readonly name = 'ReleaseFailed';
   constructor(
+    store: string | StoreLocation,
     readonly subject: string,
     cause?: unknown,
   ) {
     super(
-      `Leaving ${subject} has not reached the store (${reasonOf(cause)}). It ends with the session at the latest.`,
+      store,
+      (where) =>
+        `${where} has not confirmed the release of ${subject} (${reasonOf(cause)}). It ends with the session at the latest; others may wait for it until then.`,
       cause,
     );
   }

@@ -11,7 +11,6 @@ import {
   of,
   ReplaySubject,
   retry,
-  type SchedulerLike,
   Subject,
   Subscription,
   switchMap,
@@ -23,7 +22,7 @@ import {
 } from 'rxjs';
 import type { ClockLike, SuspendWatch } from './clock.js';
 import type { Environment } from './environment.js';
-import { type CoordinationError, SessionLost, Unavailable } from './errors.js';
+import { type CoordinationError, SessionLost, type StoreLocation, Unavailable } from './errors.js';
 import { reliableMs, type Timing } from './options.js';
 import type { StoreSession } from './store.js';
 
@@ -31,6 +30,8 @@ import type { StoreSession } from './store.js';
 export interface KernelContext extends Pick<Environment, 'random' | 'onDueCheck'> {
   readonly timing: Timing;
   readonly clock: ClockLike;
+  /** For messages: by its name alone until the adapter is there. */
+  readonly store: string | StoreLocation;
   report(fault: CoordinationError): void;
 }
 
@@ -99,7 +100,10 @@ export class Lease {
       this.session.link$.subscribe({
         next: (linked) => {
           this.#linked.next(linked);
-          if (!linked && up) this.#suspend(new Unavailable('the store', 'keep the connection'));
+          if (!linked && up)
+            this.#suspend(
+              new Unavailable(this.context.store, 'keep the connection', new Error('it is connected again by itself')),
+            );
           if (linked && !up) this.#renewAfter(0);
           up = linked;
         },
@@ -166,18 +170,20 @@ export class Lease {
     run: () => Observable<T>,
     { again = () => true, sent$ = of(undefined) }: Perseverance = {},
   ): Observable<T> {
-    const { timing, clock } = this.context;
+    const { timing } = this.context;
     const attempt = this.linked$.pipe(
       filter((linked) => linked),
       take(1),
-      mergeMap(() => run().pipe(unansweredAfter(timing.requestTimeoutMs, operation, clock, sent$))),
+      mergeMap(() => run().pipe(unansweredAfter(this.context, timing.requestTimeoutMs, operation, sent$))),
     );
     return this.#untilLost(
       attempt.pipe(
         retry({
           delay: (error, count) => {
             if (!(error instanceof Unavailable)) return throwError(() => error);
-            return again(error) ? timer(backoffMs(this.context, count - 1), clock) : throwError(() => error);
+            return again(error)
+              ? timer(backoffMs(this.context, count - 1), this.context.clock)
+              : throwError(() => error);
           },
         }),
       ),
@@ -252,7 +258,7 @@ export class Lease {
     renewal.add(
       this.session
         .renew()
-        .pipe(unansweredAfter(timing.requestTimeoutMs, 'renew', clock))
+        .pipe(unansweredAfter(this.context, timing.requestTimeoutMs, 'renew'))
         .subscribe({
           next: (provedMs) => this.#prove(provedMs),
           error: (cause) => {
@@ -260,7 +266,8 @@ export class Lease {
               this.lose(cause.reason, cause);
               return;
             }
-            const unavailable = cause instanceof Unavailable ? cause : new Unavailable('the store', 'renew', cause);
+            const unavailable =
+              cause instanceof Unavailable ? cause : new Unavailable(this.context.store, 'renew', cause);
             if (unavailable !== cause) this.context.report(unavailable);
             this.#suspend(unavailable);
             this.#renewAfter(timing.renewEveryMs / 5);
@@ -296,9 +303,9 @@ export class Lease {
 
 /** Fails with `Unavailable` where the first answer, or the completion without one, comes later than `ms` after `sent$`. */
 export function unansweredAfter<T>(
+  { store, clock }: Pick<KernelContext, 'store' | 'clock'>,
   ms: number,
   operation: string,
-  scheduler: SchedulerLike,
   sent$: Observable<unknown> = of(undefined),
 ): MonoTypeOperatorFunction<T> {
   return (source) =>
@@ -309,10 +316,8 @@ export function unansweredAfter<T>(
         answered.complete();
       };
       const overdue = sent$.pipe(
-        switchMap(() => timer(ms, scheduler)),
-        mergeMap(() =>
-          throwError(() => new Unavailable('the store', operation, new Error(`no answer within ${ms} ms`))),
-        ),
+        switchMap(() => timer(ms, clock)),
+        mergeMap(() => throwError(() => new Unavailable(store, operation, new Error(`no answer within ${ms} ms`)))),
         takeUntil(answered),
       );
       // First, since the source may be sent, and answer, at once.

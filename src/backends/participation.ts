@@ -53,8 +53,9 @@ export class Participation {
   readonly #controller = new AbortController();
   readonly #draining = new AbortController();
   readonly #stay = new Subscription();
-  /** The request to enter has gone out: until then nothing of it can be in doubt. */
+  /** A request has gone out: until the one to enter has, nothing of it can be in doubt. */
   readonly #sent = new Subject<void>();
+  #isEntering = true;
   #entering: Subscription | undefined;
   #standing: Standing | undefined;
   #isAdmitted: boolean | undefined;
@@ -80,7 +81,7 @@ export class Participation {
       payload: wish.payload,
       registered: wish.registered ?? false,
       sent: () => {
-        this.#isInFlight = true;
+        this.#isInFlight ||= this.#isEntering;
         this.#sent.next();
       },
     };
@@ -164,7 +165,7 @@ export class Participation {
       .pipe(
         ignoreElements(),
         catchError((cause) => {
-          this.context.report(new ReleaseFailed(this.#subject, cause));
+          this.context.report(new ReleaseFailed(this.context.store, this.#subject, cause));
           return EMPTY;
         }),
       )
@@ -232,9 +233,7 @@ export class Participation {
       next = undefined;
       return payload === undefined
         ? EMPTY
-        : this.lease.perform(`update ${this.#subject}`, () =>
-            this.lease.session.update(this.roster, this.#request, payload),
-          );
+        : this.#ask('update', () => this.lease.session.update(this.roster, this.#request, payload));
     }).pipe(repeat({ delay: () => (next === undefined ? EMPTY : of(undefined)) }));
     this.#stay.add(
       payload$
@@ -307,26 +306,37 @@ export class Participation {
     this.#settled.complete();
   }
 
+  /** Asks for something about the entry that stands, until it is done. */
+  #ask(
+    what: string,
+    run: () => Observable<void>,
+    again: (cause: Unavailable) => boolean = () => true,
+  ): Observable<void> {
+    this.#isEntering = false;
+    return this.lease.perform(`${what} ${this.#subject}`, run, { again, sent$: this.#sent });
+  }
+
   #sendLeave(done: () => void = () => undefined): void {
     if (this.context.isClosing) {
       done();
       return;
     }
-    const failed = (cause: unknown): void => this.context.report(new ReleaseFailed(this.#subject, cause));
-    this.lease
-      .perform(`leave ${this.#subject}`, () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt), {
-        again: (cause) => {
-          failed(cause);
-          return true;
-        },
-      })
-      .subscribe({
-        error: (cause) => {
-          // With its session, the entry is gone as well.
-          if (!(cause instanceof SessionLost)) failed(cause);
-          done();
-        },
-        complete: done,
-      });
+    const failed = (cause: unknown): void =>
+      this.context.report(new ReleaseFailed(this.context.store, this.#subject, cause));
+    this.#ask(
+      'leave',
+      () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt),
+      (cause) => {
+        failed(cause);
+        return true;
+      },
+    ).subscribe({
+      error: (cause) => {
+        // With its session, the entry is gone as well.
+        if (!(cause instanceof SessionLost)) failed(cause);
+        done();
+      },
+      complete: done,
+    });
   }
 }

@@ -68,7 +68,7 @@ export class Sessions {
       const lease = this.#lease;
       if (lease === undefined || lease.isOver) return EMPTY;
       const failed = (cause: unknown): void =>
-        this.context.report(new ReleaseFailed(`session ${lease.session.id}`, cause));
+        this.context.report(new ReleaseFailed(this.context.store, `session ${lease.session.id}`, cause));
       const boundMs = Math.max(0, Math.min(withinMs, lease.remainingMs()));
       lease.stopRenewing();
       return lease
@@ -142,9 +142,11 @@ export class Sessions {
     };
     const opened = this.store$.pipe(
       take(1),
-      switchMap((store) => store.open(this.storeContext)),
-      // A session that takes its lifetime to open would be over when it is there.
-      unansweredAfter(this.context.timing.ttlMs, 'open a session', this.context.clock),
+      // A session that takes its lifetime to open would be over when it is there. How long it takes to load the client,
+      // which happens before, says nothing of the store.
+      switchMap((store) =>
+        store.open(this.storeContext).pipe(unansweredAfter(this.context, this.context.timing.ttlMs, 'open a session')),
+      ),
     );
     link.add(
       opened.subscribe({
@@ -152,7 +154,8 @@ export class Sessions {
           lease = this.#adopt(session, suspensions, link, running);
         },
         error: failed,
-        complete: () => failed(new Unavailable('the store', 'open a session')),
+        complete: () =>
+          failed(new Unavailable(this.context.store, 'open a session', new Error('the adapter has ended without one'))),
       }),
     );
   }
@@ -204,13 +207,14 @@ export class Sessions {
       return;
     }
     const { timing, clock } = this.context;
-    const failed = (cause: unknown): void => this.context.report(new ReleaseFailed(`session ${session.id}`, cause));
+    const failed = (cause: unknown): void =>
+      this.context.report(new ReleaseFailed(this.context.store, `session ${session.id}`, cause));
     let hasFailed = false;
     const attempt = session.link$.pipe(
       filter((linked) => linked),
       take(1),
       mergeMap(() => session.end(true)),
-      unansweredAfter(timing.requestTimeoutMs, 'end the lost session', clock),
+      unansweredAfter(this.context, timing.requestTimeoutMs, 'end the lost session'),
     );
     // A session that was opened later, and has lived for so long, has outlived it in the store as well.
     const expired = this.lease$.pipe(
@@ -257,7 +261,8 @@ export class Sessions {
     const { state, lease } = this.#channel;
     const attempt = ++this.#attempt;
     this.#dueMs = this.context.clock.now() + backoffMs(this.context, attempt - 1);
-    const told = cause instanceof CoordinationError ? cause : new Unavailable('the store', 'open a session', cause);
+    const told =
+      cause instanceof CoordinationError ? cause : new Unavailable(this.context.store, 'open a session', cause);
     this.#channel = newChannel(attempt, told);
     this.#running?.unsubscribe();
     this.#running = undefined;

@@ -56,9 +56,9 @@ export interface StandRequest {
   /** Made by the kernel, 32 hexadecimal digits: entering again under the same id finds the entry made before. */
   readonly id: string;
   /**
-   * Called by the adapter when the request to enter goes out, each time: from then on the entry may exist, and the time
-   * for the answer runs. One that is unsubscribed from before that, while it waits in a queue of the adapter's own, is
-   * never sent.
+   * Called by the adapter when a request about this entry (`enter`, `update`, `leave`) goes out, each time: from then on
+   * the entry may exist, and the time for the answer runs. An `enter` that is unsubscribed from before that, while it waits
+   * in a queue of the adapter's own, is never sent.
    */
   sent(): void;
   readonly mode: Mode;

@@ -1,6 +1,6 @@
 import { BehaviorSubject, concat, distinctUntilChanged, map, NEVER, Observable, Subject, take, throwError } from 'rxjs';
 import { Unavailable } from '../backends/errors.js';
-import type { Store, StoreContext, StoreSession } from '../backends/store.js';
+import type { StandRequest, Store, StoreContext, StoreSession } from '../backends/store.js';
 import type { Losable } from './faults.js';
 import type { SimulatedProcess, World } from './simulated-process.js';
 
@@ -96,11 +96,12 @@ export class Wire {
         const sentMs = context.now();
         return this.#request('renew', () => inner.renew()).pipe(map(() => sentMs));
       },
-      enter: (roster, request) =>
-        this.#request('enter', () => inner.enter(roster, { ...request, sent: () => undefined }), request.sent),
+      enter: (roster, request) => this.#request('enter', () => inner.enter(roster, unheard(request)), request.sent),
       place: (...args) => this.#follow('watch a place', () => inner.place(...args)),
-      update: (...args) => this.#request('update', () => inner.update(...args)),
-      leave: (...args) => this.#request('leave', () => inner.leave(...args)),
+      update: (roster, request, payload) =>
+        this.#request('update', () => inner.update(roster, unheard(request), payload), request.sent),
+      leave: (roster, request, inDoubt) =>
+        this.#request('leave', () => inner.leave(roster, unheard(request), inDoubt), request.sent),
       entries: (...args) => this.#follow('watch entries', () => inner.entries(...args)),
       look: (...args) => this.#request('look', () => inner.look(...args)),
       evict: (...args) => this.#request('evict', () => inner.evict(...args)),
@@ -224,6 +225,11 @@ export class Wire {
   #tellLinked(up: boolean): void {
     this.process.deliver(() => this.#linked.next(up));
   }
+}
+
+/** It has gone out here already. */
+function unheard(request: StandRequest): StandRequest {
+  return { ...request, sent: () => undefined };
 }
 
 function unavailable(what: string): Unavailable {

@@ -42,9 +42,18 @@ describe('the message', () => {
     [hostile, 'a object'],
     [hostile.toString, 'a function'],
   ])('gives the reason, whatever was thrown: %#', (cause, reason) => {
-    expect(new ReleaseFailed('lock "l"', cause).message).toBe(
-      `Leaving lock "l" has not reached the store (${reason}). It ends with the session at the latest.`,
+    expect(new ReleaseFailed('store', 'lock "l"', cause).message).toBe(
+      `store has not confirmed the release of lock "l" (${reason}). It ends with the session at the latest; others may wait for it until then.`,
     );
+  });
+
+  it('names the store and its address where they are known, and never an empty place for them', () => {
+    const store = { name: 'redis', address: '10.0.0.1:6379' };
+    expect(new Unavailable(store, 'renew', 'cut').message).toBe(
+      'redis at 10.0.0.1:6379 did not carry out "renew" (cut). It is retried.',
+    );
+    expect(new Unavailable(store, 'renew')).toMatchObject({ backend: 'redis', address: '10.0.0.1:6379' });
+    expect(new Unavailable('redis', 'renew')).toMatchObject({ backend: 'redis', address: undefined });
   });
 
   it('says why a lock was lost, and leaves out a cause that is not there', () => {

@@ -29,6 +29,23 @@ describe('standing in line', () => {
     expect(about(log, 'leave')).toEqual([]);
   });
 
+  it('waits for the answer to a leave, too, from when it was sent', () => {
+    const { time, store, enter, log, faults } = setUp();
+    const { leave } = enter();
+    store.isQueueing = true;
+    store.hold('leave');
+    leave();
+    time.pass(50);
+    expect(faults).toEqual([]);
+    (store.last('leave').args[1] as StandRequest).sent();
+    time.pass(29);
+    expect(faults).toEqual([]);
+    time.pass(1);
+    expect(faults).toMatchObject([{ name: 'ReleaseFailed' }]);
+    time.pass(10);
+    expect(about(log, 'leave')).toHaveLength(2);
+  });
+
   it('asks the store once, with an id made here, and tells the place', () => {
     const { store, enter, log } = setUp();
     const { places } = enter({ mode: 'shared', permits: 3, payload: bytes(7) });

@@ -182,7 +182,8 @@ export class ScriptedStore implements Store {
       this.calls.push(call);
       this.log.push(`${this.time.now()} ${operation}${session === undefined ? '' : ` ${session.id}`}`);
       if (operation === 'open') subscriber.add(() => this.log.push(`${this.time.now()} cut`));
-      if (operation === 'enter' && !this.isQueueing) (args[1] as StandRequest).sent();
+      const isAboutEntry = operation === 'enter' || operation === 'update' || operation === 'leave';
+      if (isAboutEntry && !this.isQueueing) (args[1] as StandRequest).sent();
       this.#behaviours.get(operation)?.(call);
     });
   }

@@ -1,4 +1,4 @@
-import { BehaviorSubject, defer, of, retry, throwError } from 'rxjs';
+import { BehaviorSubject, defer, of, retry, Subject, throwError } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Session } from '../../src/backends/backend.js';
 import {
@@ -8,6 +8,7 @@ import {
   SessionLost,
   Unavailable,
 } from '../../src/backends/errors.js';
+import type { Store } from '../../src/backends/store.js';
 import { tellDueLosses } from '../../src/backends/validity.js';
 import { chance, setUp } from './scripted-store.js';
 
@@ -706,6 +707,15 @@ describe('a machine that was suspended', () => {
 });
 
 describe('a new session', () => {
+  it('is not given up while the adapter is loaded, however long that takes: it says nothing of the store', () => {
+    const loading = new Subject<Store>();
+    const { time, store, log, watchSession } = setUp({}, loading);
+    watchSession();
+    time.pass(500);
+    loading.next(store);
+    expect(states(log)).toEqual(['0 connecting', '500 live']);
+  });
+
   it('is opened after pauses that double up to maxBackoffMs, half of each being certain', () => {
     const { time, store, watchSession } = setUp();
     store.on('open', (call) => call.fail(unavailable()));

@@ -72,7 +72,7 @@ export const standingMutants: readonly Mutant[] = [
     ],
   },
   {
-    rule: 'Called by the adapter when the request to enter goes out, each time',
+    rule: 'Called by the adapter when a request about this entry (`enter`, `update`, `leave`) goes out, each time',
     how: 'does not call it',
     alter: above(
       inSession((session) => ({

@@ -1,6 +1,6 @@
 import type { Etcd3, IRangeRequest, IRangeResponse, IResponseHeader } from 'etcd3';
 import { AsyncSubject, defer, finalize, Observable, type Subscriber, switchMap, take, throwError, timeout } from 'rxjs';
-import { CoordinationError, Unavailable } from '../errors.js';
+import { CoordinationError, type StoreLocation, Unavailable } from '../errors.js';
 import { type CallOptions, Calls, identified } from './calls.js';
 import { isConnectedWithin } from './client.js';
 import {
@@ -73,10 +73,15 @@ export class Connection {
     this.#identity = user === undefined ? undefined : new Identity(() => this.#authenticate(user));
     this.#watches = this.#newWatches();
     this.keepAlives = new KeepAliveStream(
+      this.#store,
       async () => client.leaseClient.leaseKeepAlive(identified(await this.#identity?.token())),
       (cause) => this.#broken('renew', cause),
       () => this.#heard(),
     );
+  }
+
+  get #store(): StoreLocation {
+    return { name: 'etcd', address: this.address };
   }
 
   get watches(): WatchStream {
@@ -180,7 +185,7 @@ export class Connection {
   #newWatches(): WatchStream {
     const { client } = this.#options;
     return new WatchStream({
-      address: this.address,
+      store: this.#store,
       open: async () => client.watchClient.watch(identified(await this.#identity?.token())),
       refused: (range, why) => this.#refusedWatch(range, why),
       broken: (cause) => this.#broken('watch', cause),

@@ -24,8 +24,16 @@ export interface EtcdOptions extends EtcdUrlOptions {
   readonly client?: Etcd3 | (() => Etcd3) | undefined;
 }
 
-export function etcdStore(options: EtcdOptions): Store {
-  return new EtcdStore(options);
+/** The adapter, when its client is loaded. **Throws** `InvalidOptions`. */
+export function etcdStore(options: EtcdOptions): Observable<Store> {
+  const hosts = orThrow(checkHosts(options));
+  let store: Store | undefined;
+  return loadClient('etcd3', 'etcd', () => import('etcd3')).pipe(
+    map((module) => {
+      store ??= new EtcdStore(module, hosts, options);
+      return store;
+    }),
+  );
 }
 
 /** The adapter: opens sessions in a cluster, one member after the other. */
@@ -33,25 +41,22 @@ class EtcdStore implements Store {
   readonly name = 'etcd';
   readonly address: string;
   readonly characteristics = etcdCharacteristics;
-  readonly #hosts: readonly string[];
   readonly #layout: Layout;
   #turn: number;
 
-  constructor(private readonly options: EtcdOptions) {
-    this.#hosts = orThrow(checkHosts(options));
-    this.address = options.client === undefined ? this.#hosts.join(',') : 'the client given';
+  constructor(
+    private readonly module: Module,
+    private readonly hosts: readonly string[],
+    private readonly options: EtcdOptions,
+  ) {
+    this.address = options.client === undefined ? hosts.join(',') : 'the client given';
     this.#layout = new Layout(options.namespace ?? '');
     // Not everybody begins with the same member.
-    this.#turn = Math.floor(Math.random() * this.#hosts.length);
+    this.#turn = Math.floor(Math.random() * hosts.length);
   }
 
   open(context: StoreContext): Observable<StoreSession> {
-    return loadClient('etcd3', 'etcd', () => import('etcd3')).pipe(
-      switchMap((module) => this.#open(() => this.#connect(module, context), context)),
-    );
-  }
-
-  #open(connect: () => Connection, context: StoreContext): Observable<StoreSession> {
+    const connect = (): Connection => this.#connect(context);
     return new Observable<StoreSession>((subscriber) => {
       const connection = connect();
       subscriber.add(() => connection.close());
@@ -76,15 +81,15 @@ class EtcdStore implements Store {
     connect: () => Connection,
     context: StoreContext,
   ): { session: StoreSession; link: Link } {
-    const link = new Link(connection, connect, this.#layout.probe, context);
+    const link = new Link(connection, connect, this.#layout.probe, this, context);
     return { session: new EtcdSession(grant, link, this.#layout, context), link };
   }
 
-  #connect({ Etcd3 }: Module, { timing, fault }: StoreContext): Connection {
+  #connect({ timing, fault }: StoreContext): Connection {
     const { client, username, password = '' } = this.options;
-    const host = this.#hosts[this.#turn++ % this.#hosts.length] ?? '';
+    const host = this.hosts[this.#turn++ % this.hosts.length] ?? '';
     return new Connection({
-      client: client === undefined ? newClient(Etcd3, host, this.options, timing) : clientOf(client),
+      client: client === undefined ? newClient(this.module.Etcd3, host, this.options, timing) : clientOf(client),
       isOwn: client === undefined,
       address: this.options.client === undefined ? host : this.address,
       requestTimeoutMs: timing.requestTimeoutMs,

@@ -28,10 +28,10 @@ export function translate(cause: unknown, asked: Asked): CoordinationError {
     const right = /\/Range$/.test(path) ? 'read' : 'readwrite';
     const whom = username === undefined ? 'whoever connects' : `user ${JSON.stringify(username)}`;
     return new PermissionDenied(
-      'etcd',
+      { name: 'etcd', address },
       operation,
       told(
-        `${address} refuses ${whom} the keys ${keysOf(request)}`,
+        `${whom} may not use the keys ${keysOf(request)}`,
         cause,
         `etcdctl role grant-permission ROLE ${right} KEYS`,
       ),
@@ -46,15 +46,14 @@ export function translate(cause: unknown, asked: Asked): CoordinationError {
     return new NotSupported('etcd', `the --max-txn-ops of ${address}, which is too low for "${operation}"`, cause);
   if (/etcdserver: mvcc: database space exceeded/.test(message)) {
     const cure = 'compact and defragment it, or raise --quota-backend-bytes, then etcdctl alarm disarm';
-    return new Unavailable('etcd', operation, told(`the database of ${address} is full`, cause, cure));
+    return unavailable(operation, address, told('its database is full', cause, cure));
   }
-  if (isRefusal(cause)) return new Unavailable('etcd', operation, told(`${address} refuses it`, cause));
   return unavailable(operation, address, cause);
 }
 
-/** It may pass, and says where it was. */
+/** It may pass. */
 export function unavailable(operation: string, address: string, cause: unknown): Unavailable {
-  return new Unavailable('etcd', operation, told(address, cause));
+  return new Unavailable({ name: 'etcd', address }, operation, cause);
 }
 
 /** Whether the failure is that the lease, to which something should be attached, has ended. */

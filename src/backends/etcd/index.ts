@@ -1,4 +1,3 @@
-import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { createBackend } from '../create-backend.js';
 import { etcdCharacteristics } from './characteristics.js';
@@ -34,5 +33,5 @@ export type { EtcdTls } from './options.js';
  * ```
  */
 export function etcd(options: EtcdOptions = {}): Backend {
-  return createBackend('etcd', etcdCharacteristics, of(etcdStore(options)), options);
+  return createBackend('etcd', etcdCharacteristics, etcdStore(options), options);
 }

@@ -1,6 +1,6 @@
 import type { ILeaseKeepAliveResponse, LeaseClient } from 'etcd3';
 import { Observable, type Subscriber } from 'rxjs';
-import { Unavailable } from '../errors.js';
+import { type StoreLocation, Unavailable } from '../errors.js';
 
 type Stream = Awaited<ReturnType<LeaseClient['leaseKeepAlive']>>;
 
@@ -16,6 +16,7 @@ export class KeepAliveStream {
   #isClosed = false;
 
   constructor(
+    private readonly store: StoreLocation,
     private readonly open: () => Promise<Stream>,
     private readonly broken: (cause: unknown) => void,
     private readonly heard: () => void,
@@ -24,7 +25,7 @@ export class KeepAliveStream {
   renew(lease: string): Observable<ILeaseKeepAliveResponse> {
     return new Observable<ILeaseKeepAliveResponse>((subscriber) => {
       if (this.#isClosed) {
-        subscriber.error(new Unavailable('etcd', 'renew', 'the connection is closed'));
+        subscriber.error(new Unavailable(this.store, 'renew', new Error('the connection is closed')));
         return;
       }
       this.#unanswered.push(subscriber);
@@ -42,7 +43,7 @@ export class KeepAliveStream {
     this.#unsent = [];
     this.#stream?.cancel();
     for (const subscriber of this.#unanswered.splice(0))
-      subscriber.error(new Unavailable('etcd', 'renew', 'the connection is closed'));
+      subscriber.error(new Unavailable(this.store, 'renew', new Error('the connection is closed')));
   }
 
   #openOnce(): void {

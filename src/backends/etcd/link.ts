@@ -1,6 +1,6 @@
 import type { Etcd3 } from 'etcd3';
 import { BehaviorSubject, defer, type Observable, Subscription, throwError, timer } from 'rxjs';
-import { Unavailable } from '../errors.js';
+import { type StoreLocation, Unavailable } from '../errors.js';
 import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import type { CallOptions } from './calls.js';
@@ -16,6 +16,7 @@ export class Link {
     connection: Connection,
     private readonly connect: () => Connection,
     private readonly probeKey: string,
+    readonly store: StoreLocation,
     private readonly context: StoreContext,
   ) {
     this.#adopt(connection);
@@ -38,7 +39,7 @@ export class Link {
   through<T>(operation: string, use: (connection: Connection) => Observable<T>): Observable<T> {
     return defer(() =>
       this.#connection === undefined
-        ? throwError(() => new Unavailable('etcd', operation, 'there is no connection'))
+        ? throwError(() => new Unavailable(this.store, operation, new Error('there is no connection')))
         : use(this.#connection),
     );
   }
@@ -74,7 +75,7 @@ export class Link {
     } catch (cause) {
       // A client that the caller makes may fail in the making.
       this.#connectAfter(attempt + 1);
-      this.context.fault(new Unavailable('etcd', 'make a client', cause));
+      this.context.fault(new Unavailable(this.store, 'make a client', cause));
       return;
     }
     const abandoned = new Subscription(() => connection.close());

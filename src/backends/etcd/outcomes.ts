@@ -92,7 +92,7 @@ export class Outcomes {
           catchError((error) => {
             if (!isTooMuch(error) || forgotten.length < 2) return throwError(() => this.lease.lostIfGone(error, lease));
             this.#forgottenAtOnce = 1;
-            return throwError(() => new Unavailable('etcd', operation, error));
+            return throwError(() => new Unavailable(this.link.store, operation, error));
           }),
           switchMap((response) => {
             if (response.succeeded) for (const each of forgotten) this.#forgettable.delete(each);
@@ -110,7 +110,9 @@ export class Outcomes {
     const found = new Map(kvsOf(responses).map((kv) => [kv.key.toString(), kv]));
     const outcome = found.get(this.layout.outcome(id))?.value.toString() as Outcome | undefined;
     if (outcome === undefined)
-      return throwError(() => new Unavailable('etcd', operation, new Error('its lease has been replaced meanwhile')));
+      return throwError(
+        () => new Unavailable(this.link.store, operation, new Error('its lease has been replaced meanwhile')),
+      );
     const copies = this.#copies.get(id);
     if (copies !== undefined) {
       copies.isTold = true;

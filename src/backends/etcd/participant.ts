@@ -150,7 +150,10 @@ export class Participant {
     return defer(() => {
       const compare = [isPresent(key), isVersion(key, this.#writtenAt.get(request.id) ?? 0n)];
       const transaction = { compare, success: [put], failure: [read(key, { keys_only: true })] };
-      return this.link.call('update', ({ kv }, options) => kv.txn(transaction, options));
+      return this.link.call('update', ({ kv }, options) => {
+        request.sent();
+        return kv.txn(transaction, options);
+      });
     }).pipe(
       switchMap(({ succeeded, header, responses }) => {
         const found = keysRead(responses, 0)[0];
@@ -167,8 +170,11 @@ export class Participant {
       this.lease.attached.forget(key);
       this.forget(request);
       const left = inDoubt
-        ? this.#refuse(key, request.id)
-        : this.link.call('leave', ({ kv }, options) => kv.deleteRange({ key: oneKey(key).start }, options));
+        ? this.#refuse(key, request)
+        : this.link.call('leave', ({ kv }, options) => {
+            request.sent();
+            return kv.deleteRange({ key: oneKey(key).start }, options);
+          });
       // Who leaves and enters again must not find the entry that is on its way out.
       return this.#inTurn(prefix, () => left.pipe(map(() => undefined)));
     });
@@ -201,13 +207,14 @@ export class Participant {
    * An entry that comes late finds the refusal, or the end of the lease that it wants to be attached to: leases are
    * replaced in order, so the refusal's outlives its own.
    */
-  #refuse(key: string, id: string): Observable<unknown> {
+  #refuse(key: string, { id, sent }: StandRequest): Observable<unknown> {
     const { lease } = this.lease.newest;
     const refusal = {
       request_put: { key: oneKey(this.layout.outcome(id)).start, value: Buffer.from('refused'), lease },
     };
     return this.link
       .call('leave', ({ kv }, options) => {
+        sent();
         const answer = kv.txn({ success: [remove(oneKey(key)), refusal] }, options);
         this.lease.lingerIfMade(answer);
         return answer;
@@ -252,7 +259,9 @@ export class Participant {
     seen: Line | undefined,
   ): Observable<Standing> {
     if (!this.lease.keep(contender.key, token, lease))
-      return throwError(() => new Unavailable('etcd', 'enter', new Error('its lease has been replaced meanwhile')));
+      return throwError(
+        () => new Unavailable(this.link.store, 'enter', new Error('its lease has been replaced meanwhile')),
+      );
     const { request, key, prefix } = contender;
     this.#writtenAt.set(request.id, writtenAt);
     const { mode, payload, permits } = request;

@@ -1,6 +1,6 @@
 import type { IEvent, IWatchRequest, IWatchResponse, WatchClient } from 'etcd3';
 import { Observable, type Subscriber } from 'rxjs';
-import { NotSupported, Unavailable } from '../errors.js';
+import { NotSupported, type StoreLocation, Unavailable } from '../errors.js';
 import type { KeyRange } from './layout.js';
 import { rangeOf } from './requests.js';
 
@@ -25,7 +25,7 @@ interface Watcher {
 export class Compacted extends Error {}
 
 export interface WatchStreamOptions {
-  readonly address: string;
+  readonly store: StoreLocation;
   open(): Promise<Stream>;
   /** Says what a refusal means for whoever watches this. */
   refused(range: KeyRange, why: Error): Observable<never>;
@@ -53,7 +53,7 @@ export class WatchStream {
   watch(range: KeyRange, only: 'deletions' | 'all', from?: bigint): Observable<Watched> {
     return new Observable<Watched>((subscriber) => {
       if (this.#isClosed) {
-        subscriber.error(new Unavailable('etcd', 'watch', 'the connection is closed'));
+        subscriber.error(this.#unavailable(new Error('the connection is closed')));
         return undefined;
       }
       const id = String(++this.#lastId);
@@ -80,8 +80,7 @@ export class WatchStream {
     this.#stream?.cancel();
     const watchers = [...this.#watchers.values()];
     this.#watchers.clear();
-    for (const { subscriber } of watchers)
-      subscriber.error(new Unavailable('etcd', 'watch', 'the connection is closed'));
+    for (const { subscriber } of watchers) subscriber.error(this.#unavailable(new Error('the connection is closed')));
   }
 
   #send(request: IWatchRequest): void {
@@ -135,9 +134,13 @@ export class WatchStream {
     } else watcher.subscriber.next({ created, revision: BigInt(header.revision), events });
   }
 
+  #unavailable(why: Error): Unavailable {
+    return new Unavailable(this.options.store, 'watch', why);
+  }
+
   /** What chooses the ids itself stands in between, and answers for the store in other things, too. */
   #strange(): void {
-    const server = `${this.options.address}, which is an etcd grpc-proxy, or older than etcd 3.4: no renewal would be proved through it. Connect to the members themselves`;
+    const server = `${this.options.store.address}, which is an etcd grpc-proxy, or older than etcd 3.4: no renewal would be proved through it. Connect to the members themselves`;
     const failure = new NotSupported('etcd', server);
     const watchers = [...this.#watchers.values()];
     this.#watchers.clear();
@@ -154,6 +157,6 @@ export class WatchStream {
       compact_revision === '0'
         ? new Error(cancel_reason || 'the server has cancelled the watch')
         : new Compacted(`what came before revision ${compact_revision} is gone`);
-    subscriber.error(new Unavailable('etcd', 'watch', why));
+    subscriber.error(this.#unavailable(why));
   }
 }

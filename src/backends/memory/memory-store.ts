@@ -197,10 +197,14 @@ export class MemoryStore {
         ).pipe(distinctUntilChanged()),
       update: (roster, request, payload) => {
         const number = ++updates;
-        return call('update', () => this.#update(keyOf(roster), request.id, payload, number));
+        return call('update', () => {
+          request.sent();
+          this.#update(keyOf(roster), request.id, payload, number);
+        });
       },
       leave: (roster, request, inDoubt) =>
         call('leave', () => {
+          request.sent();
           if (inDoubt) session.refused.add(request.id);
           this.#remove(keyOf(roster), request.id);
         }),

@@ -132,7 +132,7 @@ function ownOptions(options: RedisOptions): {
 }
 
 /** Names the server, or the nodes, and never the password. */
-export function serverAddress(options: RedisOptions): string {
+function serverAddress(options: RedisOptions): string {
   if (isCluster(options))
     return modelOf(options)
       .nodes.map(({ host, port }) => `${host}:${port}`)

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { BehaviorSubject, distinctUntilChanged, Observable, Subject } from 'rxjs';
-import { type CoordinationError, NotSupported, Unavailable } from '../errors.js';
+import { type CoordinationError, NotSupported, type StoreLocation, Unavailable } from '../errors.js';
 import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import type { Access } from './access.js';
@@ -116,12 +116,17 @@ export class Connections {
     this.#up.complete();
   }
 
+  get location(): StoreLocation {
+    return { name: 'redis', address: this.access.address };
+  }
+
   /** Runs a script. Rejects with what the failure means. */
   async run(operation: string, script: Script, args: (server: Server) => Argument[]): Promise<Reply> {
     const replicated = script.isReliedOn ? this.#replicated : undefined;
     const link = replicated ?? this.#commands;
     const { client, server } = link;
-    if (server === undefined) throw new Unavailable('redis', operation, this.#lastError ?? new Error('not connected'));
+    if (server === undefined)
+      throw new Unavailable(this.location, operation, this.#lastError ?? new Error('there is no connection'));
     if (script === RENEW) this.#exercise(link);
     try {
       const request = String(++this.#requests);
@@ -250,7 +255,13 @@ export class Connections {
     this.#tellUp();
     // Channels are not subscribed to again by themselves: whoever was listening has to read again anyway.
     if (client === this.#subscriber) this.#channels.clear();
-    this.#cut.next(new Unavailable('redis', 'keep the connection', this.#lastError));
+    this.#cut.next(
+      new Unavailable(
+        this.location,
+        'keep the connection',
+        this.#lastError ?? new Error('it was closed at the other end'),
+      ),
+    );
   }
 
   /** Nothing more is expected of this connection. */
@@ -330,7 +341,7 @@ export class Connections {
       return;
     }
     const missed = new Error(`${count} of ${this.access.waitReplicas} replicas have acknowledged it`);
-    const failure = new Unavailable('redis', operation, missed);
+    const failure = new Unavailable(this.location, operation, missed);
     // Told once, however often it is tried again.
     if (!this.#areReplicasMissed) this.context.fault(failure);
     this.#areReplicasMissed = true;

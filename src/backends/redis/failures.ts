@@ -28,10 +28,10 @@ export function failureOf(cause: unknown, asked: Asked): CoordinationError {
     return new AuthenticationFailed('redis', address, root);
   if (/^NOPERM\b|^(ERR )?(ACL failure in script|The user executing the script can't)/i.test(message))
     return new PermissionDenied(
-      'redis',
+      { name: 'redis', address },
       operation,
       root,
-      `${commandIn(root, asked)} was refused to the user ${JSON.stringify(user)} at ${address}, who needs ${rights}`,
+      `${commandIn(root, asked)} was refused to the user ${JSON.stringify(user)}, who needs ${rights}`,
     );
   if (/DB index is out of range/i.test(message))
     return new InvalidOptions([`db must be the index of a database that the server at ${address} has`]);
@@ -44,7 +44,7 @@ export function failureOf(cause: unknown, asked: Asked): CoordinationError {
       `the server at ${address}, which does not know ${commandIn(root, asked)}: it was renamed or disabled there, and is needed`,
       root,
     );
-  return new Unavailable('redis', operation, root);
+  return new Unavailable({ name: 'redis', address }, operation, root);
 }
 
 /** What a connection to a node of a cluster is for, if the cluster was not named. */
@@ -93,8 +93,11 @@ function messageOf(cause: unknown): string {
   return message.replace(/^ERR Error running script \(call to \w+\): (?:@user_script: ?\d+: )*-?/, '');
 }
 
-// Where a host has several addresses, the errors of all come in one that has no message.
+// Where a host has several addresses, the errors of all come in one that has no message. What ioredis says of a command
+// whose connection has broken is advice on an option that is not the user's.
 function rootOf(cause: unknown): unknown {
+  if (cause instanceof Error && cause.name === 'MaxRetriesPerRequestError')
+    return new Error('the connection broke before the answer came', { cause });
   return cause instanceof AggregateError && cause.message === '' ? (cause.errors[0] ?? cause) : cause;
 }
 

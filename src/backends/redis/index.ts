@@ -1,4 +1,3 @@
-import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { orThrow } from '../or-throw.js';
 import { createShardedBackend } from '../sharded-backend.js';
@@ -44,5 +43,5 @@ export type { RedisOptions } from './access.js';
  */
 export function redis(options: RedisOptions = {}): Backend {
   orThrow(checkOptions(options));
-  return createShardedBackend('redis', redisCharacteristics, shardsOf(options), of(redisStores(options)), options);
+  return createShardedBackend('redis', redisCharacteristics, shardsOf(options), redisStores(options), options);
 }

@@ -1,5 +1,5 @@
 import { BehaviorSubject, Observable, Subject, Subscription, timer } from 'rxjs';
-import { type CoordinationError, PlaceLost, SessionLost, Unavailable } from '../errors.js';
+import { type CoordinationError, PlaceLost, SessionLost, type StoreLocation, Unavailable } from '../errors.js';
 import type { StandRequest, StoreContext } from '../store.js';
 
 /** Entries that one script looks at. */
@@ -56,6 +56,7 @@ export class Places {
   constructor(
     private readonly look: Look,
     private readonly context: StoreContext,
+    private readonly store: StoreLocation,
     /** When the session is renewed next. */
     private renewsMs: number,
     /** For what concerns the whole session. */
@@ -102,7 +103,7 @@ export class Places {
     const isBarred = outlook.quarantineMs > 0 && isExclusionOf(stay);
     if (isBarred && !this.#isBarringTold) {
       this.#isBarringTold = true;
-      this.context.fault(new Unavailable('redis', 'admit anybody', quarantined(outlook.quarantineMs)));
+      this.context.fault(new Unavailable(this.store, 'admit anybody', quarantined(outlook.quarantineMs)));
     }
     // Nobody ever enters before it, so whoever is admitted stays so.
     const now = Math.min(isBarred ? permits : ahead, permits, stay.ahead ?? Number.POSITIVE_INFINITY);

@@ -78,6 +78,7 @@ export class RedisSession implements StoreSession {
     this.#places = new Places(
       (stays) => this.#look(stays),
       context,
+      connections.location,
       opened.provedMs + context.timing.renewEveryMs,
       (cause) => this.#lost.error(cause),
     );
@@ -118,7 +119,7 @@ export class RedisSession implements StoreSession {
     return defer(() => {
       const stay = this.#places.expect(id, at, request);
       const own = [at, id, bytes(request.payload), ...registry];
-      return this.#run('enter', scripts.ENTER, own, () => request.sent()).pipe(
+      return this.#run('enter', scripts.ENTER, own, request.sent).pipe(
         map((reply) => {
           const status = text(reply[0]);
           if (status === 'absent') throw new GroupNotFound(roster.name);
@@ -148,7 +149,7 @@ export class RedisSession implements StoreSession {
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
     const at = this.layout.roster(roster);
     const id = entryIdOf(this.id, request);
-    return this.#run('update', scripts.UPDATE, [at, id, bytes(payload)]).pipe(
+    return this.#run('update', scripts.UPDATE, [at, id, bytes(payload)], request.sent).pipe(
       map((reply) => {
         if (text(reply[0]) !== 'ok') throw new PlaceLost(at, 'evicted');
       }),
@@ -160,7 +161,7 @@ export class RedisSession implements StoreSession {
     return defer(() => {
       this.#places.forget(id);
       if (inDoubt) this.#epoch += 1;
-      return this.#leave(this.layout.roster(roster), id);
+      return this.#leave(this.layout.roster(roster), id, request.sent);
     });
   }
 
@@ -253,7 +254,8 @@ export class RedisSession implements StoreSession {
       tap(({ reply }) => {
         const status = text(reply[0]);
         if (status === 'lost') throw new SessionLost(this.id, 'the store has ended it', true);
-        if (status === 'late') throw new Unavailable('redis', operation, new Error('it arrived after later requests'));
+        if (status === 'late')
+          throw this.connections.failureOf(new Error('it arrived after later requests'), operation);
       }),
     );
   }
@@ -275,8 +277,8 @@ export class RedisSession implements StoreSession {
     );
   }
 
-  #leave(at: string, entryId: string): Observable<void> {
-    return this.#run('leave', scripts.LEAVE, [at, entryId]).pipe(map(() => undefined));
+  #leave(at: string, entryId: string, sent?: () => void): Observable<void> {
+    return this.#run('leave', scripts.LEAVE, [at, entryId], sent).pipe(map(() => undefined));
   }
 
   /** Takes out what nobody asks for any more. */

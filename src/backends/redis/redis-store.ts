@@ -1,7 +1,7 @@
 import { filter, from, map, Observable, switchMap, take } from 'rxjs';
 import type { Stores } from '../sharded-backend.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
-import { type Access, accessOf, type RedisOptions, serverAddress } from './access.js';
+import { type Access, accessOf, type RedisOptions } from './access.js';
 import { Acquaintance } from './acquaintance.js';
 import { redisCharacteristics } from './characteristics.js';
 import { Connections } from './connections.js';
@@ -11,21 +11,25 @@ import { RedisSession } from './redis-session.js';
 import { text } from './replies.js';
 import { END, OPEN } from './scripts.js';
 
-/** The adapter for Redis: a store for each shard. */
-export function redisStores(options: RedisOptions): Stores {
-  const access$ = accessOf(options);
+/** The adapter for Redis, when its client is loaded: a store for each shard. */
+export function redisStores(options: RedisOptions): Observable<Stores> {
   const shards = shardsOf(options);
-  const storeOf = (shard: number): Store => {
-    const layout = layoutOf(options.namespace ?? DEFAULT_NAMESPACE, shard, shards);
-    const acquaintance = new Acquaintance(options.trustEmpty);
-    return {
-      name: 'redis',
-      address: serverAddress(options),
-      characteristics: redisCharacteristics,
-      open: (context) => access$.pipe(switchMap((access) => open(access, layout, acquaintance, context))),
-    };
-  };
-  return [storeOf(0), ...Array.from({ length: shards - 1 }, (_, at) => storeOf(at + 1))];
+  const shardAt = (at: number) => ({
+    layout: layoutOf(options.namespace ?? DEFAULT_NAMESPACE, at, shards),
+    acquaintance: new Acquaintance(options.trustEmpty),
+  });
+  const [first, others] = [shardAt(0), Array.from({ length: shards - 1 }, (_, at) => shardAt(at + 1))];
+  return accessOf(options).pipe(
+    map((access): Stores => {
+      const storeOf = ({ layout, acquaintance }: typeof first): Store => ({
+        name: 'redis',
+        address: access.address,
+        characteristics: redisCharacteristics,
+        open: (context) => open(access, layout, acquaintance, context),
+      });
+      return [storeOf(first), ...others.map(storeOf)];
+    }),
+  );
 }
 
 function open(

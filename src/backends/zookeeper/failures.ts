@@ -79,10 +79,11 @@ export function translated<T>(address: string, sessionId: string): MonoTypeOpera
 
 function toCoordinationError(error: unknown, address: string, sessionId: string): unknown {
   if (error instanceof CoordinationError) return error;
-  if (!(error instanceof Refused)) return new Unavailable('zookeeper', 'an operation', error);
+  const store = { name: 'zookeeper', address };
+  if (!(error instanceof Refused)) return new Unavailable(store, 'an operation', error);
   switch (error.code) {
     case Code.noAuth:
-      return new PermissionDenied('zookeeper', error.operation, error);
+      return new PermissionDenied(store, error.operation, error);
     case Code.invalidAcl:
       return new InvalidOptions(['acl is refused by the server: does it need auth, or is its scheme unknown there?']);
     case Code.authFailed:
@@ -90,6 +91,6 @@ function toCoordinationError(error: unknown, address: string, sessionId: string)
     case Code.sessionExpired:
       return new SessionLost(sessionId, 'the store has expired it', true, error);
     default:
-      return new Unavailable('zookeeper', error.operation, error);
+      return new Unavailable(store, error.operation, error);
   }
 }

@@ -1,4 +1,3 @@
-import { of } from 'rxjs';
 import type { Backend } from '../backend.js';
 import { createBackend } from '../create-backend.js';
 import { orThrow } from '../or-throw.js';
@@ -38,5 +37,5 @@ export { type ZooKeeperAcl, type ZooKeeperOptions, zookeeperFromUrl } from './op
  */
 export function zookeeper(options: ZooKeeperOptions = {}): Backend {
   const resolved = orThrow(resolveOptions(options));
-  return createBackend('zookeeper', zookeeperCharacteristics, of(zookeeperStore(resolved)), options);
+  return createBackend('zookeeper', zookeeperCharacteristics, zookeeperStore(resolved), options);
 }

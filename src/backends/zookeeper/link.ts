@@ -14,7 +14,7 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { AuthenticationFailed, InvalidOptions, SessionLost, Unavailable } from '../errors.js';
+import { AuthenticationFailed, InvalidOptions, SessionLost, type StoreLocation, Unavailable } from '../errors.js';
 import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import { Connection } from './connection.js';
@@ -124,17 +124,21 @@ export class Link {
     }
   }
 
+  get #location(): StoreLocation {
+    return { name: 'zookeeper', address: this.options.address };
+  }
+
   /** Runs one operation on the connection of the moment. Who is refused again and again should not be so in silence. */
   use<T>(operation: string, run: (connection: Connection) => Observable<T>): Observable<T> {
     return defer(() => {
       const connection = this.#connection;
       return connection?.isUp
         ? run(connection)
-        : throwError(() => new Unavailable('zookeeper', operation, 'not connected'));
+        : throwError(() => new Unavailable(this.#location, operation, new Error('there is no connection')));
     }).pipe(
       tap({
         error: (error) => {
-          if (isPassing(error)) this.context.fault(new Unavailable('zookeeper', error.operation, error));
+          if (isPassing(error)) this.context.fault(new Unavailable(this.#location, error.operation, error));
         },
       }),
     );
@@ -317,7 +321,7 @@ export class Link {
     this.#upMs = Number.NEGATIVE_INFINITY;
     this.#failures++;
     if (!this.#isOpened && this.#failures >= round) {
-      this.#fail(new Unavailable('zookeeper', `open a session with ${this.options.address}`, cause));
+      this.#fail(new Unavailable(this.#location, 'open a session', cause));
       return;
     }
     this.#waiting = timer(this.#pauseMs(round), this.context.scheduler).subscribe(() => this.connect());

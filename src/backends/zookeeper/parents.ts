@@ -82,7 +82,8 @@ export class Parents {
     ).pipe(
       map((answers) => {
         const denied = answers.find((answer) => answer instanceof Refused);
-        if (answers.includes(undefined)) throw new PermissionDenied('zookeeper', `create ${root}`, denied);
+        if (answers.includes(undefined))
+          throw new PermissionDenied({ name: 'zookeeper', address: connection.address }, `create ${root}`, denied);
       }),
     );
   }

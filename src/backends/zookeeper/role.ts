@@ -42,5 +42,5 @@ export function unanswered({ host, port }: Server): Unavailable {
   const cause = new Error(
     'no answer to srvr: it does not serve, or has as many connections from here as its maxClientCnxns lets it',
   );
-  return new Unavailable('zookeeper', `ask ${host}:${port} whether it leads`, cause);
+  return new Unavailable({ name: 'zookeeper', address: `${host}:${port}` }, 'tell its role', cause);
 }

@@ -130,6 +130,12 @@ export abstract class Wire {
     return { sessionId, password, lastZxid };
   }
 
+  /** For messages. */
+  get address(): string {
+    const { host, port } = this.options.server;
+    return `${host}:${port}`;
+  }
+
   /** Where the connection leads: one server, even where the host's name stands for several. */
   get peer(): Server {
     const { remoteAddress: host, remotePort: port } = this.client.connectionManager.socket ?? {};
@@ -266,7 +272,8 @@ export abstract class Wire {
   }
 
   #lost(operation: string): Unavailable {
-    return new Unavailable('zookeeper', operation, this.#socketError ?? new Error('not connected'));
+    const location = { name: 'zookeeper', address: this.address };
+    return new Unavailable(location, operation, this.#socketError ?? new Error('there is no connection'));
   }
 
   #takeOver(manager: RawClient['connectionManager']): void {

@@ -77,11 +77,17 @@ export class ZooKeeperSession implements StoreSession {
   }
 
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
-    return this.#use('update', (connection) => this.#lines.update(connection, roster, request, payload));
+    return this.#use('update', (connection) => {
+      request.sent();
+      return this.#lines.update(connection, roster, request, payload);
+    });
   }
 
   leave(roster: RosterKey, request: StandRequest): Observable<void> {
-    return this.#use('leave', (connection) => this.#lines.leave(connection, roster, request));
+    return this.#use('leave', (connection) => {
+      request.sent();
+      return this.#lines.leave(connection, roster, request);
+    });
   }
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {

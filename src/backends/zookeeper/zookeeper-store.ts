@@ -1,4 +1,4 @@
-import { Observable, switchMap } from 'rxjs';
+import { map, Observable } from 'rxjs';
 import { loadClient } from '../load-client.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { zookeeperCharacteristics } from './characteristics.js';
@@ -8,18 +8,17 @@ import type { ResolvedOptions } from './options.js';
 import type { ClientModule } from './raw-client.js';
 import { ZooKeeperSession } from './zookeeper-session.js';
 
-/** The adapter that the kernel talks to. */
-export function zookeeperStore(options: ResolvedOptions): Store {
+/** The adapter that the kernel talks to, when its client is loaded. */
+export function zookeeperStore(options: ResolvedOptions): Observable<Store> {
   const hosts = new Hosts(options.hosts);
-  return {
-    name: 'zookeeper',
-    address: options.address,
-    characteristics: zookeeperCharacteristics,
-    open: (context) =>
-      loadClient('node-zookeeper-client', 'zookeeper', loadModule).pipe(
-        switchMap((module) => open(module, hosts, options, context)),
-      ),
-  };
+  return loadClient('node-zookeeper-client', 'zookeeper', loadModule).pipe(
+    map((module) => ({
+      name: 'zookeeper',
+      address: options.address,
+      characteristics: zookeeperCharacteristics,
+      open: (context) => open(module, hosts, options, context),
+    })),
+  );
 }
 
 async function loadModule(): Promise<ClientModule> {

@@ -23,7 +23,7 @@ import type { Backend } from '../../backends/backend.js';
 import { createBackend } from '../../backends/create-backend.js';
 import { Unavailable } from '../../backends/errors.js';
 import type { BackendOptions } from '../../backends/options.js';
-import type { Store, StoreContext, StoreSession } from '../../backends/store.js';
+import type { StandRequest, Store, StoreContext, StoreSession } from '../../backends/store.js';
 import type { StrandedConnection } from '../servers/tcp-proxy.js';
 import type { Link } from './quirks.js';
 
@@ -167,6 +167,12 @@ export class LocalLink implements Link {
         switchMap((whole) => (whole ? run().pipe(this.#late(scheduler)) : this.#unanswered(operation))),
         filter(() => this.#passes === 'everything' || this.#passes === 'news'),
       );
+    /** It goes out, whatever becomes of it. */
+    const sending = <T>(request: StandRequest, run: (unheard: StandRequest) => Observable<T>): Observable<T> =>
+      defer(() => {
+        request.sent();
+        return run({ ...request, sent: () => undefined });
+      });
     return {
       ...session,
       link$: this.#isWhole.pipe(switchMap((whole) => (whole ? session.link$ : of(false)))),
@@ -184,8 +190,9 @@ export class LocalLink implements Link {
         ),
       place: (roster, request, standing) => follow('follow a place', () => session.place(roster, request, standing)),
       update: (roster, request, payload) =>
-        call('update', text(payload), () => session.update(roster, request, payload)),
-      leave: (roster, request, inDoubt) => call('leave', '', () => session.leave(roster, request, inDoubt)),
+        sending(request, (unheard) => call('update', text(payload), () => session.update(roster, unheard, payload))),
+      leave: (roster, request, inDoubt) =>
+        sending(request, (unheard) => call('leave', '', () => session.leave(roster, unheard, inDoubt))),
       entries: (roster) => follow('follow entries', () => session.entries(roster)),
       look: (roster) => call('look', '', () => session.look(roster)),
       evict: (roster, entryId, writeId) => call('evict', entryId, () => session.evict(roster, entryId, writeId)),

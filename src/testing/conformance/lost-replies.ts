@@ -63,6 +63,19 @@ export function lostReplyCases({ hazard }: Suite): void {
     await again.first('the lock again');
   });
 
+  hazard('a release that is not answered is told before the session ends', async (stage) => {
+    const link = await stage.link();
+    const backend = stage.over(link);
+    const { held } = await stage.hold(backend, 'ledger');
+    const faults = stage.probe(backend.faults$);
+    const sessions = stage.probe(backend.session$);
+    link.mute();
+    held.unsubscribe();
+    await faults.now(({ _tag }) => _tag === 'ReleaseFailed', 'the release that is not confirmed');
+    expect(sessions.values.map(({ state }) => state)).not.toContain('lost');
+    await link.heal();
+  });
+
   hazard('a group whose creation was not answered was created once, by its creator', async (stage) => {
     const link = await stage.link();
     const backend = stage.over(link);

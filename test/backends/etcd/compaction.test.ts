@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { asyncScheduler, concat, filter, firstValueFrom, lastValueFrom, shareReplay } from 'rxjs';
+import { asyncScheduler, concat, filter, firstValueFrom, lastValueFrom, shareReplay, switchMap } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { LockLost } from '../../../src/backends/errors.js';
 import { etcdStore } from '../../../src/backends/etcd/etcd-store.js';
@@ -45,9 +45,10 @@ test('a place that is followed again over the same connection begins where it is
   const timing = orThrow(timingOf({ ttlMs: 20_000 }));
   const newId = (): string => randomUUID().replaceAll('-', '');
   const context = { timing, newId, now: () => performance.now(), scheduler: asyncScheduler, fault: () => undefined };
-  const opened$ = etcdStore({ hosts: `127.0.0.1:${server.port}` })
-    .open(context)
-    .pipe(shareReplay(1));
+  const opened$ = etcdStore({ hosts: `127.0.0.1:${server.port}` }).pipe(
+    switchMap((store) => store.open(context)),
+    shareReplay(1),
+  );
   const running = opened$.subscribe();
   const session = await firstValueFrom(opened$);
   const request = () => ({ ...exclusive, id: newId(), permits: 2, registered: false, sent: () => undefined });

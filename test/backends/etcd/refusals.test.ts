@@ -33,7 +33,7 @@ it('tells of a full database, instead of waiting for it in silence, and goes on 
   const stays = ['wanted', 'wanted too'].map((name) => new Stay(backend, lock(name)));
   const fault = await firstWithin(backend.faults$, () => true, 5_000, 'a fault');
   expect(fault).toBeInstanceOf(Unavailable);
-  for (const word of ['"enter"', `127.0.0.1:${server.port} is full`, 'alarm disarm'])
+  for (const word of ['"enter"', `etcd at 127.0.0.1:${server.port}`, 'its database is full', 'alarm disarm'])
     expect(fault.message).toContain(word);
 
   await makeRoom(server.port);

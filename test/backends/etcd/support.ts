@@ -10,6 +10,7 @@ import {
   ReplaySubject,
   type Subscription,
   shareReplay,
+  switchMap,
 } from 'rxjs';
 import type { Backend, EntryRequest, Place, RosterKey } from '../../../src/backends/backend.js';
 import { etcdStore } from '../../../src/backends/etcd/etcd-store.js';
@@ -123,7 +124,10 @@ export async function enableUsers(
 export async function openSession(options: EtcdOptions): Promise<StoreSession & AsyncDisposable> {
   const timing = orThrow(timingOf({ ttlMs: 20_000, ...options }));
   const context = { timing, newId, now: () => performance.now(), scheduler: asyncScheduler, fault: () => undefined };
-  const opened$ = etcdStore(options).open(context).pipe(shareReplay(1));
+  const opened$ = etcdStore(options).pipe(
+    switchMap((store) => store.open(context)),
+    shareReplay(1),
+  );
   const running = opened$.subscribe();
   const session = await firstValueFrom(opened$);
   return Object.assign(session, {

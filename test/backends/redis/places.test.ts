@@ -24,7 +24,7 @@ function waiting() {
     answers.push(answer);
     return answer;
   };
-  const places = new Places(look, storeContext(), 0, (failure) => {
+  const places = new Places(look, storeContext(), { name: 'redis', address: 'here' }, 0, (failure) => {
     throw failure;
   });
   places.entered(places.expect('e', 'r', request), 1, outlook);

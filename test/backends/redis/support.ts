@@ -1,4 +1,4 @@
-import { firstValueFrom, type Observable, ReplaySubject } from 'rxjs';
+import { firstValueFrom, type Observable, ReplaySubject, switchMap } from 'rxjs';
 import type { Backend, Entry, EntryRequest, Mode, Place, RosterKey } from '../../../src/backends/backend.js';
 import { monotonicScheduler } from '../../../src/backends/clock.js';
 import type { CoordinationError } from '../../../src/backends/errors.js';
@@ -130,9 +130,9 @@ export interface BareSession {
 }
 
 export function openBare(options: RedisOptions, context: StoreContext = storeContext()): Promise<BareSession> {
-  const [store] = redisStores(options);
+  const opened$ = redisStores(options).pipe(switchMap(([store]) => store.open(context)));
   return new Promise((resolve, reject) => {
-    const link = store.open(context).subscribe({
+    const link = opened$.subscribe({
       next: (session) => resolve({ session, cut: () => link.unsubscribe() }),
       error: reject,
     });

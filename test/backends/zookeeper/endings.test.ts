@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { asyncScheduler, firstValueFrom, lastValueFrom, shareReplay } from 'rxjs';
+import { asyncScheduler, firstValueFrom, lastValueFrom, shareReplay, switchMap } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { timingOf } from '../../../src/backends/options.js';
 import { orThrow } from '../../../src/backends/or-throw.js';
@@ -37,9 +37,10 @@ async function holding(name: string): Promise<StoreSession & Disposable> {
   const timing = orThrow(timingOf(options));
   const newId = (): string => randomUUID().replaceAll('-', '');
   const context = { timing, newId, now: () => performance.now(), scheduler: asyncScheduler, fault: () => undefined };
-  const opened$ = zookeeperStore(orThrow(resolveOptions(options)))
-    .open(context)
-    .pipe(shareReplay(1));
+  const opened$ = zookeeperStore(orThrow(resolveOptions(options))).pipe(
+    switchMap((store) => store.open(context)),
+    shareReplay(1),
+  );
   const running = opened$.subscribe();
   const session = await firstValueFrom(opened$);
   const request: StandRequest = {
