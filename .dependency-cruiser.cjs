@@ -85,7 +85,7 @@ const places = [
   place(
     'testing-may-use-everything',
     '^src/testing/[^/]+[.]ts$',
-    ['^src/', rxjs, fpTs, '^node_modules/(fast-check|vitest|@vitest/[^/]+)/'],
+    ['^src/', rxjs, fpTs, '^node_modules/(fast-check|fast-equals|vitest|@vitest/[^/]+)/'],
     ['core'],
   ),
   place('testing-processes-stand-alone', '^src/testing/processes/', ['^src/testing/processes/', rxjs], ['core']),
@@ -100,17 +100,20 @@ const places = [
     '^src/testing/conformance/',
     [
       '^src/testing/(conformance|servers|processes)/',
-      '^src/(observables|operators)/',
-      '^src/connect[.]ts$',
-      '^src/backends/memory/',
-      helpers,
+      '^src/index[.]ts$',
+      '^src/backends/index[.]ts$',
       rxjs,
       fpTs,
       '^node_modules/vitest/',
     ],
     ['core'],
   ),
-  place('index-only-re-exports', '^src/index[.]ts$', ['^src/connect[.]ts$', '^src/(operators|observables)/', helpers]),
+  place('index-only-re-exports', '^src/index[.]ts$', [
+    '^src/connect[.]ts$',
+    '^src/(operators|observables)/',
+    helpers,
+    fpTs,
+  ]),
 ];
 
 module.exports = {

@@ -1,5 +1,4 @@
-import { type Backend, campaign, join, LockLost, retryWithBackoff, whileLeader, withLock } from 'conclave';
-import { isSome } from 'fp-ts/lib/Option.js';
+import { type Backend, campaign, isSome, join, LockLost, retryWithBackoff, whileLeader, withLock } from 'conclave';
 import {
   catchError,
   concat,

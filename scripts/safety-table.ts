@@ -44,7 +44,7 @@ ${stores
 
 Real servers, real client processes, and a network between them that can be broken. Each process writes what it acquires,
 loses, releases, sees, and each item of guarded work, with its token and the machine's monotonic clock, which all share. A checker
-([checker.ts](../test/faults/checker.ts)) compares the merged histories with these claims:
+(\`test/faults/checker.ts\`) compares the merged histories with these claims:
 
 1. **Exclusion**: at no instant two hold the same lock or lead the same election, except one that does not run; and no guarded
    work is done by anybody after somebody else was admitted, which nothing excuses.

@@ -1,172 +1,488 @@
 /*
- * Tries the package as its users get it: packed, installed into an empty folder next to rxjs and ioredis only,
- * imported by bare Node and compiled against by a TypeScript program. Then publint and attw look at the tarball.
+ * Tries the package as its users get it: packed, installed into empty folders, type-checked by TypeScript 5 to 7 in each
+ * way of resolving modules, run by bare Node, Jest, vitest and NestJS, bundled, and opened in Chromium. What is done there
+ * stands in scripts/package. publint and attw look at the tarball. An argument is a part of the names of the steps to do.
  */
-import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFile, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, posix } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const fixtures = join(root, 'scripts', 'package');
 const work = mkdtempSync(join(tmpdir(), 'conclave-package-'));
+const timeout = 240_000;
+
+/** Everything that is installed besides the package and what it brings, and nothing else. */
+const versions = {
+  typescript: { '5.0': '5.0.4', 5.9: '5.9.3', '6.0': '6.0.3', '7.0': '7.0.2' },
+  jest: { 29: '29.7.0', 30: '30.5.2' },
+  bundlers: { esbuild: '0.28.2', vite: '8.3.8', webpack: '5.113.0' },
+  nest: { 10: '10.4.22', 11: '11.2.10' },
+  beside: { rxjs: '7.8.2', ioredis: '6.0.0', '@types/node': '20.19.43', 'reflect-metadata': '0.2.2' },
+};
 
 /**
+ * Resolves with what it has printed; rejects with that where it fails.
+ *
  * @param {string} cwd
  * @param {string} command
  * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<string>}
  */
-const run = (cwd, command, args) => {
-  console.log(`\n$ ${command} ${args.join(' ')}`);
-  execFileSync(command, args, { cwd, stdio: ['ignore', 'inherit', 'inherit'], timeout: 300_000 });
+const run = async (cwd, command, args, env = {}) => {
+  const options = { cwd, timeout, maxBuffer: 2 ** 26, env: { ...process.env, ...env } };
+  const { stdout, stderr } = await promisify(execFile)(command, args, options).catch((error) => {
+    throw new Error(`${command} ${args.join(' ')}, in ${cwd}:\n${error.message}\n${error.stdout}${error.stderr}`);
+  });
+  return `${stdout}${stderr}`;
 };
 
+/** @type {typeof run} */
+const node = (cwd, ...[script, args, env]) => run(cwd, process.execPath, [script, ...args], env);
+
+/**
+ * @param {string} what
+ * @param {() => Promise<string | void>} does
+ */
+const step = async (what, does) => {
+  const startMs = performance.now();
+  const said = await does();
+  console.log(`${((performance.now() - startMs) / 1_000).toFixed(1).padStart(6)} s  ${what}${said ? `: ${said}` : ''}`);
+};
+
+/**
+ * Two at a time, as many as a small machine has cores. The first that fails is what it rejects with, when both have ended.
+ *
+ * @template T
+ * @param {readonly T[]} items
+ * @param {(item: T) => Promise<unknown>} does
+ */
+const each = async (items, does) => {
+  const left = [...items];
+  const worker = async () => {
+    try {
+      for (let item = left.shift(); item !== undefined; item = left.shift()) await does(item);
+    } catch (error) {
+      left.length = 0;
+      throw error;
+    }
+  };
+  const [one, other] = await Promise.allSettled([worker(), worker()]);
+  for (const ended of [one, other]) if (ended.status === 'rejected') throw ended.reason;
+};
+
+/**
+ * An empty project: its folder.
+ *
+ * @param {string} name
+ * @param {object} contents
+ */
+const project = (name, contents = {}) => {
+  const folder = join(work, name);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, ...contents }));
+  return folder;
+};
+
+/**
+ * @param {string} folder
+ * @param {readonly string[]} packages
+ */
+const install = (folder, packages) =>
+  run(folder, 'npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline', ...packages]);
+
+/** @param {keyof typeof versions.beside} name */
+const beside = (name) => `${name}@${versions.beside[name]}`;
+
+const tools = project('tools');
+/** @param {string} version */
+const tsc = (version) => join(tools, 'node_modules', `typescript-${version}`, 'bin', 'tsc');
 /** @param {string} name */
 const bin = (name) => join(root, 'node_modules', '.bin', name);
 
-/** @param {string} name */
-const peer = (name) => `${name}@${manifest.peerDependencies[name]}`;
-
-const program = `
-import assert from 'node:assert/strict';
-import { connect, leadership, lock, MissingPackage } from 'conclave';
-import * as memory from 'conclave/memory';
-import * as redis from 'conclave/redis';
-import * as authoring from 'conclave/backend';
-import { MissingProgram, startRedis } from 'conclave/testing/servers';
-import { explore, marbles, partition } from 'conclave/testing';
-import { firstValueFrom, lastValueFrom } from 'rxjs';
-
-for (const [name, module] of Object.entries({ memory, redis, backend: authoring })) {
-  assert.notEqual(Object.keys(module).length, 0, \`conclave/\${name} exports nothing\`);
-}
-
-// Without its client an adapter either loads, since it needs the client later, or says which package is missing…
-const missing = { etcd: 'etcd3', zookeeper: 'node-zookeeper-client' };
-for (const [adapter, client] of Object.entries(missing)) {
-  const outcome = await import(\`conclave/\${adapter}\`).then(
-    () => 'loads without',
-    (error) => {
-      assert.equal(error.code, 'ERR_MODULE_NOT_FOUND');
-      assert.match(error.message, new RegExp(\`'\${client}'\`));
-      return 'asks for';
-    },
-  );
-  console.log(\`conclave/\${adapter} \${outcome} \${client}\`);
-}
-
-// …and \`connect\` says what to install.
-for (const [adapter, client] of Object.entries(missing)) {
-  const backend = connect(\`\${adapter}://127.0.0.1:1\`);
-  await assert.rejects(lastValueFrom(backend.session$), (error) => {
-    assert.ok(error instanceof MissingPackage, String(error));
-    assert.match(error.message, new RegExp(\`npm install \${client}\`));
-    console.log(\`\${error.name}: \${error.message}\`);
-    return true;
-  });
-  await backend.close();
-}
-
-// The test kit needs no test runner, and fast-check only to explore.
-marbles(({ cluster, expectObservable }) => {
-  cluster.faults('3s p', { p: partition('a') });
-  expectObservable(leadership(cluster.backend('a'), 'e')).toBe('(ft) 11396ms f', { f: false, t: true });
-});
-await assert.rejects(explore({ seeds: 1, steps: 1 }, () => undefined, () => true), /npm install .*fast-check/);
-console.log('conclave/testing: marbles run');
-
-const backend = connect('memory:');
-const grant = await firstValueFrom(lock(backend, 'invoice-42'));
-assert.equal(typeof grant.token, 'bigint');
-console.log(\`lock on memory: token \${grant.token}\`);
-await backend.close();
-
-// A real server, started and ended by what the package brings.
-const server = await startRedis();
-const onRedis = connect(server.url, { ttlMs: 1_000 });
-assert.equal(typeof (await firstValueFrom(lock(onRedis, 'invoice-42'))).token, 'bigint');
-console.log(\`lock on \${server.url}\`);
-await onRedis.close();
-const { pid } = server;
-await server[Symbol.asyncDispose]();
-assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
-process.env.PATH = '';
-await assert.rejects(startRedis(), (error) => error instanceof MissingProgram && error.program === 'redis-server');
-`;
-
-const typedProgram = `
-import { connect, type Backend, type CoordinationError, lock } from 'conclave';
-import * as memory from 'conclave/memory';
-import * as redis from 'conclave/redis';
-import { createBackend, type Store } from 'conclave/backend';
-import { backendConformance, type Quirks, remote, withinProcess } from 'conclave/testing/conformance';
-import { startEtcd, startZooKeeper, type TestCluster } from 'conclave/testing/servers';
-import * as testing from 'conclave/testing';
-import { map, type Observable, of } from 'rxjs';
-
-const backend: Backend = connect('memory:');
-export const token$: Observable<bigint> = lock(backend, 'invoice-42').pipe(map((grant) => grant.token));
-export const faults$: Observable<CoordinationError> = backend.faults$;
-export const adapters = [memory, redis];
-export const made = (store: Store): Backend => createBackend(store.name, store.characteristics, of(store), {});
-export const clusters: readonly (() => Promise<TestCluster>)[] = [() => startEtcd({ nodes: 3 }), startZooKeeper];
-export const tried = (quirks: Quirks): void => backendConformance((options) => connect('memory:tried', options), quirks);
-export const quirksMade = [remote, withinProcess];
-export const cluster: testing.Cluster = testing.simulate();
-`;
-
-const typedProject = {
-  compilerOptions: {
-    target: 'ES2023',
-    lib: ['ES2023', 'ESNext.Disposable'],
-    module: 'NodeNext',
-    types: ['node'],
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    skipLibCheck: false,
-    noEmit: true,
-  },
-  files: ['consumer.ts'],
+/**
+ * Compiles; rejects with what is wrong.
+ *
+ * @param {string} folder
+ * @param {string} version
+ * @param {string} name
+ * @param {object} compilerOptions
+ * @param {readonly string[]} files
+ */
+const compile = (folder, version, name, compilerOptions, files) => {
+  const config = join(folder, `tsconfig.${name}.json`);
+  const options = { target: 'ES2022', lib: ['ES2023'], types: ['node'], strict: true, ...compilerOptions };
+  writeFileSync(config, JSON.stringify({ compilerOptions: options, files }));
+  return node(folder, tsc(version), ['-p', config]);
 };
 
+/** @param {string} tarball */
+const linksWithin = async (tarball) => {
+  const folder = join(work, 'unpacked');
+  mkdirSync(folder);
+  await run(folder, 'tar', ['-xzf', tarball, '--strip-components=1']);
+  const documents = (await run(folder, 'find', ['.', '-name', '*.md', '-not', '-path', './dist/*'])).trim().split('\n');
+  const missing = documents.flatMap((document) => {
+    const text = readFileSync(join(folder, document), 'utf8');
+    return [...text.matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)]
+      .map(([, link = '']) => posix.join(posix.dirname(document), link))
+      .filter((path) => !existsSync(join(folder, path)))
+      .map((path) => `${document} links to ${path}`);
+  });
+  if (missing.length > 0) throw new Error(`not in the tarball:\n${missing.join('\n')}`);
+  return `${documents.length} documents`;
+};
+
+/**
+ * What each version of TypeScript makes of one way of resolving modules.
+ *
+ * @param {string} folder
+ * @param {string} version
+ * @param {string} resolution
+ * @returns {Promise<string | void>}
+ */
+const typeCheck = async (folder, version, resolution) => {
+  const [module, files] =
+    resolution === 'node10'
+      ? ['CommonJS', ['consumer.ts']]
+      : resolution === 'bundler'
+        ? ['ESNext', ['consumer.ts']]
+        : [resolution, ['consumer.cts', 'consumer.mts']];
+  const name = `${version}-${resolution}`;
+  const outDir = join('out', name);
+  const options = {
+    module,
+    moduleResolution: resolution,
+    outDir,
+    esModuleInterop: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    // The types of both forms themselves by the oldest and by the newest: it takes long.
+    skipLibCheck: !(['5.0', '7.0'].includes(version) && ['nodenext', 'bundler'].includes(resolution)),
+    ...(version === '6.0' && resolution === 'node10' && { ignoreDeprecations: '6.0' }),
+  };
+  const compiled = compile(folder, version, name, options, files);
+  if (version === '7.0' && resolution === 'node10') {
+    return await compiled.then(
+      () => Promise.reject(new Error('TypeScript 7 has node10 again')),
+      (error) => {
+        if (!/Option '[^']+' has been removed/.test(error.message)) throw error;
+        return 'it has none, and says so';
+      },
+    );
+  }
+  await compiled;
+  if (version !== '5.9') return;
+  // And what came out runs, where it is for Node.
+  for (const form of ['cjs', 'mjs', 'js'].map((extension) => join(outDir, `consumer.${extension}`))) {
+    if (resolution === 'bundler' || !existsSync(join(folder, form))) continue;
+    const url = JSON.stringify(pathToFileURL(join(folder, form)));
+    const said = await node(folder, '--input-type=module', ['-e', `await (await import(${url})).main()`]);
+    if (!said.includes('the lock had token')) throw new Error(`${form} said ${said}`);
+  }
+};
+
+/**
+ * Answers the pages of a folder, and resolves with what each has told.
+ *
+ * @param {string} folder
+ * @param {readonly string[]} pages
+ */
+const inChromium = async (folder, pages) => {
+  /** @type {(outcome: string) => void} */
+  let told = () => {};
+  const server = createServer((request, response) => {
+    if (request.method === 'POST') {
+      let body = '';
+      request.on('data', (chunk) => {
+        body += chunk;
+      });
+      request.on('end', () => {
+        response.end();
+        told(body);
+      });
+      return;
+    }
+    const file = join(folder, posix.normalize(request.url ?? '/'));
+    if (request.url?.endsWith('.html'))
+      response
+        .setHeader('content-type', 'text/html')
+        .end(`<script src="${request.url.replace('.html', '')}"></script>`);
+    else if (existsSync(file)) response.setHeader('content-type', 'text/javascript').end(readFileSync(file));
+    else response.writeHead(404).end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  try {
+    for (const page of pages) {
+      // Also by a name that is no secure origin, as in somebody's own network: such a page has less of `crypto`.
+      for (const host of page === pages[0] ? ['127.0.0.1', 'conclave.test'] : ['127.0.0.1']) {
+        const browser = spawn(
+          'chromium',
+          [
+            '--headless',
+            '--no-sandbox',
+            '--disable-gpu',
+            '--no-first-run',
+            `--user-data-dir=${join(work, 'chromium')}`,
+            '--host-resolver-rules=MAP conclave.test 127.0.0.1',
+            `http://${host}:${port}/${page}.html`,
+          ],
+          { stdio: 'ignore' },
+        );
+        const outcome = await new Promise((resolve, reject) => {
+          told = resolve;
+          browser.once('error', reject);
+          browser.once('exit', (code) => reject(new Error(`chromium ended with ${code} before ${page} told anything`)));
+          setTimeout(() => reject(new Error(`${page} told nothing`)), 60_000).unref();
+        }).finally(async () => {
+          browser.removeAllListeners('exit');
+          if (browser.exitCode !== null || !browser.kill()) return;
+          await once(browser, 'exit');
+        });
+        if (outcome !== (host === '127.0.0.1' ? 'ok' : 'ok, from an insecure origin'))
+          throw new Error(`${page} at ${host}: ${outcome}`);
+      }
+    }
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+};
+
+/** The form that Jest gets, and the `type` of its project. */
+const forms = { CommonJS: 'commonjs', 'ES modules': 'module' };
+
+/**
+ * @param {string} consumer
+ * @param {string} jest
+ * @param {string} form
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {readonly [what: string, does: () => Promise<void>]}
+ */
+const jestStep = (consumer, jest, form, env) => [
+  `Jest ${jest}, ${form}`,
+  async () => {
+    const type = forms[/** @type {keyof typeof forms} */ (form)];
+    const folder = join(consumer, `jest-${jest}-${type}`);
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ type }));
+    cpSync(join(fixtures, 'jest.test.ts'), join(folder, 'coordination.test.ts'));
+    const ways = type === 'module' ? ['NodeNext', 'NodeNext'] : ['CommonJS', 'node10'];
+    const options = { module: ways[0], moduleResolution: ways[1], outDir: '.', types: [], lib: ['ES2023', 'DOM'] };
+    await compile(folder, '5.9', 'jest', options, ['coordination.test.ts']);
+    rmSync(join(folder, 'coordination.test.ts'));
+    const script = join(tools, 'node_modules', `jest-${jest}`, 'bin', 'jest.js');
+    const flags = type === 'module' ? ['--experimental-vm-modules'] : [];
+    const args = [...flags, script, '--rootDir', folder, '--testEnvironment', 'node'];
+    await run(folder, process.execPath, args, env);
+  },
+];
+
+/**
+ * Runs a compiled service with NestJS; resolves when it has ended as it should, at a signal that comes while it works.
+ *
+ * @param {string} folder
+ * @param {string} url
+ */
+const startNest = (folder, url) => {
+  const service = fork(join(folder, 'dist', 'main.js'), { cwd: folder, env: { ...process.env, STORE_URL: url } });
+  const signal = AbortSignal.timeout(60_000);
+  /** @type {string[]} */
+  const said = [];
+  service.on('message', (message) => void said.push(String(message)));
+  /** @param {RegExp} what */
+  const says = async (what) => {
+    for (;;) {
+      const found = said.find((message) => what.test(message));
+      if (found !== undefined) return found;
+      await once(service, 'message', { signal }).catch((cause) => {
+        service.kill('SIGKILL');
+        throw new Error(`a service on ${url} did not say ${what}, but: ${said.join(', ')}`, { cause });
+      });
+    }
+  };
+  const ends = async () => {
+    const exit = once(service, 'exit', { signal });
+    service.kill('SIGTERM');
+    const [code, by] = await exit;
+    if (said.slice(-3).sort().join() !== 'closed on SIGTERM,hook SIGTERM,worked' || by !== 'SIGTERM')
+      throw new Error(`a service on ${url} ended with ${code ?? by}: ${said.join(', ')}`);
+  };
+  return { says, ends };
+};
+
+/**
+ * @param {string} major
+ * @param {string} redis
+ * @returns {readonly [what: string, does: () => Promise<string>]}
+ */
+const nestStep = (major, redis) => [
+  `NestJS ${major}: deployed over memory and Redis`,
+  async () => {
+    const folder = join(work, `nest-${major}`);
+    cpSync(join(fixtures, 'nest.ts'), join(folder, 'main.ts'));
+    const ways = major === '10' ? ['CommonJS', 'node10'] : ['NodeNext', 'NodeNext'];
+    const decorators = { experimentalDecorators: true, emitDecoratorMetadata: true, skipLibCheck: true };
+    const options = { module: ways[0], moduleResolution: ways[1], outDir: 'dist', ...decorators };
+    await compile(folder, '5.9', 'nest', options, ['main.ts']);
+
+    const alone = startNest(folder, 'memory:');
+    await alone.says(/^works/);
+    const ready = await (await fetch(`${await alone.says(/^http:/)}/ready`)).text();
+    if (ready !== 'live') throw new Error(`NestJS over memory is ${ready}`);
+    await alone.ends();
+
+    // One is told to end while it works; it ends its work, and the other one goes on, long before the ttl is over.
+    const url = `${redis}?trustEmpty=true&namespace=nest-${major}`;
+    const first = startNest(folder, url);
+    await first.says(/^works/);
+    const second = startNest(folder, url);
+    await second.says(/^http:/);
+    const ending = first.ends();
+    await first.says(/^(worked|cut off)/);
+    const workedMs = performance.now();
+    await second.says(/^works/);
+    const handedOverMs = performance.now() - workedMs;
+    await ending;
+    await second.ends();
+    if (handedOverMs > 5_000) throw new Error(`handed over after ${handedOverMs} ms`);
+    return `handed over ${handedOverMs.toFixed(0)} ms after its work`;
+  },
+];
+
+const [wanted = ''] = process.argv.slice(2);
+/** @param {readonly [what: string, ...unknown[]]} step */
+const isWanted = ([what]) => what.includes(wanted);
+
+const started = performance.now();
+/** @type {AsyncDisposable | undefined} */
+let server;
 try {
-  run(root, 'npm', ['pack', '--pack-destination', work]);
   const tarball = join(work, `${manifest.name}-${manifest.version}.tgz`);
+  const consumer = project('consumer');
+  const page = project('page');
+  const suite = project('suite');
+  const bundles = project('bundles');
 
-  const consumer = mkdtempSync(join(work, 'consumer-'));
-  writeFileSync(join(consumer, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
-  run(consumer, 'npm', [
-    'install',
-    '--no-audit',
-    '--no-fund',
-    tarball,
-    peer('rxjs'),
-    peer('ioredis'),
-    `@types/node@${manifest.devDependencies['@types/node']}`,
+  await Promise.all([
+    step('npm pack, which builds', async () => void (await run(root, 'npm', ['pack', '--pack-destination', work]))),
+    step('npm install of TypeScript, Jest, bundlers', async () => {
+      await install(tools, [
+        ...Object.entries(versions.typescript).map(([name, version]) => `typescript-${name}@npm:typescript@${version}`),
+        ...Object.entries(versions.jest).map(([name, version]) => `jest-${name}@npm:jest@${version}`),
+        ...Object.entries(versions.bundlers).map(([name, version]) => `${name}@${version}`),
+      ]);
+    }),
   ]);
-  for (const name of ['etcd3', 'node-zookeeper-client']) {
-    if (existsSync(join(consumer, 'node_modules', name))) throw new Error(`${name} was installed, but is optional`);
-  }
 
-  writeFileSync(join(consumer, 'program.mjs'), program);
-  run(consumer, process.execPath, ['program.mjs']);
+  await step('npm install of the package, into a project of each kind', async () => {
+    const common = [tarball, beside('rxjs'), beside('@types/node')];
+    /** @type {readonly (readonly [folder: string, packages: readonly string[]])[]} */
+    const projects = [
+      [consumer, [...common, beside('ioredis')]],
+      [page, [tarball, beside('rxjs')]],
+      [suite, common],
+      ...Object.entries(versions.nest).map(([major, version]) => {
+        const nest = ['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${version}`);
+        return /** @type {const} */ ([
+          project(`nest-${major}`),
+          [...common, ...nest, beside('ioredis'), beside('reflect-metadata')],
+        ]);
+      }),
+    ];
+    await each(projects, ([folder, packages]) => install(folder, packages));
+    for (const name of ['etcd3', 'node-zookeeper-client', 'vitest', 'fast-check'])
+      if (existsSync(join(consumer, 'node_modules', name))) throw new Error(`${name} was installed, but is optional`);
+  });
+  cpSync(fixtures, consumer, { recursive: true });
+  for (const extension of ['cts', 'mts'])
+    cpSync(join(fixtures, 'consumer.ts'), join(consumer, `consumer.${extension}`));
 
-  writeFileSync(join(consumer, 'consumer.ts'), typedProgram);
-  writeFileSync(join(consumer, 'tsconfig.json'), JSON.stringify(typedProject));
-  run(consumer, bin('tsc'), ['-p', 'tsconfig.json']);
+  // A server of the package's own, for those who need one.
+  const { startRedis } = createRequire(join(consumer, 'package.json'))('conclave/testing/servers');
+  const redis = await startRedis();
+  server = redis;
+  const env = { REDIS_URL: redis.url };
 
-  // A backend outside of the package passes the suite of the package: with processes of its own, over nothing but exports.
-  for (const name of ['vitest', 'tsx']) {
-    symlinkSync(join(root, 'node_modules', name), join(consumer, 'node_modules', name), 'junction');
-  }
-  cpSync(join(root, 'examples', 'map-backend'), join(consumer, 'map-backend'), { recursive: true });
-  run(consumer, bin('vitest'), ['run', 'map-backend']);
+  // Bundles run elsewhere: where no package is installed.
+  const bundledForNode = async () => {
+    const said = await run(consumer, process.execPath, ['bundle.mjs', tools, bundles, 'node'], env);
+    for (const bundle of ['esbuild.cjs', 'vite.mjs']) await node(bundles, bundle, [], env);
+    // webpack leaves the clients to the run time.
+    await node(consumer, join(consumer, 'webpack.cjs'), [], env);
+    return said.trim();
+  };
+  const inBrowsers = async () => {
+    const said = await run(page, process.execPath, [join(consumer, 'bundle.mjs'), tools, bundles, 'page']);
+    await inChromium(bundles, ['page.esbuild.js', 'page.vite.js', 'page.webpack.js']);
+    return said.trim();
+  };
 
-  run(root, bin('publint'), ['run', tarball, '--strict']);
-  run(root, bin('attw'), [tarball, '--profile', 'esm-only']);
-  console.log('\nThe package works.');
+  const esmOnly = ['testing/vitest', 'testing/conformance'];
+  /** @type {readonly (readonly [what: string, does: () => Promise<string | void>])[]} */
+  const steps = [
+    [
+      'attw',
+      async () => {
+        await run(root, bin('attw'), [tarball, '--exclude-entrypoints', ...esmOnly]);
+        await run(root, bin('attw'), [tarball, '--profile', 'esm-only', '--entrypoints', ...esmOnly]);
+        return `clean in each resolution; ${esmOnly.join(' and ')} for import only, as vitest is`;
+      },
+    ],
+    ['publint', async () => void (await run(root, bin('publint'), ['run', tarball, '--strict']))],
+    ['every link of a document leads to something in the tarball', () => linksWithin(tarball)],
+    ['bare Node', async () => void (await node(consumer, 'program.mjs', []))],
+    ['imported and required in one process', async () => (await node(consumer, 'both-forms.mjs', [])).trim()],
+    ...Object.keys(versions.nest).map((major) => nestStep(major, redis.url)),
+    ['bundled for Node by esbuild, vite, webpack', bundledForNode],
+    ['bundled for browsers by the same, and run in Chromium', inBrowsers],
+    ...Object.keys(versions.jest).flatMap((jest) =>
+      Object.keys(forms).map((form) => jestStep(consumer, jest, form, env)),
+    ),
+    ...Object.keys(versions.typescript).flatMap((version) =>
+      ['node10', 'node16', 'nodenext', 'bundler'].map(
+        (resolution) =>
+          /** @type {const} */ ([
+            `TypeScript ${version}, ${resolution}`,
+            () => typeCheck(consumer, version, resolution),
+          ]),
+      ),
+    ),
+  ];
+  await each(steps.filter(isWanted), ([what, does]) => step(what, does));
+
+  // Alone, since it watches the clock.
+  /** @type {readonly [what: string, does: () => Promise<void>]} */
+  const conformance = [
+    'vitest: the conformance suite, with a backend of somebody else',
+    async () => {
+      for (const name of ['vitest', 'tsx'])
+        symlinkSync(join(root, 'node_modules', name), join(suite, 'node_modules', name), 'junction');
+      cpSync(join(fixtures, 'esm-only.mts'), join(suite, 'esm-only.mts'));
+      const options = { noEmit: true, skipLibCheck: true };
+      for (const [version, module, moduleResolution] of /** @type {const} */ ([
+        ['5.9', 'NodeNext', 'NodeNext'],
+        ['7.0', 'ESNext', 'bundler'],
+      ]))
+        await compile(suite, version, 'esm-only', { ...options, module, moduleResolution }, ['esm-only.mts']);
+      cpSync(join(root, 'examples', 'map-backend'), join(suite, 'map-backend'), { recursive: true });
+      await run(suite, bin('vitest'), ['run', 'map-backend']);
+    },
+  ];
+  if (isWanted(conformance)) await step(...conformance);
+
+  console.log(`\nThe package works: shown in ${((performance.now() - started) / 1_000).toFixed(0)} s.`);
 } finally {
+  await server?.[Symbol.asyncDispose]();
   rmSync(work, { recursive: true, force: true });
 }

@@ -1,3 +1,6 @@
+// What `campaign`, `leader`, `Contender.data` and `tryLock` emit is read with these, or by its `_tag`.
+export { isLeft, isRight } from 'fp-ts/lib/Either.js';
+export { isNone, isSome, toUndefined } from 'fp-ts/lib/Option.js';
 export type {
   Backend,
   Characteristics,

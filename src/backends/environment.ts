@@ -11,7 +11,12 @@ export interface Environment {
 }
 
 export const hostEnvironment: Environment = {
-  newId: () => crypto.randomUUID().replaceAll('-', ''),
+  // Not `randomUUID`: browsers have it in pages from a secure origin only.
+  newId: () => hexadecimal(crypto.getRandomValues(new Uint8Array(16))),
   random: () => Math.random(),
   onDueCheck,
 };
+
+function hexadecimal(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -23,7 +23,8 @@ export interface CampaignOptions {
  *     output   N---S------N-----S--
  *
  * **Emits** `none` on subscribe, `some(grant)` when elected, `none` no later than the local deadline of the session;
- * then it stands again by itself, and the next grant has a greater token.
+ * then it stands again by itself, and the next grant has a greater token. `isSome` tells them apart: `{ _tag: 'Some', value }`
+ * and `{ _tag: 'None' }`.
  * **Errors** `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; after a
  * `none`. Never on a lost connection.
  * **Completes** when the backend is closed or drains, after a `none`: a drain waits for the work of `withLeadership`, since nobody
@@ -34,7 +35,10 @@ export interface CampaignOptions {
  * **Source** etcd `concurrency.Election`, Curator `LeaderLatch`.
  *
  * @example
- * campaign(backend, 'scheduler', { data: hostname() }).subscribe((grant) => console.log(isSome(grant)));
+ * campaign(backend, 'scheduler', { data: hostname() }).subscribe((now) => {
+ *   if (isSome(now)) console.log('leads, with token', now.value.token);
+ *   else console.log('leads no longer, or not yet');
+ * });
  */
 export function campaign(backend: Backend, election: string, options: CampaignOptions = {}): Observable<Option<Grant>> {
   checkCampaign(election, options);

@@ -10,7 +10,7 @@ export interface Contender {
   readonly id: string;
   readonly token: bigint;
   readonly mode: Mode;
-  /** What the contender gave as `data`; `none` if it gave nothing, or another client wrote what the codec cannot read. */
+  /** What the contender gave as `data`; `none` if it gave nothing, or another client wrote what the codec cannot read: see `toUndefined`. */
   readonly data: Option<unknown>;
 }
 

@@ -13,7 +13,8 @@ import type { Contender } from './contender.js';
  *     output   N--S(a)------S(b)--
  *
  * **Emits** the leader on subscribe (as soon as the store has answered), `none` where nobody stands, then after each
- * change of leader. Never the same leader twice in a row. Silent while disconnected.
+ * change of leader. Never the same leader twice in a row. Silent while disconnected. `toUndefined` makes it the leader
+ * itself, or `undefined`; `isSome` asks whether there is one.
  * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost
  * connection.
  * **Completes** when the backend is closed.
@@ -22,7 +23,7 @@ import type { Contender } from './contender.js';
  * **Source** tooz `get_leader`, etcd `Election.Observe`.
  *
  * @example
- * leader(backend, 'scheduler').subscribe((who) => console.log(who));
+ * leader(backend, 'scheduler').pipe(map(toUndefined)).subscribe((who) => console.log(who?.id ?? 'nobody'));
  */
 export function leader(backend: Backend, election: string): Observable<Option<Contender>> {
   return candidates(backend, election).pipe(map(lookup(0)), distinctUntilChanged(sameLeader));

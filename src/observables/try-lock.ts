@@ -15,7 +15,8 @@ import { type LockOptions, placesFor } from './lock.js';
  *
  * **Emits** once, as soon as the store has answered: `right(grant)` and stays open while the lock is held, or
  * `left(Contended)`, when nothing of this try is left in line. Its `reason` is `held`, or `barred` while the store admits
- * nobody, since it was started or may have lost data.
+ * nobody, since it was started or may have lost data. `isRight` tells them apart: `{ _tag: 'Right', right }` and
+ * `{ _tag: 'Left', left }`.
  * **Errors** `LockLost` when it is lost after it was acquired; `InvalidName` (thrown at the call), `InvalidPayload`,
  * `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
  * **Completes** after `left`, and when the backend is closed. A drain waits for who holds it, as for `lock`.
@@ -24,7 +25,10 @@ import { type LockOptions, placesFor } from './lock.js';
  * **Source** tooz `acquire(blocking=False)`, kazoo `NonBlockingLease`.
  *
  * @example
- * tryLock(backend, 'invoice-42').subscribe((taken) => console.log(isRight(taken)));
+ * tryLock(backend, 'invoice-42').subscribe((taken) => {
+ *   if (isRight(taken)) console.log('held, with token', taken.right.token);
+ *   else console.log('not now:', taken.left.reason);
+ * });
  */
 export function tryLock(
   backend: Backend,

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { InvalidOptions } from '../backends/errors.js';
 import { check, FUNCTION, integer, listOf, number } from '../backends/expectations.js';
 import {
@@ -19,6 +18,7 @@ import {
   restartStore,
   suspend,
 } from './faults.js';
+import { macrotask } from './macrotask.js';
 import { drawMarbles, type Marble } from './marble-text.js';
 import { scrambled } from './random.js';
 import { type Cluster, Simulation, simulate } from './simulate.js';
@@ -187,7 +187,7 @@ export async function explore<S>(
     faults += first?.faults.length ?? 0;
     simulatedMs += first?.atMs ?? 0;
     // Whoever watches over this process is to see that it lives.
-    if (seed % 32 === 0) await setImmediate();
+    if (seed % 32 === 0) await macrotask();
   }
   return { seeds, faults, simulatedMs };
 }
@@ -369,7 +369,7 @@ function checked(options: ExploreOptions): Setting & { readonly seeds: number; r
 
 async function fastCheck(): Promise<typeof import('fast-check')> {
   try {
-    return await import('fast-check');
+    return await import(/* webpackIgnore: true */ 'fast-check');
   } catch (cause) {
     throw new Error('explore needs the package "fast-check": npm install --save-dev fast-check', { cause });
   }

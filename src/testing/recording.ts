@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Observable } from 'rxjs';
+import { deepEqual } from './deep-equal.js';
 import { drawMarbles, type Marble, parseMarbles } from './marble-text.js';
 import { readable } from './readable.js';
 
@@ -86,7 +86,7 @@ export function mismatchOf(
   actual: readonly Happening[],
   values: MarbleValues = {},
 ): MarbleMismatch | undefined {
-  if (isDeepStrictEqual(plain(expected), plain(actual))) return undefined;
+  if (deepEqual(plain(expected), plain(actual))) return undefined;
   const symbols = new Symbols(values);
   const marbles = [expected, actual].map((row) => row.map((happening) => symbols.marbleOf(happening)));
   return mismatchBetween(marbles, [...symbols.legend, ...errorLines(expected, actual)]);
@@ -97,7 +97,7 @@ function errorLines(expected: readonly Happening[], actual: readonly Happening[]
   const errorsOf = (row: readonly Happening[]) => row.filter(({ kind }) => kind === 'E').map(({ value }) => value);
   const line = (value: unknown) => `# = ${value instanceof Error ? String(value) : readable(value)}`;
   const [wanted, got] = [errorsOf(expected), errorsOf(actual)];
-  if (isDeepStrictEqual(wanted, got)) return wanted.map(line);
+  if (deepEqual(wanted, got)) return wanted.map(line);
   return [...wanted.map((value) => `expected ${line(value)}`), ...got.map((value) => `actual ${line(value)}`)];
 }
 
@@ -136,7 +136,7 @@ class Symbols {
   }
 
   #symbolOf(value: unknown): string {
-    const known = this.#known.find((one) => isDeepStrictEqual(one.value, value));
+    const known = this.#known.find((one) => deepEqual(one.value, value));
     if (known !== undefined) return known.symbol;
     const own = typeof value === 'string' ? this.#free.indexOf(value) : -1;
     const symbol = (own >= 0 ? this.#free.splice(own, 1)[0] : this.#free.shift()) ?? '?';

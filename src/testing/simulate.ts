@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { of, type SchedulerLike, VirtualTimeScheduler } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { createBackend } from '../backends/create-backend.js';
@@ -24,6 +23,7 @@ import {
   restartStore,
   suspend,
 } from './faults.js';
+import { macrotask } from './macrotask.js';
 import { parseMarbles } from './marble-text.js';
 import { withPlainTimers } from './plain-timers.js';
 import { randomFrom } from './random.js';
@@ -275,7 +275,7 @@ export class Simulation implements Cluster {
   async passWithPromises(ms: number): Promise<void> {
     const virtual = this.#ownTime();
     const untilMs = virtual.frame + passing(ms);
-    do await setImmediate();
+    do await macrotask();
     while (this.#withPlainTimers(() => virtual.nextMoment(untilMs)));
     virtual.arriveAt(untilMs);
   }

@@ -1,6 +1,7 @@
+import type { MarbleValues, Recording } from 'conclave/testing';
 import { expect } from 'vitest';
 import { shown } from '../backends/expectations.js';
-import { happeningsOf, type MarbleValues, mismatchOf, type Recording } from './recording.js';
+import { happeningsOf, mismatchOf } from './recording.js';
 
 interface MarbleMatchers<R = unknown> {
   /** A recording, made by `record`, shows exactly these marbles. Where not, both diagrams are printed. */

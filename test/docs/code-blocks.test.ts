@@ -11,8 +11,6 @@ import * as testing from 'conclave/testing';
 import * as conformance from 'conclave/testing/conformance';
 import * as servers from 'conclave/testing/servers';
 import * as zookeeper from 'conclave/zookeeper';
-import * as E from 'fp-ts/lib/Either.js';
-import * as O from 'fp-ts/lib/Option.js';
 import * as rxjs from 'rxjs';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
@@ -31,8 +29,6 @@ const packages: readonly (readonly [name: string, module: object])[] = [
   ['conclave/testing/servers', servers],
   ['conclave/testing/conformance', conformance],
   ['rxjs', rxjs],
-  ['fp-ts/lib/Option.js', { isSome: O.isSome, isNone: O.isNone }],
-  ['fp-ts/lib/Either.js', { isRight: E.isRight, isLeft: E.isLeft }],
   ['node:os', { hostname: true }],
 ];
 

@@ -20,7 +20,7 @@ test('what does something when it is imported is named in `sideEffects`, so that
   );
   const effective = files
     .filter((file) => hasEffects(join('src', file)))
-    .map((file) => `./dist/${file.replace(/\.ts$/, '.js')}`);
+    .map((file) => `./dist/esm/${file.replace(/\.ts$/, '.js')}`);
   expect(effective.sort()).toEqual([...sideEffects].sort());
-  expect(effective).toContain('./dist/testing/vitest.js');
+  expect(effective).toContain('./dist/esm/testing/vitest.js');
 });

@@ -17,7 +17,7 @@ stores, counts as survived here.
 
 \`npm run mutation -- operators\` (or \`observables\`, \`sessions\`, \`kernel\`, or \`src/observables/lock.ts\`) runs a part, and keeps
 what is known of the rest in \`reports/mutation\`; \`-- --reuse\` tries only what a changed source or an added test may have changed. The command writes
-this page, and fails where a survivor has no explanation in [survivors.ts](../test/mutation/survivors.ts), or an explanation has no
+this page, and fails where a survivor has no explanation in \`test/mutation/survivors.ts\`, or an explanation has no
 survivor any more.
 
 ## Score

@@ -40,14 +40,15 @@ async function outputOf(args: readonly string[]): Promise<string> {
 }
 
 beforeAll(async () => {
-  // The package as it is built, next to what it needs, outside of this repository.
+  // The package as it is built for Node, next to what it needs, outside of this repository.
   const here = join(folder, 'node_modules');
   mkdirSync(join(here, 'conclave'), { recursive: true });
   symlinkSync(join(root, 'package.json'), join(here, 'conclave', 'package.json'));
-  for (const name of ['rxjs', 'fp-ts', 'tslib']) symlinkSync(join(modules, name), join(here, name));
+  for (const name of ['rxjs', 'fp-ts', 'fast-equals', 'tslib']) symlinkSync(join(modules, name), join(here, name));
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-  const outDir = join(here, 'conclave', 'dist');
-  await promisify(execFile)(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', outDir], { cwd: root });
+  const outDir = join(here, 'conclave', 'dist', 'cjs');
+  await promisify(execFile)(process.execPath, [tsc, '-p', 'tsconfig.cjs.json', '--outDir', outDir], { cwd: root });
+  writeFileSync(join(outDir, 'package.json'), JSON.stringify({ type: 'commonjs' }));
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module', private: true }));
   writeFileSync(join(folder, 'jest.test.js'), tests(''));
   writeFileSync(join(folder, 'node-test.js'), tests("import { test } from 'node:test';"));

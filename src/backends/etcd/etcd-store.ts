@@ -1,6 +1,6 @@
 import type { Etcd3 } from 'etcd3';
 import { map, NEVER, Observable, startWith, switchMap } from 'rxjs';
-import { loadClient } from '../load-client.js';
+import { loadClient, rethrow } from '../load-client.js';
 import { orThrow } from '../or-throw.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { etcdCharacteristics } from './characteristics.js';
@@ -28,7 +28,7 @@ export interface EtcdOptions extends EtcdUrlOptions {
 export function etcdStore(options: EtcdOptions): Observable<Store> {
   const hosts = orThrow(checkHosts(options));
   let store: Store | undefined;
-  return loadClient('etcd3', 'etcd', () => import('etcd3')).pipe(
+  return loadClient('etcd3', 'etcd', () => import(/* webpackIgnore: true */ 'etcd3').catch(rethrow)).pipe(
     map((module) => {
       store ??= new EtcdStore(module, hosts, options);
       return store;

@@ -1,9 +1,9 @@
 import type { RedisOptions as ClientOptions, Cluster, NatMap, Redis } from 'ioredis';
-import { defer, map, type Observable, of, shareReplay } from 'rxjs';
+import { defer, map, type Observable, shareReplay } from 'rxjs';
 import { InvalidOptions } from '../errors.js';
-import { loadClient } from '../load-client.js';
+import { loadClient, rethrow } from '../load-client.js';
 import { addressOf, addressOfNode, ClusterMap } from './cluster-map.js';
-import { guardedClient } from './guarded-client.js';
+import { guardedClient, guardReplies } from './guarded-client.js';
 import { isCluster, type RedisUrlOptions } from './options.js';
 import { slotConnector } from './slot-connector.js';
 import type { StrictOptions } from './strict-options.js';
@@ -44,14 +44,16 @@ export function accessOf(options: RedisOptions): Observable<Access> {
   if (isCluster(options)) return clusterAccess(options).pipe(map((connect) => ({ ...access, connect })));
   if (client !== undefined) {
     let model: Redis | undefined;
-    return defer(() => {
-      model ??= (typeof client === 'function' ? client() : client) as Redis;
-      if (isCluster({ client: model }))
-        throw new InvalidOptions(['client is a function that makes a client of a cluster: give that client itself']);
-      const { duplicate } = model;
-      const known = { ...access, address: addressOfClient(model), ...loginFor({ ...options, client: model }) };
-      return of({ ...known, connect: (strict: StrictOptions) => duplicate.call(model, strict) });
-    });
+    return defer(guardReplies).pipe(
+      map(() => {
+        model ??= (typeof client === 'function' ? client() : client) as Redis;
+        if (isCluster({ client: model }))
+          throw new InvalidOptions(['client is a function that makes a client of a cluster: give that client itself']);
+        const { duplicate } = model;
+        const known = { ...access, address: addressOfClient(model), ...loginFor({ ...options, client: model }) };
+        return { ...known, connect: (strict: StrictOptions) => duplicate.call(model, strict) };
+      }),
+    );
   }
   const { host, port, db } = options;
   const own: ClientOptions = {
@@ -60,14 +62,20 @@ export function accessOf(options: RedisOptions): Observable<Access> {
     ...(db === undefined ? {} : { db }),
     ...loginOf(options),
   };
-  return loadClient('ioredis', 'redis', () => import('ioredis')).pipe(
+  return loadClient('ioredis', 'redis', importIoredis).pipe(
     map(({ Redis }) => ({ ...access, connect: (strict) => new Redis({ ...own, ...strict }) })),
   );
 }
 
+async function importIoredis() {
+  const module = await import(/* webpackIgnore: true */ 'ioredis').catch(rethrow);
+  await guardReplies();
+  return module;
+}
+
 function clusterAccess(options: RedisOptions): Observable<Access['connect']> {
   const { own, nodes, natMap } = modelOf(options);
-  return loadClient('ioredis', 'redis', () => import('ioredis')).pipe(
+  return loadClient('ioredis', 'redis', importIoredis).pipe(
     map(({ AbstractConnector, Redis }) => {
       const cluster = new ClusterMap(
         nodes,

@@ -1,5 +1,5 @@
 import { map, Observable } from 'rxjs';
-import { loadClient } from '../load-client.js';
+import { loadClient, rethrow } from '../load-client.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { zookeeperCharacteristics } from './characteristics.js';
 import { Hosts } from './hosts.js';
@@ -22,7 +22,7 @@ export function zookeeperStore(options: ResolvedOptions): Observable<Store> {
 }
 
 async function loadModule(): Promise<ClientModule> {
-  const module = await import('node-zookeeper-client');
+  const module = await import(/* webpackIgnore: true */ 'node-zookeeper-client').catch(rethrow);
   return module as unknown as ClientModule;
 }
 

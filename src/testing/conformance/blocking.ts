@@ -1,9 +1,6 @@
+import { campaign, LockLost, leadership, whileLeader } from 'conclave';
 import { Subject } from 'rxjs';
 import { expect } from 'vitest';
-import { LockLost } from '../../backends/errors.js';
-import { campaign } from '../../observables/campaign.js';
-import { leadership } from '../../observables/leadership.js';
-import { whileLeader } from '../../operators/while-leader.js';
 import type { Stage, Suite } from './stage.js';
 
 /** These block the event loop, and run alone. */

@@ -1,6 +1,6 @@
+import type { Backend, Expected, SwapResult } from 'conclave';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { expect } from 'vitest';
-import type { Backend, Expected, SwapResult } from '../../backends/backend.js';
 import { bytes, type Suite, textOf } from './stage.js';
 
 const swap = (backend: Backend, key: string, expected: Expected, value: string | undefined): Promise<SwapResult> =>

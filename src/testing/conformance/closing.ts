@@ -1,20 +1,22 @@
+import {
+  type Backend,
+  BackendClosed,
+  breakLock,
+  candidates,
+  createGroup,
+  deleteGroup,
+  groups,
+  holders,
+  join,
+  leadership,
+  lock,
+  memberMap,
+  members,
+  tryLock,
+  withLock,
+} from 'conclave';
 import type { Observable } from 'rxjs';
 import { expect } from 'vitest';
-import type { Backend } from '../../backends/backend.js';
-import { BackendClosed } from '../../backends/errors.js';
-import { breakLock } from '../../observables/break-lock.js';
-import { candidates } from '../../observables/candidates.js';
-import { createGroup } from '../../observables/create-group.js';
-import { deleteGroup } from '../../observables/delete-group.js';
-import { groups } from '../../observables/groups.js';
-import { holders } from '../../observables/holders.js';
-import { join } from '../../observables/join.js';
-import { leadership } from '../../observables/leadership.js';
-import { lock } from '../../observables/lock.js';
-import { memberMap } from '../../observables/member-map.js';
-import { members } from '../../observables/members.js';
-import { tryLock } from '../../observables/try-lock.js';
-import { withLock } from '../../observables/with-lock.js';
 import { until } from '../processes/probes.js';
 import { spawnPeer } from './remote.js';
 import { bytes, type Stage, type Suite } from './stage.js';

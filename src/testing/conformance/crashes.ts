@@ -1,7 +1,5 @@
+import { leadership, lock, members } from 'conclave';
 import { expect } from 'vitest';
-import { leadership } from '../../observables/leadership.js';
-import { lock } from '../../observables/lock.js';
-import { members } from '../../observables/members.js';
 import { churn } from './peer-calls.js';
 import { spawnPeer } from './remote.js';
 import { consistsOf, type Suite } from './stage.js';

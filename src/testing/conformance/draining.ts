@@ -1,13 +1,16 @@
+import {
+  BackendClosed,
+  type Grant,
+  leadership,
+  lock,
+  members,
+  Released,
+  status,
+  withLeadership,
+  withLock,
+} from 'conclave';
 import { filter, interval, map, NEVER, timer } from 'rxjs';
 import { expect } from 'vitest';
-import { BackendClosed, Released } from '../../backends/errors.js';
-import type { Grant } from '../../observables/grant.js';
-import { leadership } from '../../observables/leadership.js';
-import { lock } from '../../observables/lock.js';
-import { members } from '../../observables/members.js';
-import { status } from '../../observables/status.js';
-import { withLeadership } from '../../observables/with-leadership.js';
-import { withLock } from '../../observables/with-lock.js';
 import { consistsOf, type Suite } from './stage.js';
 
 /** Longer than any drain of these cases: what ends before was not cut off by it. */

@@ -1,8 +1,6 @@
+import { type Backend, ConnectionRefused, lock, Unavailable } from 'conclave';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { expect } from 'vitest';
-import type { Backend } from '../../backends/backend.js';
-import { ConnectionRefused, Unavailable } from '../../backends/errors.js';
-import { lock } from '../../observables/lock.js';
 import { bytes, type Suite, textOf } from './stage.js';
 
 const count = 20;

@@ -1,9 +1,6 @@
+import { campaign, candidates, leader, leadership } from 'conclave';
 import { isSome, none } from 'fp-ts/lib/Option.js';
 import { expect } from 'vitest';
-import { campaign } from '../../observables/campaign.js';
-import { candidates } from '../../observables/candidates.js';
-import { leader } from '../../observables/leader.js';
-import { leadership } from '../../observables/leadership.js';
 import type { Suite } from './stage.js';
 
 const leads = (value: boolean): boolean => value;

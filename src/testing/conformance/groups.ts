@@ -1,13 +1,18 @@
+import {
+  createGroup,
+  deleteGroup,
+  GroupAlreadyExists,
+  GroupNotEmpty,
+  GroupNotFound,
+  groups,
+  join,
+  MemberAlreadyExists,
+  memberMap,
+  members,
+  membershipChanges,
+} from 'conclave';
 import { BehaviorSubject, firstValueFrom, lastValueFrom } from 'rxjs';
 import { expect } from 'vitest';
-import { GroupAlreadyExists, GroupNotEmpty, GroupNotFound, MemberAlreadyExists } from '../../backends/errors.js';
-import { createGroup } from '../../observables/create-group.js';
-import { deleteGroup } from '../../observables/delete-group.js';
-import { groups } from '../../observables/groups.js';
-import { join } from '../../observables/join.js';
-import { memberMap } from '../../observables/member-map.js';
-import { members } from '../../observables/members.js';
-import { membershipChanges } from '../../operators/membership-changes.js';
 import { consistsOf, type Suite } from './stage.js';
 
 export function groupCases({ hazard }: Suite): void {

@@ -1,7 +1,6 @@
+import { lock, OutcomeUnknown } from 'conclave';
 import { Subject } from 'rxjs';
 import { expect } from 'vitest';
-import { OutcomeUnknown } from '../../backends/errors.js';
-import { lock } from '../../observables/lock.js';
 import { marker, sent, stateOf, type Write, warm, writes } from './repeats.js';
 import { bytes, type Stage, type Suite, textOf } from './stage.js';
 

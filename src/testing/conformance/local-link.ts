@@ -1,3 +1,6 @@
+import { type Backend, type BackendOptions, Unavailable } from 'conclave';
+import { createBackend, type StandRequest, type Store, type StoreContext, type StoreSession } from 'conclave/backend';
+import type { StrandedConnection } from 'conclave/testing/servers';
 import {
   BehaviorSubject,
   defer,
@@ -19,12 +22,6 @@ import {
   tap,
   throwError,
 } from 'rxjs';
-import type { Backend } from '../../backends/backend.js';
-import { createBackend } from '../../backends/create-backend.js';
-import { Unavailable } from '../../backends/errors.js';
-import type { BackendOptions } from '../../backends/options.js';
-import type { StandRequest, Store, StoreContext, StoreSession } from '../../backends/store.js';
-import type { StrandedConnection } from '../servers/tcp-proxy.js';
 import type { Link } from './quirks.js';
 
 /** About as much as a message takes on a wire. */

@@ -1,13 +1,8 @@
+import { breakLock, Contended, holders, LockLost, LockNotAcquired, lock, tryLock, withLock } from 'conclave';
 import { isLeft, isRight } from 'fp-ts/lib/Either.js';
 import { none, some } from 'fp-ts/lib/Option.js';
 import { firstValueFrom, lastValueFrom, NEVER, Observable } from 'rxjs';
 import { expect } from 'vitest';
-import { Contended, LockLost, LockNotAcquired } from '../../backends/errors.js';
-import { breakLock } from '../../observables/break-lock.js';
-import { holders } from '../../observables/holders.js';
-import { lock } from '../../observables/lock.js';
-import { tryLock } from '../../observables/try-lock.js';
-import { withLock } from '../../observables/with-lock.js';
 import type { Suite } from './stage.js';
 
 export function lockCases({ hazard }: Suite): void {

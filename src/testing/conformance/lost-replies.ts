@@ -1,11 +1,6 @@
+import { CoordinationError, createGroup, deleteGroup, groups, lock, tryLock } from 'conclave';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { expect } from 'vitest';
-import { CoordinationError } from '../../backends/errors.js';
-import { createGroup } from '../../observables/create-group.js';
-import { deleteGroup } from '../../observables/delete-group.js';
-import { groups } from '../../observables/groups.js';
-import { lock } from '../../observables/lock.js';
-import { tryLock } from '../../observables/try-lock.js';
 import { bytes, consistsOf, type Stage, type Suite, textOf } from './stage.js';
 
 export function lostReplyCases({ hazard }: Suite): void {

@@ -1,23 +1,25 @@
+import {
+  type Backend,
+  breakLock,
+  campaign,
+  candidates,
+  createGroup,
+  deleteGroup,
+  groups,
+  holders,
+  InvalidName,
+  join,
+  leader,
+  leadership,
+  lock,
+  memberMap,
+  members,
+  tryLock,
+  withLock,
+} from 'conclave';
 import { isSome, some } from 'fp-ts/lib/Option.js';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { expect } from 'vitest';
-import type { Backend } from '../../backends/backend.js';
-import { InvalidName } from '../../backends/errors.js';
-import { breakLock } from '../../observables/break-lock.js';
-import { campaign } from '../../observables/campaign.js';
-import { candidates } from '../../observables/candidates.js';
-import { createGroup } from '../../observables/create-group.js';
-import { deleteGroup } from '../../observables/delete-group.js';
-import { groups } from '../../observables/groups.js';
-import { holders } from '../../observables/holders.js';
-import { join } from '../../observables/join.js';
-import { leader } from '../../observables/leader.js';
-import { leadership } from '../../observables/leadership.js';
-import { lock } from '../../observables/lock.js';
-import { memberMap } from '../../observables/member-map.js';
-import { members } from '../../observables/members.js';
-import { tryLock } from '../../observables/try-lock.js';
-import { withLock } from '../../observables/with-lock.js';
 import { oddNames } from './odd-names.js';
 import { bytes, consistsOf, legible, type Suite, textOf } from './stage.js';
 

@@ -1,18 +1,23 @@
+import {
+  type Codec,
+  campaign,
+  createGroup,
+  holders,
+  InvalidPayload,
+  join,
+  lock,
+  memberMap,
+  members,
+  UndecodablePayload,
+  withLock,
+} from 'conclave';
 import { none, some } from 'fp-ts/lib/Option.js';
 import { firstValueFrom, type Observable, of } from 'rxjs';
 import { expect } from 'vitest';
-import type { Codec } from '../../backends/backend.js';
-import { MAX_PAYLOAD_BYTES } from '../../backends/codec.js';
-import { InvalidPayload, UndecodablePayload } from '../../backends/errors.js';
-import { campaign } from '../../observables/campaign.js';
-import { createGroup } from '../../observables/create-group.js';
-import { holders } from '../../observables/holders.js';
-import { join } from '../../observables/join.js';
-import { lock } from '../../observables/lock.js';
-import { memberMap } from '../../observables/member-map.js';
-import { members } from '../../observables/members.js';
-import { withLock } from '../../observables/with-lock.js';
 import { consistsOf, type Suite } from './stage.js';
+
+/** What every backend promises to carry. */
+const MAX_PAYLOAD_BYTES = 64 * 1024;
 
 /** Nothing that JSON, or text, could be. */
 const foreign: Codec = { encode: () => Uint8Array.of(0xff, 0xfe, 0x00, 0x80), decode: (bytes) => bytes };

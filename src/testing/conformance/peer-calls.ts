@@ -1,10 +1,6 @@
 import { setTimeout as delay, setImmediate } from 'node:timers/promises';
+import { type Backend, join, leadership, lock, withLock } from 'conclave';
 import { filter, firstValueFrom, type Observable, type Subscription } from 'rxjs';
-import type { Backend } from '../../backends/backend.js';
-import { join } from '../../observables/join.js';
-import { leadership } from '../../observables/leadership.js';
-import { lock } from '../../observables/lock.js';
-import { withLock } from '../../observables/with-lock.js';
 
 /** For how long a lock was held, by the clock that all processes of a machine share. */
 export interface Held {

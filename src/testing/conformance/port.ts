@@ -1,7 +1,6 @@
+import { lock, type Place } from 'conclave';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { expect } from 'vitest';
-import type { Place } from '../../backends/backend.js';
-import { lock } from '../../observables/lock.js';
 import { marker } from './repeats.js';
 import { bytes, type Suite } from './stage.js';
 

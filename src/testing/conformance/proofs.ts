@@ -1,10 +1,7 @@
+import { type Backend, createGroup, LockLost, lock, type Session, SessionLost } from 'conclave';
+import { monotonicScheduler } from 'conclave/backend';
 import { asyncScheduler, type SchedulerAction, type SchedulerLike, type Subscription } from 'rxjs';
 import { expect } from 'vitest';
-import type { Backend, Session } from '../../backends/backend.js';
-import { monotonicScheduler } from '../../backends/clock.js';
-import { LockLost, SessionLost } from '../../backends/errors.js';
-import { createGroup } from '../../observables/create-group.js';
-import { lock } from '../../observables/lock.js';
 import { marker } from './repeats.js';
 import { bytes, type Suite } from './stage.js';
 import { sessionIdOf } from './within-process.js';

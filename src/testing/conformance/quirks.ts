@@ -1,6 +1,5 @@
-import type { Backend, Characteristics } from '../../backends/backend.js';
-import type { BackendOptions } from '../../backends/options.js';
-import type { StrandedConnection } from '../servers/tcp-proxy.js';
+import type { Backend, BackendOptions, Characteristics } from 'conclave';
+import type { StrandedConnection } from 'conclave/testing/servers';
 import type { PeerCalls } from './peer-calls.js';
 
 /** Makes a backend of a URL. */

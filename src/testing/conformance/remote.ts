@@ -1,18 +1,14 @@
 import { extname } from 'node:path';
-import type { Backend } from '../../backends/backend.js';
-import type { BackendOptions } from '../../backends/options.js';
-import { orThrow } from '../../backends/or-throw.js';
-import { parseUrl } from '../../backends/url.js';
+import type { Backend, BackendOptions } from 'conclave';
+import { orThrow, parseUrl } from 'conclave/backend';
+import { startProxy, type TcpProxy } from 'conclave/testing/servers';
 import { type ClientProcess, spawnClient } from '../processes/client-process.js';
 import { disposeAll } from '../servers/server.js';
-import { startProxy, type TcpProxy } from '../servers/tcp-proxy.js';
 import type { PeerCalls } from './peer-calls.js';
 import type { Connect, Link, OwnServer, Quirks, ReplicatedServer } from './quirks.js';
 
-// The same modules, in TypeScript here and in JavaScript in the package.
-const extension = extname(import.meta.url);
-const peerProcess = new URL(`./peer-process${extension}`, import.meta.url);
-const conclave = new URL(`../../connect${extension}`, import.meta.url);
+// The same module, in TypeScript here and in JavaScript in the package.
+const peerProcess = new URL(`./peer-process${extname(import.meta.url)}`, import.meta.url);
 
 const secret = 'not-to-be-told';
 
@@ -87,10 +83,10 @@ async function replicated(cluster: RemoteCluster, connect: Connect): Promise<Rep
 
 /** A client in a process of its own. */
 export function spawnPeer(
-  { url, module = conclave }: Pick<Quirks, 'url' | 'module'>,
+  { url, module }: Pick<Quirks, 'url' | 'module'>,
   options: BackendOptions,
 ): Promise<ClientProcess<PeerCalls, never>> {
-  return spawnClient<PeerCalls>(peerProcess, [module.href, url, JSON.stringify(options)]);
+  return spawnClient<PeerCalls>(peerProcess, [module?.href ?? 'conclave', url, JSON.stringify(options)]);
 }
 
 async function startTcpLink(url: string, connect: Connect): Promise<Link> {

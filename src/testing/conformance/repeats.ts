@@ -1,7 +1,6 @@
+import { type Backend, type Expected, lock } from 'conclave';
 import { firstValueFrom, lastValueFrom, map, type Observable } from 'rxjs';
 import { expect } from 'vitest';
-import type { Backend, Expected } from '../../backends/backend.js';
-import { lock } from '../../observables/lock.js';
 import type { Probe } from './probe.js';
 import type { Link } from './quirks.js';
 import { bytes, type Stage, type Suite, textOf } from './stage.js';

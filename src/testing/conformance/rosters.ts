@@ -1,7 +1,6 @@
+import { type Mode, type Place, PlaceLost } from 'conclave';
 import { concat, concatMap, defer, EMPTY, lastValueFrom, type Observable, of, Subject } from 'rxjs';
 import { expect } from 'vitest';
-import type { Mode, Place } from '../../backends/backend.js';
-import { PlaceLost } from '../../backends/errors.js';
 import type { Probe } from './probe.js';
 import { bytes, consistsOf, type Stage, type Suite, textOf } from './stage.js';
 

@@ -1,13 +1,6 @@
+import { holders, LockLost, leader, leadership, lock, memberMap, members, type Session } from 'conclave';
 import { firstValueFrom, lastValueFrom, type Observable } from 'rxjs';
 import { expect } from 'vitest';
-import type { Session } from '../../backends/backend.js';
-import { LockLost } from '../../backends/errors.js';
-import { holders } from '../../observables/holders.js';
-import { leader } from '../../observables/leader.js';
-import { leadership } from '../../observables/leadership.js';
-import { lock } from '../../observables/lock.js';
-import { memberMap } from '../../observables/member-map.js';
-import { members } from '../../observables/members.js';
 import { bytes, consistsOf, type Suite } from './stage.js';
 
 const leads = (value: boolean): boolean => value;

@@ -1,10 +1,19 @@
 import { randomUUID } from 'node:crypto';
+import {
+  type Backend,
+  type BackendOptions,
+  type Entry,
+  type EntryRequest,
+  type Grant,
+  type JoinOptions,
+  join,
+  type LockOptions,
+  lock,
+  type Membership,
+  type Place,
+  type RosterKind,
+} from 'conclave';
 import { firstValueFrom, type Observable } from 'rxjs';
-import type { Backend, Entry, EntryRequest, Place, RosterKind } from '../../backends/backend.js';
-import type { BackendOptions } from '../../backends/options.js';
-import type { Grant } from '../../observables/grant.js';
-import { type JoinOptions, join, type Membership } from '../../observables/join.js';
-import { type LockOptions, lock } from '../../observables/lock.js';
 import { Probe } from './probe.js';
 import type { Link, MakeBackend, OwnServer, Peer, Quirks } from './quirks.js';
 

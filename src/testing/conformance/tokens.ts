@@ -1,6 +1,6 @@
+import { lock } from 'conclave';
 import { firstValueFrom } from 'rxjs';
 import { expect } from 'vitest';
-import { lock } from '../../observables/lock.js';
 import { churn } from './peer-calls.js';
 import type { Stage, Suite } from './stage.js';
 

@@ -1,6 +1,6 @@
+import type { Backend } from 'conclave';
+import type { Store } from 'conclave/backend';
 import { filter, firstValueFrom, map, type Observable } from 'rxjs';
-import type { Backend } from '../../backends/backend.js';
-import type { Store } from '../../backends/store.js';
 import { LocalLink } from './local-link.js';
 import { type PeerCalls, peerCalls } from './peer-calls.js';
 import type { OwnServer, Peer, Quirks, ReplicatedServer } from './quirks.js';

@@ -1,0 +1,35 @@
+// One process that loads the package both ways has one copy of it: one state, one class of each error.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { connect, InvalidUrl, lock, tryLock } from 'conclave';
+import { registerScheme } from 'conclave/backend';
+import { firstValueFrom, lastValueFrom, Observable } from 'rxjs';
+
+const require = createRequire(import.meta.url);
+const entries = ['', '/memory', '/redis', '/etcd', '/zookeeper', '/backend', '/testing', '/testing/servers'];
+for (const entry of entries) {
+  const required = require(`conclave${entry}`);
+  const imported = await import(`conclave${entry}`);
+  const names = Object.keys(required);
+  assert.ok(names.length > 0, `conclave${entry} exports nothing`);
+  // Named one by one, since Node finds them by reading the text of what it imports.
+  for (const name of names) assert.equal(imported[name], required[name], `conclave${entry}: ${name}`);
+}
+
+const other = require('conclave');
+assert.throws(() => other.connect('nonsense'), InvalidUrl);
+
+// A store in memory that has a name, seen from both sides.
+const [a, b] = [connect('memory:shared'), other.connect('memory:shared')];
+assert.ok(a.session$ instanceof Observable && b.session$ instanceof Observable, 'another copy of rxjs');
+const held = lock(a, 'invoice-42').subscribe();
+const taken = await lastValueFrom(other.tryLock(b, 'invoice-42'));
+assert.equal(taken._tag, 'Left');
+held.unsubscribe();
+assert.equal((await firstValueFrom(tryLock(b, 'invoice-42')))._tag, 'Right');
+
+// A scheme that was registered through one, used through the other.
+registerScheme('mine', (_url, options) => connect('memory:shared', options));
+const mine = other.connect('mine:');
+await Promise.all([a, b, mine].map((backend) => backend.close()));
+console.log(`${entries.length} entries: imported and required, they are the same`);

@@ -1,0 +1,73 @@
+// A page: leadership over memory that is handed over, and a simulation. Tells the server of the page what came of it.
+import { connect, leadership, lock, NotSupported } from 'conclave';
+import { memory } from 'conclave/memory';
+import { marbles, partition, simulate } from 'conclave/testing';
+import { filter, firstValueFrom, interval, lastValueFrom, Observable } from 'rxjs';
+
+const check = (holds, what) => {
+  if (!holds) throw new Error(what);
+};
+
+async function handsOver() {
+  const [a, b] = [connect('memory:page'), memory({ store: 'page' })];
+  check(a.session$ instanceof Observable, 'two copies of rxjs');
+  const led = [];
+  const first = leadership(a, 'e').subscribe((leads) => leads && led.push('a'));
+  await firstValueFrom(a.session$.pipe(filter(({ state }) => state === 'live')));
+  const second = leadership(b, 'e').pipe(filter((leads) => leads));
+  const taken = firstValueFrom(second).then(() => led.push('b'));
+  check(led.join() === 'a', `led by ${led}`);
+  first.unsubscribe();
+  await taken;
+  check(led.join() === 'a,b', `led by ${led}`);
+  check(typeof (await firstValueFrom(lock(a, 'l'))).token === 'bigint', 'no token');
+  await Promise.all([a.close(), b.close()]);
+}
+
+function simulates() {
+  marbles(({ cluster, expectObservable }) => {
+    cluster.faults('3s p', { p: partition('a', 20_000) });
+    const values = { f: false, t: true };
+    expectObservable(leadership(cluster.backend('a'), 'e'), '^ 15s !').toBe('(ft) 11396ms f', values);
+    expectObservable(leadership(cluster.backend('b'), 'e'), '^ 15s !').toBe('f 11999ms t', values);
+  });
+  let told = '';
+  try {
+    marbles(({ cluster, expectObservable }) => {
+      expectObservable(leadership(cluster.backend('a'), 'e'), '^ 1s !').toBe('(tf)', { f: false, t: true });
+    });
+  } catch (error) {
+    told = String(error);
+  }
+  check(told.includes('expected') && told.includes('actual'), `no diagram: ${told}`);
+}
+
+async function passesTime() {
+  const cluster = simulate();
+  let ticks = 0;
+  cluster.backend('a');
+  cluster.run('a', () => interval(1_000).subscribe(() => (ticks += 1)));
+  await cluster.passWithPromises(10_000);
+  check(ticks === 10, `${ticks} ticks`);
+}
+
+async function refusesStores() {
+  for (const url of ['redis://127.0.0.1', 'etcd://127.0.0.1:2379', 'zookeeper://127.0.0.1:2181']) {
+    const backend = connect(url);
+    const error = await lastValueFrom(backend.session$).catch((cause) => cause);
+    check(error instanceof NotSupported, `${url}: ${error}`);
+    await backend.close();
+  }
+}
+
+const tell = (outcome) => fetch('/outcome', { method: 'POST', body: outcome });
+
+(async () => {
+  await handsOver();
+  simulates();
+  await passesTime();
+  await refusesStores();
+})().then(
+  () => tell(`ok${globalThis.isSecureContext ? '' : ', from an insecure origin'}`),
+  (error) => tell(`${error?.stack ?? error}`),
+);
