@@ -7,7 +7,7 @@
 /** The adapters, each with the packages that only it may know. A new backend is a new line. */
 const clients = {
   memory: [],
-  redis: ['ioredis'],
+  redis: ['ioredis', 'redis'],
   etcd: ['etcd3'],
   zookeeper: ['node-zookeeper-client'],
 };

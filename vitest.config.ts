@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { redisClient, redisClientEnv } from './test/support/redis-client/plugin.mjs';
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const globalSetup = fromRoot('./test/support/global-setup.ts');
 
 export default defineConfig({
+  plugins: [redisClient()],
   resolve: {
     alias: [
       { find: /^conclave$/, replacement: fromRoot('./src/index.ts') },
@@ -17,6 +19,7 @@ export default defineConfig({
     ],
   },
   test: {
+    env: redisClientEnv,
     include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
     globalSetup: existsSync(globalSetup) ? [globalSetup] : [],
     setupFiles: ['fixed-seed', 'fail-on-leaks'].map((name) => fromRoot(`./test/support/${name}.ts`)),

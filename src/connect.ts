@@ -60,8 +60,8 @@ const connectors: ReadonlyMap<string, Connector<ConnectOptions>> = new Map(Objec
  * | URL | store |
  * |---|---|
  * | `memory:` `memory:name` | this process; backends that name the same store share it |
- * | `redis://user:pass@host:port/db` `rediss://…` | Redis (needs `ioredis`) |
- * | `redis-cluster://host:port,host:port` `rediss-cluster://…` | Redis Cluster (needs `ioredis`) |
+ * | `redis://user:pass@host:port/db` `rediss://…` | Redis (needs `ioredis`, or `redis`) |
+ * | `redis-cluster://host:port,host:port` `rediss-cluster://…` | Redis Cluster (needs `ioredis`, or `redis`) |
  * | `etcd://host:port,host:port` `etcds://…` | etcd (needs `etcd3`) |
  * | `zookeeper://host:port,host:port/chroot` | ZooKeeper (needs `node-zookeeper-client`) |
  *

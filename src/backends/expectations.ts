@@ -26,6 +26,17 @@ export function objectWith(...methods: readonly string[]): Expectation {
   ];
 }
 
+/** An object with these fields, all of them but the `optional` ones, and no others: what nobody reads is not dropped. */
+export function objectOf(
+  fields: Readonly<Record<string, Expectation>>,
+  optional: Readonly<Record<string, Expectation>> = {},
+): Expectation {
+  const known = { ...fields, ...optional };
+  const isWhole = (value: unknown): boolean =>
+    violationsOf(value, known, Object.keys(fields)).length === 0 && unknownIn(value, known).length === 0;
+  return [`an object { ${Object.keys(known).join(', ')} }, with no other fields`, isWhole];
+}
+
 export function either(...expectations: readonly Expectation[]): Expectation {
   return [expectations.map(([words]) => words).join(', or '), (value) => expectations.some(([, fits]) => fits(value))];
 }

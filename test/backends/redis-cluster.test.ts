@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Cluster } from 'ioredis';
 import { firstValueFrom } from 'rxjs';
 import { afterAll } from 'vitest';
 import { redis } from '../../src/backends/redis/index.js';
@@ -12,6 +11,7 @@ import { linkOver, spawnPeer, unreachable } from '../../src/testing/conformance/
 import { sessionIdOf } from '../../src/testing/conformance/within-process.js';
 import { endRedisSession, startRedisCluster } from '../../src/testing/servers/redis.js';
 import { startProxy } from '../../src/testing/servers/tcp-proxy.js';
+import { clusterClient } from '../support/redis-client/cluster-client.js';
 
 const cluster = await startRedisCluster();
 afterAll(() => cluster[Symbol.asyncDispose]());
@@ -27,9 +27,8 @@ async function startLink(): Promise<Link> {
   const natMap = Object.fromEntries(
     proxies.map(({ host, port }, at) => [`${cluster.nodes[at]?.host}:${cluster.nodes[at]?.port}`, { host, port }]),
   );
-  const seeds = proxies.map(({ host, port }) => ({ host, port }));
   return linkOver(proxies, (options) =>
-    redis({ ...options, client: new Cluster(seeds, { natMap, lazyConnect: true }) }),
+    redis({ ...options, client: clusterClient(Object.values(natMap), { natMap }) }),
   );
 }
 

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { redisClient, redisClientEnv } from '../support/redis-client/plugin.mjs';
 
 /** Nothing of these is in the selection: their servers need not be started for it. */
 const unselected = ['etcd-removed', 'redis-cluster-emptied', 'redis-cluster-lagging', 'redis-cluster'];
@@ -8,7 +9,9 @@ const unselected = ['etcd-removed', 'redis-cluster-emptied', 'redis-cluster-lagg
  * runs a few rows of each kind.
  */
 export default defineConfig(({ mode }) => ({
+  plugins: [redisClient()],
   test: {
+    env: redisClientEnv,
     dir: 'test/faults',
     include: ['**/*.faults.ts'],
     exclude: mode === 'selection' ? unselected.map((file) => `**/${file}.faults.ts`) : [],

@@ -1,4 +1,6 @@
+import { Etcd3 } from 'etcd3';
 import fc from 'fast-check';
+import { createClient } from 'node-zookeeper-client';
 import { map, NEVER, type Observable, of, type SchedulerLike, take, takeWhile } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 import { InvalidOptions } from '../../src/backends/errors.js';
@@ -34,7 +36,11 @@ const nowhere = '127.0.0.1:1';
 const backends = {
   'memory:': { own: ['store'], make: (options: object) => memory(options), base: {} },
   [`redis://${nowhere}`]: {
-    own: ['host', 'port', 'db', 'username', 'password', 'tls', 'client'],
+    own: ['host', 'port', 'db', 'username', 'password', 'tls', 'waitReplicas', 'trustEmpty'].concat(
+      'cluster',
+      'sentinels',
+      'client',
+    ),
     make: (options: object) => redis(options),
     base: { host: '127.0.0.1', port: 1 },
   },
@@ -172,6 +178,47 @@ describe('options of the primitives', () => {
       { numRuns: 300 },
     );
   });
+});
+
+describe('a setting that nobody would read', () => {
+  const pem = Buffer.from('-----BEGIN CERTIFICATE-----');
+  const key = { rootCertificate: pem, privateKey: pem };
+  const host = { host: 'h', port: 1 };
+  const made = createClient('h:1');
+
+  test.each<[what: string, make: () => unknown, words: string]>([
+    ['a login in one node', () => redis({ cluster: [{ ...host, password: 'p' } as never] }), 'cluster must be'],
+    [
+      'TLS of one sentinel',
+      () => redis({ sentinels: { name: 'm', nodes: [{ ...host, tls: true } as never] } }),
+      'nodes',
+    ],
+    ['the role at sentinels', () => redis({ sentinels: { name: 'm', nodes: [host], role: 'slave' } as never }), 'role'],
+    ['members beside a client', () => etcd({ hosts: 'h:1', client: () => new Etcd3() }), 'so hosts must not be given'],
+    ['the prefix of a namespace', () => etcd({ client: namespaced() as Etcd3 }), 'give the option namespace'],
+    ['an authority by another name', () => etcd({ tls: { ca: pem } as never }), 'tls must be'],
+    ['a word for no TLS beside it', () => etcd({ hosts: 'http://h:1', tls: { rootCertificate: pem } }), 'http://'],
+    ['a key without its certificate', () => etcd({ tls: key }), 'privateKey and certChain'],
+    ['servers beside a client', () => zookeeper({ hosts: [host], client: made }), 'so hosts must not be given'],
+    ['TLS of one server', () => zookeeper({ hosts: [{ ...host, tls: true } as never] }), 'hosts must be'],
+    [
+      'rights by another name',
+      () => zookeeper({ acl: [{ perms: 31, scheme: 'world', id: 'anyone' } as never] }),
+      'acl must',
+    ],
+    ['whoever logs in to memory', () => connect('memory://me:secret@'), 'nobody logs in'],
+  ])('is refused, in words that name it: %s', (_, make, words) => {
+    expect(make).toThrow(words);
+  });
+
+  test('is found in what a function makes, too', async () => {
+    await using backend = etcd({ client: () => namespaced() as Etcd3 });
+    expect(await outcomeOf(() => lock(backend, 'ledger'))).toMatchObject({ error: { _tag: 'InvalidOptions' } });
+  });
+
+  function namespaced(): unknown {
+    return new Etcd3({ hosts: '127.0.0.1:1' }).namespace('app/');
+  }
 });
 
 describe('options that nobody knows', () => {

@@ -1,5 +1,6 @@
 import type { Etcd3 } from 'etcd3';
 import { map, NEVER, Observable, startWith, switchMap } from 'rxjs';
+import { InvalidOptions } from '../errors.js';
 import { loadClient, rethrow } from '../load-client.js';
 import { orThrow } from '../or-throw.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
@@ -10,7 +11,7 @@ import { EtcdSession } from './etcd-session.js';
 import { type Grant, grantLease } from './grant.js';
 import { Layout } from './layout.js';
 import { Link } from './link.js';
-import { checkHosts, type EtcdUrlOptions } from './options.js';
+import { checkHosts, type EtcdUrlOptions, isNamespaced, NAMESPACED } from './options.js';
 
 type Module = typeof import('etcd3');
 
@@ -100,7 +101,10 @@ class EtcdStore implements Store {
 }
 
 function clientOf(client: Etcd3 | (() => Etcd3)): Etcd3 {
-  return typeof client === 'function' ? client() : client;
+  if (typeof client !== 'function') return client;
+  const made = client();
+  if (isNamespaced(made)) throw new InvalidOptions([NAMESPACED]);
+  return made;
 }
 
 function untilUnsubscribed<T>(close: () => void): (source: Observable<T>) => Observable<T> {

@@ -5,6 +5,7 @@ import {
   either,
   FUNCTION,
   listOf,
+  objectOf,
   objectWith,
   TEXT,
   unknownIn,
@@ -46,20 +47,23 @@ export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, 
   const options = queryOptions(url);
   if (isLeft(options)) return options;
   const scheme = url.scheme === 'etcds' ? 'https://' : '';
+  const isSaid = url.hosts.length > 0 || scheme !== '';
   const hosts = url.hosts.length === 0 ? [{ host: '127.0.0.1', port: undefined }] : url.hosts;
   return right({
     ...options.right,
-    hosts: hosts.map((host) => scheme + authority(host)),
+    ...(isSaid && { hosts: hosts.map((host) => scheme + authority(host)) }),
     ...(url.username === undefined ? {} : { username: url.username, password: url.password ?? '' }),
   });
 }
+
+const BYTES: Expectation = ['a Buffer', (value) => Buffer.isBuffer(value)];
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
   ...COMMON,
   hosts: either(TEXT, listOf(TEXT)),
   username: TEXT,
   password: TEXT,
-  tls: objectWith(),
+  tls: objectOf({ rootCertificate: BYTES }, { privateKey: BYTES, certChain: BYTES }),
   client: either(FUNCTION, objectWith()),
 };
 
@@ -78,10 +82,29 @@ export function checkHosts(
       violations.push(`hosts must be of the form host:port, and ${JSON.stringify(host)} is not`);
   if (new Set(list.map((host) => String(host).startsWith('https://'))).size > 1)
     violations.push('hosts must all begin with https://, or none of them');
+  if (tls !== undefined && list.some((host) => host.startsWith('http://')))
+    violations.push('hosts must not begin with http:// beside tls, with which all are spoken to');
+  if (tls !== undefined && (tls.privateKey === undefined) !== (tls.certChain === undefined))
+    violations.push('tls must hold privateKey and certChain, or neither of them');
   if (password !== undefined && username === undefined) violations.push('password needs a username');
-  if (client !== undefined && (username !== undefined || tls !== undefined))
-    violations.push('client brings its own credentials: username, password and tls are for those made here');
+  const beside = Object.entries({ hosts: options.hosts, username, password, tls }).filter(
+    ([, value]) => value !== undefined,
+  );
+  if (client !== undefined && beside.length > 0)
+    violations.push(
+      `client says how to connect, so ${beside.map(([name]) => name).join(', ')} must not be given beside it`,
+    );
+  if (isNamespaced(client)) violations.push(NAMESPACED);
   return violations.length === 0 ? right(list) : left(new InvalidOptions(violations));
+}
+
+export const NAMESPACED =
+  'client must be a client of its own, and not a namespace of one, which would be left out: give the option namespace';
+
+/** What `namespace()` of a client makes has all that is used of a client, and its prefix would be dropped. */
+export function isNamespaced(client: unknown): boolean {
+  const prefix = typeof client === 'object' && client !== null && 'prefix' in client ? client.prefix : undefined;
+  return Buffer.isBuffer(prefix) && prefix.length > 0;
 }
 
 function authority({ host, port = DEFAULT_PORT }: Host): string {

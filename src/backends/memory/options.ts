@@ -17,6 +17,8 @@ export interface MemoryOptions extends BackendOptions {
 export function memoryFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, MemoryOptions> {
   if (url.hosts.length > 0)
     return left(new InvalidUrl(`memory://${url.hosts[0]?.host}`, 'a memory store has a name and no host: memory:name'));
+  if (url.username !== undefined || url.password !== undefined)
+    return left(new InvalidUrl('memory://***@', 'nobody logs in to a memory store: memory:name'));
   return map((options: BackendOptions): MemoryOptions => ({ ...options, ...(url.path !== '' && { store: url.path }) }))(
     queryOptions(url),
   );

@@ -1,36 +1,34 @@
-import type { Redis } from 'ioredis';
-import { BehaviorSubject, distinctUntilChanged, Observable, Subject } from 'rxjs';
+import { BehaviorSubject, distinctUntilChanged, Observable, Subject, Subscription, timer } from 'rxjs';
 import { type CoordinationError, NotSupported, type StoreLocation, Unavailable } from '../errors.js';
 import { reconnectMs } from '../options.js';
 import type { StoreContext } from '../store.js';
 import type { Access } from './access.js';
-import {
-  commandOf,
-  failureOf,
-  isMoved,
-  isRefusal,
-  isServedElsewhere,
-  isUnanswered,
-  isUncached,
-  LONE_NODE,
-} from './failures.js';
-import { guardedClient } from './guarded-client.js';
+import { failureOf, isMoved, isRefusal, isServedElsewhere, isUnanswered, isUncached, LONE_NODE } from './failures.js';
 import type { Layout } from './layout.js';
 import { Replicas } from './replicas.js';
+import { text } from './replies.js';
 import { RENEW, type Script } from './scripts.js';
-import { exerciseSentinels, hearOut, hearSentinels } from './sentinels.js';
 import { type Server, serverOf } from './server.js';
-import { type StrictOptions, strictOptions } from './strict-options.js';
+import { type Argument, MovedAway, type Reply, type Wire, type WireOptions } from './wire.js';
 
-/** What a script is given and what it returns. Text comes back as bytes. */
-export type Argument = string | number | Buffer;
-export type Reply = readonly unknown[];
+export type { Argument, Reply } from './wire.js';
+
+/** One of the connections, which is made again when it breaks. */
+interface Link {
+  readonly operation: string;
+  /** What makes a connection one that can be used. */
+  readonly greet: (wire: Wire) => Promise<void>;
+  wire: Wire | undefined;
+  /** The connection, or the pause before the next. */
+  running: Subscription;
+}
 
 /** A connection on which scripts run. */
-interface Link {
-  readonly client: Redis;
+interface CommandLink extends Link {
   /** Where it leads to; `undefined` while that is not known. */
   server: Server | undefined;
+  /** For the scripts that count only once replicas have what they wrote. */
+  replicas: Replicas | undefined;
 }
 
 /**
@@ -47,9 +45,9 @@ export class Connections {
   readonly #up = new BehaviorSubject(false);
   readonly #messages = new Subject<readonly [channel: string, message: string]>();
   readonly #cut = new Subject<Unavailable>();
-  readonly #commands: Link;
-  readonly #replicated: (Link & { readonly replicas: Replicas }) | undefined;
-  readonly #subscriber: Redis;
+  readonly #commands: CommandLink;
+  readonly #replicated: CommandLink | undefined;
+  readonly #subscriber: Link;
   readonly #channels = new Map<string, { users: number; readonly subscribed: Promise<unknown> }>();
   #isListening = false;
   #areReplicasMissed = false;
@@ -67,8 +65,6 @@ export class Connections {
     /** Told why a connection could not be made, until `keep` is called. */
     private readonly failed: (cause: CoordinationError) => void,
   ) {
-    const { isCluster, waitReplicas } = access;
-    const connect = (options: StrictOptions): Redis => guardedClient(access.connect(options, layout.slot));
     this.up$ = this.#up.pipe(distinctUntilChanged());
     this.cut$ = this.#cut.asObservable();
     this.messages$ = new Observable((observer) =>
@@ -76,26 +72,18 @@ export class Connections {
         if (channel === sessionChannel) observer.next(message);
       }),
     );
-    const options = strictOptions(context, () => (this.#isKept ? reconnectMs(context.timing, this.#attempt++) : null));
-    const link = (): Link => ({ client: connect(options), server: undefined });
-    this.#commands = link();
-    if (waitReplicas > 0) {
-      const another = link();
-      const waitMs = Math.max(1, Math.floor(context.timing.requestTimeoutMs / 4));
-      this.#replicated = Object.assign(another, { replicas: new Replicas(another.client, waitReplicas, waitMs) });
-    }
-    this.#subscriber = connect(options);
-    const heard = (channel: string, message: string): void => this.#messages.next([channel, message]);
-    this.#subscriber.on(isCluster ? 'smessage' : 'message', heard);
-    // The slot has been taken away from that server.
-    this.#subscriber.on('moved', () => this.#moved());
-    for (const each of this.#links) this.#follow(each.client, 'connect', () => this.#greet(each));
-    this.#follow(this.#subscriber, 'listen', () => this.#listen());
+    this.#commands = this.#commandLink();
+    if (access.waitReplicas > 0) this.#replicated = this.#commandLink();
+    this.#subscriber = {
+      operation: 'listen',
+      greet: () => this.#listen(),
+      wire: undefined,
+      running: Subscription.EMPTY,
+    };
   }
 
   open(): void {
-    // What becomes of it is told by events.
-    for (const client of this.#clients) client.connect().catch(() => undefined);
+    for (const link of this.#all) this.#connect(link);
   }
 
   /** From now on, what breaks is made again. */
@@ -106,11 +94,7 @@ export class Connections {
   /** Cuts all connections, at once and for good. */
   close(): void {
     this.#isClosed = true;
-    for (const link of this.#links) link.server = undefined;
-    for (const client of this.#clients) {
-      hearOut(client);
-      client.disconnect();
-    }
+    for (const link of this.#all) this.#drop(link);
     this.#cut.complete();
     this.#messages.complete();
     this.#up.complete();
@@ -124,13 +108,13 @@ export class Connections {
   async run(operation: string, script: Script, args: (server: Server) => Argument[]): Promise<Reply> {
     const replicated = script.isReliedOn ? this.#replicated : undefined;
     const link = replicated ?? this.#commands;
-    const { client, server } = link;
-    if (server === undefined)
+    const { wire, server } = link;
+    if (wire === undefined || server === undefined)
       throw new Unavailable(this.location, operation, this.#lastError ?? new Error('there is no connection'));
     if (script === RENEW) this.#exercise(link);
     try {
       const request = String(++this.#requests);
-      const reply = await this.#evaluate(client, script, [
+      const reply = await this.#evaluate(wire, script, [
         this.layout.keys.length,
         ...this.layout.keys,
         request,
@@ -140,17 +124,18 @@ export class Connections {
         // Not before: what cannot be renewed can be connected to, and read from, and then again and again.
         if (script === RENEW) this.#attempt = 0;
         // What was not done need not last.
-        if (String(reply[2]) === 'ok') await this.#untilReplicated(operation, replicated?.replicas);
+        if (String(reply[2]) === 'ok') await this.#untilReplicated(operation, link.replicas);
         return reply.slice(1);
       }
       // A reply to another request: on this connection none can be relied upon any more.
-      this.#remake(client);
-      throw new Error(`the reply to request ${request} was not the one that came`);
+      const wrong = new Error(`the reply to request ${request} was not the one that came`);
+      if (link.wire === wire) this.#remake(link, wrong);
+      throw wrong;
     } catch (cause) {
-      // Nobody notices a half-open connection; one on which a command went unanswered may be one.
-      if (isUnanswered(cause) && link.server === server) this.#remake(client);
-      if (isServedElsewhere(cause) && link.server === server) this.#moved();
       if (isMoved(cause) && !this.access.isCluster) throw new NotSupported('redis', LONE_NODE);
+      // Nobody notices a half-open connection; one on which a command went unanswered may be one.
+      if (isUnanswered(cause) && link.wire === wire) this.#remake(link, cause);
+      if (isServedElsewhere(cause) && link.wire === wire) this.#moved(cause);
       const failure = this.failureOf(cause, operation, script);
       // It is tried again, and again in vain if the reason is not a passing one: somebody should know.
       if (isRefusal(cause) && failure instanceof Unavailable) this.context.fault(failure);
@@ -179,7 +164,7 @@ export class Connections {
         if (channel.users > 0 || this.#channels.get(name) !== channel) return;
         this.#channels.delete(name);
         // If it fails, the connection has broken, and with it the subscription is gone.
-        if (this.#isListening) this.#unsubscribe(name).catch(() => undefined);
+        if (this.#isListening) this.#subscriber.wire?.unsubscribe(name).catch(() => undefined);
       };
     });
   }
@@ -187,48 +172,59 @@ export class Connections {
   /** What it means, told in the words of these connections. */
   failureOf(cause: unknown, operation: string, script?: Script): CoordinationError {
     const { address, user, commands } = this.access;
-    const names = `${/^\{[^}]*:/.exec(this.layout.keys[0])?.[0]}*`;
+    const names = `${/^.*\{[^}]*:/s.exec(this.layout.keys[0])?.[0]}*`;
     const lua = script && this.#source(script).lua;
     return failureOf(cause, { operation, address, user, rights: `~${names} &${names} ${commands}`, lua });
   }
 
   /** Makes the connection for messages again, because they do not seem to arrive. */
   distrustMessages(): void {
-    this.#remake(this.#subscriber);
+    this.#remake(this.#subscriber, new Error('messages do not arrive'));
   }
 
-  get #links(): readonly Link[] {
+  get #links(): readonly CommandLink[] {
     return this.#replicated === undefined ? [this.#commands] : [this.#commands, this.#replicated];
   }
 
-  get #clients(): readonly Redis[] {
-    return [...this.#links.map(({ client }) => client), this.#subscriber];
+  get #all(): readonly Link[] {
+    return [...this.#links, this.#subscriber];
   }
 
-  #follow(client: Redis, operation: string, ready: () => Promise<void>): void {
-    client.on('error', (cause: unknown) => {
-      hearOut(client);
-      this.#lastError = cause;
-      // The wrong database would be used without a word.
-      const failure = this.failureOf(cause, operation);
-      if (commandOf(cause) === 'SELECT') this.#giveUp(client, failure);
-      else if (this.#isKept && !(failure instanceof Unavailable)) this.context.fault(failure);
-    });
-    client.on('connect', () => hearSentinels(client));
-    client.on('ready', () => {
-      ready().then(
-        () => this.#tellUp(),
-        (cause) => this.#giveUp(client, this.failureOf(cause, operation)),
-      );
-    });
-    client.on('close', () => this.#broken(client));
-    client.on('end', () => {
-      if (!this.#isKept && !this.#isClosed) this.failed(this.failureOf(this.#lastError, operation));
-    });
+  #commandLink(): CommandLink {
+    const link: CommandLink = {
+      operation: 'connect',
+      greet: (wire) => this.#greet(link, wire),
+      ...{ wire: undefined, running: Subscription.EMPTY, server: undefined, replicas: undefined },
+    };
+    return link;
   }
 
-  async #greet(link: Link): Promise<void> {
-    const server = serverOf(await link.client.info(), this.context);
+  #connect(link: Link): void {
+    const { timing } = this.context;
+    const options: WireOptions = {
+      timing,
+      isSharded: this.access.isCluster,
+      heard: (channel, message) => this.#messages.next([channel, message]),
+    };
+    link.running = new Subscription();
+    link.running.add(
+      this.access.dial(options, this.layout.slot).subscribe({
+        next: (wire) => {
+          link.wire = wire;
+          link.greet(wire).then(
+            () => this.#tellUp(),
+            (cause) => {
+              if (link.wire === wire) this.#remake(link, cause);
+            },
+          );
+        },
+        error: (cause) => this.#remake(link, cause),
+      }),
+    );
+  }
+
+  async #greet(link: CommandLink, wire: Wire): Promise<void> {
+    const server = serverOf(text(await wire.call('INFO')), this.context);
     if (server.isTooOld) throw new NotSupported('redis', `version ${server.version}: it must be 6.2 or later`);
     if (this.access.isCluster && server.isTooOldForClusters)
       throw new NotSupported('redis', `a cluster of version ${server.version}: it must be 7.0 or later`);
@@ -236,81 +232,80 @@ export class Connections {
     if (server.isReplica) throw new Error(`READONLY: the server at ${this.access.address} is a replica`);
     if (server.isLoading) throw new Error('LOADING: the server is still reading its data');
     // It may have broken again while the server answered.
-    if (link.client.status !== 'ready' || this.#isClosed) return;
+    if (link.wire !== wire) return;
     link.server = server;
+    if (link === this.#replicated) {
+      const waitMs = Math.max(1, Math.floor(this.context.timing.requestTimeoutMs / 4));
+      link.replicas = new Replicas(wire, this.access.waitReplicas, waitMs);
+    }
     // During a fail-over it may lead to another master than before: what is done at two is done at neither.
     for (const each of this.#links)
-      if (each.server !== undefined && each.server.runId !== server.runId) this.#remake(each.client);
+      if (each.server !== undefined && each.server.runId !== server.runId)
+        this.#remake(each, new Error('another server has taken over'));
   }
 
   async #listen(): Promise<void> {
+    const { wire } = this.#subscriber;
     await this.#subscribe(this.sessionChannel);
-    this.#isListening = this.#subscriber.status === 'ready' && !this.#isClosed;
-  }
-
-  #broken(client: Redis): void {
-    const link = this.#links.find((each) => each.client === client);
-    if (link === undefined) this.#isListening = false;
-    else link.server = undefined;
-    this.#tellUp();
-    // Channels are not subscribed to again by themselves: whoever was listening has to read again anyway.
-    if (client === this.#subscriber) this.#channels.clear();
-    this.#cut.next(
-      new Unavailable(
-        this.location,
-        'keep the connection',
-        this.#lastError ?? new Error('it was closed at the other end'),
-      ),
-    );
+    this.#isListening = this.#subscriber.wire === wire;
   }
 
   /** Nothing more is expected of this connection. */
-  #remake(client: Redis): void {
-    this.#broken(client);
-    hearOut(client);
-    client.disconnect(true);
-  }
-
-  #giveUp(client: Redis, cause: CoordinationError): void {
+  #remake(link: Link, cause: unknown): void {
     if (this.#isClosed) return;
     this.#lastError = cause;
+    const failure = this.failureOf(cause, link.operation);
+    this.#drop(link);
     if (!this.#isKept) {
-      this.failed(cause);
+      this.failed(failure);
       return;
     }
-    if (!(cause instanceof Unavailable)) this.context.fault(cause);
-    this.#remake(client);
+    if (!(failure instanceof Unavailable)) this.context.fault(failure);
+    link.running = timer(reconnectMs(this.context.timing, this.#attempt++), this.context.scheduler).subscribe(() =>
+      this.#connect(link),
+    );
+    this.#tellUp();
+    this.#cut.next(new Unavailable(this.location, 'keep the connection', cause));
+    // The others lead where this one did.
+    if (cause instanceof MovedAway) this.#moved(cause);
+  }
+
+  #drop(link: Link): void {
+    link.wire = undefined;
+    link.running.unsubscribe();
+    if (link === this.#subscriber) {
+      this.#isListening = false;
+      // Channels are not subscribed to again by themselves: whoever was listening has to read again anyway.
+      this.#channels.clear();
+    }
+    for (const each of this.#links) if (each === link) each.server = undefined;
   }
 
   /** Another server is the one that serves: each connection finds it when it is made again. */
-  #moved(): void {
-    for (const client of this.#clients) if (client.status === 'ready') this.#remake(client);
+  #moved(cause: unknown): void {
+    for (const link of this.#all) if (link.wire !== undefined) this.#remake(link, cause);
   }
 
   /** What is in between drops a connection that carries nothing, without a sign: only what is asked there tells. */
   #exercise(renewing: Link): void {
-    for (const client of this.#clients) exerciseSentinels(client);
     for (const link of this.#links) {
-      const { client, server } = link;
-      if (link === renewing || server === undefined) continue;
-      client.time().catch((cause) => {
+      const { wire } = link;
+      if (link === renewing || wire === undefined || link.server === undefined) continue;
+      wire.call('TIME').catch((cause) => {
         // Whatever else it was, the connection has answered, or its end is told by an event.
-        if (isUnanswered(cause) && link.server === server) this.#remake(client);
+        if (isUnanswered(cause) && link.wire === wire) this.#remake(link, cause);
       });
     }
   }
 
   #subscribe(channel: string): Promise<unknown> {
-    return this.access.isCluster ? this.#subscriber.ssubscribe(channel) : this.#subscriber.subscribe(channel);
-  }
-
-  #unsubscribe(channel: string): Promise<unknown> {
-    return this.access.isCluster ? this.#subscriber.sunsubscribe(channel) : this.#subscriber.unsubscribe(channel);
+    const { wire } = this.#subscriber;
+    return wire?.subscribe(channel) ?? Promise.reject(this.#lastError ?? new Error('there is no connection'));
   }
 
   #failSubscription(cause: unknown, tell: (error: CoordinationError) => void): void {
     if (isUnanswered(cause)) this.distrustMessages();
-    if (isServedElsewhere(cause)) this.#moved();
+    if (isServedElsewhere(cause)) this.#moved(cause);
     tell(this.failureOf(cause, 'subscribe'));
   }
 
@@ -323,13 +318,13 @@ export class Connections {
     return this.access.isCluster ? script.sharded : script.plain;
   }
 
-  async #evaluate(client: Redis, script: Script, args: Argument[]): Promise<unknown> {
+  async #evaluate(wire: Wire, script: Script, args: Argument[]): Promise<unknown> {
     const { sha, lua } = this.#source(script);
     try {
-      return await client.callBuffer('EVALSHA', sha, ...args);
+      return await wire.call('EVALSHA', sha, ...args);
     } catch (cause) {
       if (!isUncached(cause)) throw cause;
-      return await client.callBuffer('EVAL', lua, ...args);
+      return await wire.call('EVAL', lua, ...args);
     }
   }
 

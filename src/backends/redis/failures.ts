@@ -6,6 +6,7 @@ import {
   PermissionDenied,
   Unavailable,
 } from '../errors.js';
+import { Unanswered } from './wire.js';
 
 /** What was asked, and of whom. */
 export interface Asked {
@@ -18,7 +19,7 @@ export interface Asked {
   readonly lua?: string | undefined;
 }
 
-/** Sorts what ioredis and Redis report into what waiting heals, which is everything not known for the contrary. */
+/** Sorts what clients and Redis report into what waiting heals, which is everything not known for the contrary. */
 export function failureOf(cause: unknown, asked: Asked): CoordinationError {
   if (cause instanceof CoordinationError) return cause;
   const { operation, address, user, rights } = asked;
@@ -79,7 +80,7 @@ export function isServedElsewhere(cause: unknown): boolean {
 
 /** Whether a command was given up without a reply: its connection may be dead without anybody noticing. */
 export function isUnanswered(cause: unknown): boolean {
-  return cause instanceof Error && cause.message === 'Command timed out';
+  return cause instanceof Unanswered;
 }
 
 function isReply(cause: unknown): boolean {
@@ -120,8 +121,8 @@ function commandIn(cause: unknown, { lua = '' }: Asked): string {
   return called.length > 0 ? called.join(' or ') : (commandOf(cause) ?? 'a command');
 }
 
-/** The command that was sent, in capitals, as ioredis says. */
-export function commandOf(cause: unknown): string | undefined {
+/** The command that was sent, in capitals, as clients say. */
+function commandOf(cause: unknown): string | undefined {
   if (!(cause instanceof Error) || !('command' in cause)) return undefined;
   const { command } = cause;
   return typeof command === 'object' && command !== null && 'name' in command

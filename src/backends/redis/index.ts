@@ -1,22 +1,24 @@
 import type { Backend } from '../backend.js';
 import { orThrow } from '../or-throw.js';
 import { createShardedBackend } from '../sharded-backend.js';
-import type { RedisOptions } from './access.js';
+import { checkClient, type RedisOptions } from './access.js';
 import { redisCharacteristics } from './characteristics.js';
 import { checkOptions, shardsOf } from './options.js';
 import { redisStores } from './redis-store.js';
 
 export type { BackendOptions } from '../options.js';
-export type { RedisOptions } from './access.js';
+export type { RedisClient, RedisOptions } from './access.js';
+export type { SentinelOptions } from './options.js';
 
 /**
- * A backend on a Redis server, version 6.2 or later, or a Redis Cluster, 7.0 or later, through the package `ioredis`.
+ * A backend on a Redis server, version 6.2 or later, or a Redis Cluster, 7.0 or later, through one of the packages
+ * `ioredis` and `redis` (node-redis), each in version 5 or 6.
  *
  * Nothing is connected before something is subscribed to. Each session has two connections, one of them for
  * notifications (with `waitReplicas` a third), and one lease on the server, which one script renews every `renewEveryMs` whatever stands in it. To
  * enter a roster is one script, to leave it another; waiting costs nothing, and a release wakes the one that is next.
  *
- * On a cluster (`cluster: [{ host, port }]`, or `client: new Cluster(…)`) names are divided among sixteen shards, each
+ * On a cluster (`cluster: [{ host, port }]`, or a `client` of one) names are divided among sixteen shards, each
  * with a session, connections and renewals of its own from when it is first used.
  *
  * **Guarantee** exclusion as long as the server does not forget what it acknowledged while it runs, and its clock does
@@ -43,5 +45,6 @@ export type { RedisOptions } from './access.js';
  */
 export function redis(options: RedisOptions = {}): Backend {
   orThrow(checkOptions(options));
+  checkClient(options);
   return createShardedBackend('redis', redisCharacteristics, shardsOf(options), redisStores(options), options);
 }

@@ -40,11 +40,12 @@ export interface Layout {
   sessionChannel(sessionId: string): string;
 }
 
-export function layoutOf(namespace: string, shard: number, shards: number): Layout {
+/** `keyPrefix` stands before all names. It has no braces where there are shards. */
+export function layoutOf(namespace: string, shard: number, shards: number, keyPrefix = ''): Layout {
   // The tag ends at the first closing brace.
   const inner = encodeSegment(namespace).replaceAll('{', '%7B').replaceAll('}', '%7D');
   const name = tagOf(inner, shard, shards);
-  const tag = `{${name}}`;
+  const tag = `${keyPrefix}{${name}}`;
   return {
     keys: [`${tag}:m`, `${tag}:-`],
     slot: slotOf(name),

@@ -8,6 +8,7 @@ import {
   FUNCTION,
   integer,
   listOf,
+  objectOf,
   objectWith,
   TEXT,
   unknownIn,
@@ -24,6 +25,10 @@ export interface RedisUrlOptions extends BackendOptions {
   readonly port?: number | undefined;
   /** Some nodes of a Redis Cluster, in place of host and port; the others are found by way of them. */
   readonly cluster?: readonly Host[] | undefined;
+  /** Sentinels that know where the master is, in place of host and port. */
+  readonly sentinels?: SentinelOptions | undefined;
+  /** The library to connect with. Default: `'ioredis'` where that is installed, else `'node-redis'`. */
+  readonly client?: 'ioredis' | 'node-redis' | undefined;
   /** Index of the database. Default 0; a cluster has no other. */
   readonly db?: number | undefined;
   readonly username?: string | undefined;
@@ -44,6 +49,17 @@ export interface RedisUrlOptions extends BackendOptions {
   readonly trustEmpty?: boolean | undefined;
 }
 
+/** Sentinels, and how one logs in to them, which may be otherwise than to the master. */
+export interface SentinelOptions {
+  /** Under which they know the master. */
+  readonly name: string;
+  /** Some of them; the others are found by way of them. The port is 26379 by default. */
+  readonly nodes: readonly Host[];
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  readonly tls?: boolean | ConnectionOptions | undefined;
+}
+
 /** The default of `namespace`. */
 export const DEFAULT_NAMESPACE = 'conclave';
 
@@ -56,12 +72,15 @@ export function shardsOf(options: Parameters<typeof isCluster>[0]): number {
 }
 
 /** Whether a cluster is meant, or a client of one. */
-export function isCluster(options: { readonly cluster?: unknown; readonly client?: unknown }): boolean {
-  const { cluster, client } = options;
-  return (
-    cluster !== undefined ||
-    (typeof client === 'object' && client !== null && 'isCluster' in client && client.isCluster === true)
-  );
+function isCluster({ cluster, client }: { readonly cluster?: unknown; readonly client?: unknown }): boolean {
+  return cluster !== undefined || (typeof client === 'object' && client !== null && isClusterClient(client));
+}
+
+/** Of ioredis, which says so, or of node-redis, whose options have root nodes. */
+export function isClusterClient(client: object): boolean {
+  if ('isCluster' in client) return client.isCluster === true;
+  const options = '_options' in client ? client._options : undefined;
+  return typeof options === 'object' && options !== null && 'rootNodes' in options;
 }
 
 /**
@@ -73,11 +92,13 @@ export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions,
   const [, secure, clustered] = /^redis(s?)(-cluster)?$/.exec(url.scheme) ?? [];
   if (secure === undefined) return invalid('its scheme is none of redis:, rediss:, redis-cluster: and rediss-cluster:');
   if (clustered === undefined && url.hosts.length > 1)
-    return invalid('it names several hosts, but not a cluster: say redis-cluster: (sentinels: pass a `client`)');
+    return invalid(
+      'it names several hosts, but not a cluster: say redis-cluster: (for sentinels give the option `sentinels`)',
+    );
   if (clustered !== undefined && url.path !== '') return invalid('a cluster has no databases, so it must have no path');
   if (url.path !== '' && !/^\d{1,9}$/.test(url.path))
     return invalid(`its path is "${url.path}" and should be the index of a database, such as /0`);
-  const options = queryOptions(url, { waitReplicas: 'number', trustEmpty: 'flag' });
+  const options = queryOptions(url, { waitReplicas: 'number', trustEmpty: 'flag', client: 'text' });
   if (isLeft(options)) return options;
   const [host] = url.hosts;
   const target =
@@ -88,39 +109,56 @@ export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions,
   return right({ ...options.right, ...target, ...login });
 }
 
-const NODE: Readonly<Record<string, Expectation>> = { host: TEXT, port: integer(1, 65_535) };
+const NODES = listOf(objectOf({ host: TEXT }, { port: integer(1, 65_535) }));
 
-const FIELDS: Readonly<Record<string, Expectation>> = {
-  ...COMMON,
-  cluster: listOf([
-    'an object { host, port }',
-    (one) => objectWith()[1](one) && violationsOf({ host: null, ...(one as object) }, NODE).length === 0,
-  ]),
-  host: TEXT,
-  port: integer(1, 65_535),
-  db: integer(0, Number.MAX_SAFE_INTEGER),
+const LOGIN: Readonly<Record<string, Expectation>> = {
   username: TEXT,
   password: TEXT,
   tls: either(FLAG, objectWith()),
-  waitReplicas: integer(0, 1_000),
-  trustEmpty: FLAG,
-  client: either(FUNCTION, objectWith('duplicate')),
 };
 
-/** Refuses what ioredis would accept and then fail on, or silently ignore. */
-export function checkOptions(options: RedisUrlOptions & { readonly client?: unknown }): Either<InvalidOptions, void> {
+const SENTINELS: Readonly<Record<string, Expectation>> = { ...LOGIN, name: TEXT, nodes: NODES };
+
+const FIELDS: Readonly<Record<string, Expectation>> = {
+  ...COMMON,
+  ...LOGIN,
+  cluster: NODES,
+  sentinels: objectWith(),
+  host: TEXT,
+  port: integer(1, 65_535),
+  db: integer(0, Number.MAX_SAFE_INTEGER),
+  waitReplicas: integer(0, 1_000),
+  trustEmpty: FLAG,
+  client: either(
+    ["'ioredis' or 'node-redis'", (value) => value === 'ioredis' || value === 'node-redis'],
+    ['a client of one of these', objectWith()[1]],
+    ['a function that makes one', FUNCTION[1]],
+  ),
+};
+
+/** Refuses what a client would accept and then fail on, or silently ignore. */
+export function checkOptions(
+  options: Omit<RedisUrlOptions, 'client'> & { readonly client?: unknown },
+): Either<InvalidOptions, void> {
   const violations = [...violationsOf(options, FIELDS), ...unknownIn(options, FIELDS)];
   if (violations.length > 0) return left(new InvalidOptions(violations));
-  const { client, cluster, host, port, db, username, password, tls } = options;
+  const { client, cluster, sentinels, host, port, db, username, password, tls } = options;
+  if (sentinels !== undefined) {
+    const its = [...violationsOf(sentinels, SENTINELS, ['name', 'nodes']), ...unknownIn(sentinels, SENTINELS)];
+    violations.push(...its.map((each) => `sentinels: ${each}`));
+    if (its.length === 0 && sentinels.nodes.length === 0) violations.push('sentinels: nodes must name at least one');
+    for (const [name, value] of Object.entries({ cluster, host, port }))
+      if (value !== undefined) violations.push(`${name} must not be given beside sentinels, who know the server`);
+  }
   if (cluster !== undefined) {
     if (cluster.length === 0) violations.push('cluster must name at least one node');
     for (const [name, value] of Object.entries({ host, port, db }))
       if (value !== undefined) violations.push(`${name} must not be given beside cluster, which names the nodes`);
   }
-  const own = Object.entries({ cluster, host, port, db, username, password, tls }).filter(
+  const own = Object.entries({ cluster, sentinels, host, port, db, username, password, tls }).filter(
     ([, value]) => value !== undefined,
   );
-  if (client !== undefined && own.length > 0)
+  if (client !== undefined && typeof client !== 'string' && own.length > 0)
     violations.push(
       `client says how to connect, so ${own.map(([name]) => name).join(', ')} must not be given beside it`,
     );

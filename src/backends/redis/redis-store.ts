@@ -14,20 +14,18 @@ import { END, OPEN } from './scripts.js';
 /** The adapter for Redis, when its client is loaded: a store for each shard. */
 export function redisStores(options: RedisOptions): Observable<Stores> {
   const shards = shardsOf(options);
-  const shardAt = (at: number) => ({
-    layout: layoutOf(options.namespace ?? DEFAULT_NAMESPACE, at, shards),
-    acquaintance: new Acquaintance(options.trustEmpty),
-  });
-  const [first, others] = [shardAt(0), Array.from({ length: shards - 1 }, (_, at) => shardAt(at + 1))];
+  const namespace = options.namespace ?? DEFAULT_NAMESPACE;
+  const acquaint = (): Acquaintance => new Acquaintance(options.trustEmpty);
+  const [first, others] = [acquaint(), Array.from({ length: shards - 1 }, acquaint)];
   return accessOf(options).pipe(
     map((access): Stores => {
-      const storeOf = ({ layout, acquaintance }: typeof first): Store => ({
+      const storeOf = (acquaintance: Acquaintance, shard: number): Store => ({
         name: 'redis',
         address: access.address,
         characteristics: redisCharacteristics,
-        open: (context) => open(access, layout, acquaintance, context),
+        open: (context) => open(access, layoutOf(namespace, shard, shards, access.keyPrefix), acquaintance, context),
       });
-      return [storeOf(first), ...others.map(storeOf)];
+      return [storeOf(first, 0), ...others.map((each, at) => storeOf(each, at + 1))];
     }),
   );
 }

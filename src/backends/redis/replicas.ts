@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import type { Wire } from './wire.js';
 
 /**
  * Waits until replicas have what was written on one connection: WAIT speaks of its own connection's writes, and nothing
@@ -9,7 +9,7 @@ export class Replicas {
   #next: Promise<number> | undefined;
 
   constructor(
-    private readonly client: Redis,
+    private readonly wire: Wire,
     private readonly count: number,
     /** Two of these and the script itself must fit into the time of one request. */
     private readonly timeoutMs: number,
@@ -19,7 +19,7 @@ export class Replicas {
   acknowledged(): Promise<number> {
     const ask = (): Promise<number> => {
       this.#next = undefined;
-      this.#running = this.client.call('WAIT', this.count, this.timeoutMs).then(Number);
+      this.#running = this.wire.call('WAIT', this.count, this.timeoutMs).then(Number);
       return this.#running;
     };
     this.#next ??= this.#running.then(ask, ask);

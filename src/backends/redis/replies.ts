@@ -1,5 +1,5 @@
-import type { Reply } from './connections.js';
 import type { Outlook } from './places.js';
+import type { Reply } from './wire.js';
 
 /** Beyond this, the server's numbers are not exact: no token of ours is that high. */
 const HIGHEST_TOKEN = BigInt(Number.MAX_SAFE_INTEGER);
@@ -10,6 +10,10 @@ export function text(value: unknown): string {
 
 export function texts(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.map(text) : [];
+}
+
+export function listsIn(value: unknown): readonly (readonly unknown[])[] {
+  return Array.isArray(value) ? value.filter((each) => Array.isArray(each)) : [];
 }
 
 export function numbers(value: unknown): readonly number[] {
@@ -26,7 +30,7 @@ export function payloadOf(value: unknown): Uint8Array {
   return Buffer.isBuffer(value) ? new Uint8Array(value) : new Uint8Array();
 }
 
-/** The same bytes as ioredis takes them. */
+/** The same bytes as a client takes them. */
 export function bytes(payload: Uint8Array): Buffer {
   return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
 }

@@ -1,6 +1,14 @@
 import { type Observable, of } from 'rxjs';
 import { Code, codeOf, onRefusal, Refused } from './failures.js';
-import { isRawClient, override, type RawEvent, type RawResult, type RawStat, type Server } from './raw-client.js';
+import {
+  type Credentials,
+  isRawClient,
+  override,
+  type RawEvent,
+  type RawResult,
+  type RawStat,
+  type Server,
+} from './raw-client.js';
 import { ReadWindow } from './read-window.js';
 import { Watches, type WatchKind } from './watches.js';
 import { type ConnectionObserver, type ConnectionOptions, Wire } from './wire.js';
@@ -232,18 +240,17 @@ export class Connection extends Wire {
 export function modelOf(client: unknown): Model | undefined {
   if (!isRawClient(client)) return undefined;
   const { servers, chrootPath = '', credentials = [] } = client.connectionManager;
-  const [first] = credentials;
   return {
     servers: servers.map(({ host, port }) => ({ host, port: Number(port) })),
     chroot: chrootPath,
-    auth: first && { scheme: first.scheme, auth: first.auth.toString() },
+    auth: credentials.map(({ scheme, auth }) => ({ scheme, auth })),
   };
 }
 
 interface Model {
   readonly servers: readonly Server[];
   readonly chroot: string;
-  readonly auth: { readonly scheme: string; readonly auth: string } | undefined;
+  readonly auth: readonly Credentials[];
 }
 
 function toStat({ czxid, mzxid, version }: RawStat): Stat {

@@ -293,7 +293,7 @@ export class Link {
       this.#isOpened = true;
       this.observer.opened();
     };
-    if (this.#isOpened || this.options.auth === undefined) tell();
+    if (this.#isOpened || this.options.auth.length === 0) tell();
     else this.#waiting = this.#beat(connection).subscribe({ next: tell, error: () => undefined });
   }
 

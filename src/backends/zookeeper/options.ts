@@ -8,6 +8,7 @@ import {
   integer,
   listOf,
   number,
+  objectOf,
   objectWith,
   TEXT,
   unknownIn,
@@ -18,7 +19,7 @@ import { type Host, queryOptions, type StoreUrl } from '../url.js';
 import { modelOf } from './connection.js';
 import { Layout, rootOf } from './layout.js';
 import { followerPlan } from './proof.js';
-import type { Server } from './raw-client.js';
+import type { Credentials, Server } from './raw-client.js';
 
 const DEFAULT_PORT = 2181;
 const DEFAULT_TICK_MS = 2_000;
@@ -65,7 +66,7 @@ export interface ResolvedOptions {
   readonly address: string;
   readonly layout: Layout;
   readonly tickTimeMs: number;
-  readonly auth: ZooKeeperOptions['auth'];
+  readonly auth: readonly Credentials[];
   readonly acl: ZooKeeperOptions['acl'];
   readonly balanced: boolean;
   readonly keepParents: boolean;
@@ -73,20 +74,15 @@ export interface ResolvedOptions {
 }
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
-  hosts: listOf([
-    'an object { host, port }',
-    (one) => objectWith()[1](one) && violationsOf({ host: null, ...(one as object) }, HOST).length === 0,
-  ]),
+  hosts: listOf(objectOf({ host: TEXT }, { port: integer(1, 65_535) })),
   chroot: TEXT,
   tickTimeMs: number(1, 60_000),
-  auth: ['an object { scheme, auth }', (auth) => violationsOf(auth, { scheme: TEXT, auth: TEXT }).length === 0],
-  acl: listOf(objectWith()),
+  auth: objectOf({ scheme: TEXT, auth: TEXT }),
+  acl: listOf(objectOf({ permissions: integer(0, 31), scheme: TEXT, id: TEXT })),
   balanced: FLAG,
   keepParents: FLAG,
   client: either(FUNCTION, objectWith()),
 };
-
-const HOST: Readonly<Record<string, Expectation>> = { host: TEXT, port: integer(1, 65_535) };
 
 /** Fills in defaults and checks every relation; the left side names each one violated. */
 export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions, ResolvedOptions> {
@@ -105,7 +101,10 @@ export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions
   // A function's clients bring chroot and credentials along themselves.
   const copied = makeClient === undefined ? model : undefined;
   const chroot = `${copied?.chroot ?? ''}${options.chroot ?? ''}`;
-  const auth = options.auth ?? copied?.auth;
+  const { auth } = options;
+  const said = auth === undefined ? [] : [{ scheme: auth.scheme, auth: Buffer.from(auth.auth) }];
+  if (model !== undefined && options.hosts !== undefined)
+    violations.push('client says how to connect, so hosts must not be given beside it');
   const given = options.hosts ?? model?.servers ?? [{ host: '127.0.0.1', port: undefined }];
   const hosts = given.map(({ host, port = DEFAULT_PORT }) => ({ host, port }));
   if (hosts.length === 0) violations.push('hosts must name at least one server');
@@ -122,7 +121,7 @@ export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions
     address: hosts.map(({ host, port }) => `${host}:${port}`).join(','),
     layout: new Layout(rootOf(chroot, namespace)),
     tickTimeMs,
-    auth,
+    auth: [...(copied?.auth ?? []), ...said],
     acl,
     balanced: options.balanced ?? true,
     keepParents: options.keepParents ?? false,

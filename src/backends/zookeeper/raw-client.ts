@@ -9,6 +9,12 @@ export interface Server {
   readonly port: number;
 }
 
+/** What the servers are told about oneself. */
+export interface Credentials {
+  readonly scheme: string;
+  readonly auth: Buffer;
+}
+
 type Done<T extends readonly unknown[]> = (error: Error | null | undefined, ...values: T) => void;
 
 export interface RawStat {
@@ -59,7 +65,7 @@ interface RawManager {
   xid: number;
   readonly sessionTimeout: number;
   readonly chrootPath: string | undefined;
-  readonly credentials?: readonly { readonly scheme: string; readonly auth: Buffer }[];
+  readonly credentials?: readonly Credentials[];
   readonly servers: readonly { readonly host: string; readonly port: number | string }[];
   readonly socket?: RawSocket;
   readonly connectTimeoutHandler?: NodeJS.Timeout | null;

@@ -1,7 +1,14 @@
 import { Observable, type SchedulerLike, type Subscription, timer } from 'rxjs';
 import { InvalidOptions, InvalidPayload, Unavailable } from '../errors.js';
 import { Code, codeOf, Refused } from './failures.js';
-import { type ClientModule, isRawClient, override, type RawClient, type Server } from './raw-client.js';
+import {
+  type ClientModule,
+  type Credentials,
+  isRawClient,
+  override,
+  type RawClient,
+  type Server,
+} from './raw-client.js';
 import type { RequestSizes } from './request-sizes.js';
 
 /** Largest answer that is believed: anything else means that no ZooKeeper is speaking. */
@@ -24,7 +31,7 @@ export interface ConnectionOptions {
   readonly module: ClientModule;
   readonly server: Server;
   readonly makeClient: (() => unknown) | undefined;
-  readonly auth: { readonly scheme: string; readonly auth: string } | undefined;
+  readonly auth: readonly Credentials[];
   readonly acl: readonly { readonly permissions: number; readonly scheme: string; readonly id: string }[] | undefined;
   readonly sessionTimeoutMs: number;
   readonly connectTimeoutMs: number;
@@ -84,7 +91,7 @@ export abstract class Wire {
       throw new InvalidOptions(['client must make a new client each time, which is not connected yet']);
     this.client = client;
     this.connectSentMs = scheduler.now();
-    if (auth !== undefined) client.addAuthInfo(auth.scheme, Buffer.from(auth.auth));
+    for (const each of auth) client.addAuthInfo(each.scheme, each.auth);
     const manager = client.connectionManager;
     manager.updateTimeout(sessionTimeoutMs);
     if (ticket !== undefined)

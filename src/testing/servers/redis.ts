@@ -52,7 +52,7 @@ export function startRedis(options: RedisOptions = {}): Promise<TestStore> {
 
 /** Lets the lease of a session have run out, in whichever namespace it is. `false` if there is none. */
 export async function endRedisSession({ url }: Pick<TestServer, 'url'>, id: string): Promise<boolean> {
-  const allLeases = (await askRedis(url, 'KEYS', '{*}:s')).match(/^\{.*\}:s(?=\r$)/gm) ?? [];
+  const allLeases = (await askRedis(url, 'KEYS', '*{*}:s')).match(/^.*\{.*\}:s(?=\r$)/gm) ?? [];
   let ended = false;
   for (const leases of allLeases)
     if ((await askRedis(url, 'ZADD', leases, 'XX', 'CH', '0', id)).startsWith(':1')) ended = true;

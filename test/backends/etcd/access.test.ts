@@ -201,7 +201,8 @@ describe('options', () => {
   };
 
   it('are read from a URL', () => {
-    expect(read('etcd://')).toEqual({ hosts: ['127.0.0.1:2379'] });
+    expect(read('etcd://')).toEqual({});
+    expect(read('etcds://')).toEqual({ hosts: ['https://127.0.0.1:2379'] });
     expect(read('etcd://a,b:1234,[::1]:99?ttlMs=5000&namespace=shop')).toEqual({
       hosts: ['a:2379', 'b:1234', '[::1]:99'],
       ttlMs: 5_000,

@@ -1,10 +1,10 @@
-import { Cluster } from 'ioredis';
 import { expect, test } from 'vitest';
 import type { Backend, Place, RosterKey } from '../../../src/backends/backend.js';
 import { redis } from '../../../src/backends/redis/index.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import { askRedis, type RedisCluster } from '../../../src/testing/servers/redis.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
+import { clusterClient } from '../../support/redis-client/cluster-client.js';
 import { client, layoutOfLock, lockAt, slotOfLock, startUsed } from './cluster-support.js';
 import { enter, type Stay } from './support.js';
 
@@ -36,7 +36,7 @@ async function use(cluster: RedisCluster): Promise<Used> {
   let isCut = false;
   const natMap = (): { host: string; port: number } | null => (isCut ? { host: '127.0.0.1', port: 1 } : null);
   const seeds = nodes.map(({ host, port }) => ({ host, port }));
-  const backend = redis({ client: new Cluster(seeds, { natMap, lazyConnect: true }), ttlMs });
+  const backend = redis({ client: clusterClient(seeds, { natMap }), ttlMs });
   const first = enter(backend, roster);
   await first.admitted(2 * ttlMs);
   first.leave();

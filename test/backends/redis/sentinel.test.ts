@@ -17,10 +17,7 @@ test('of two masters, while sentinels replace one by another, everybody follows 
   // Who tells of a fail-over need not be there.
   await third.kill();
   const sentinels = replication.sentinels.map(({ host, port }) => ({ host, port }));
-  const options = {
-    ttlMs: TTL_MS,
-    client: () => new Redis({ sentinels, name: 'master', lazyConnect: true, maxRetriesPerRequest: 0 }),
-  };
+  const options = { ttlMs: TTL_MS, sentinels: { name: 'master', nodes: sentinels } };
   await using mine = redis(options);
   await using theirs = redis(options);
   const holder = enter(mine);
@@ -45,7 +42,7 @@ test('of two masters, while sentinels replace one by another, everybody follows 
   printed.mockRestore();
 }, 60_000);
 
-test('of sentinels, one that is stopped keeps nobody from a session, and a connection that is dropped is made again', async () => {
+test('of the sentinels of a client that was given, one that is stopped keeps nobody from a session, and a connection that is dropped is made again', async () => {
   await using replication = await startRedisReplication();
   const [stopped, other] = replication.sentinels;
   if (stopped === undefined || other === undefined) throw new Error('there are not three sentinels');

@@ -64,6 +64,19 @@ test('what only its creator may touch is closed to others, with an error that sa
   await new Stander(friend, lockNamed('private')).until(({ places }) => places.length > 0);
 });
 
+test('of the credentials of a client that was given, and those beside it, none is left out', async () => {
+  const acl = [{ permissions: 31, scheme: 'auth', id: '' }];
+  const client = createClient(`127.0.0.1:${server.port}`);
+  for (const auth of ['ann:secret', 'bob:secret']) client.addAuthInfo('digest', Buffer.from(auth));
+  const carl = { scheme: 'digest', auth: 'carl:secret' };
+  const mine = backends.connect(server.port, { hosts: undefined, client, auth: carl, namespace: 'shared', acl });
+  await new Stander(mine, lockNamed('private')).untilAdmitted();
+  for (const auth of ['ann:secret', 'bob:secret', carl.auth]) {
+    const friend = backends.connect(server.port, { namespace: 'shared', auth: { scheme: 'digest', auth } });
+    await new Stander(friend, lockNamed('private')).until(({ places }) => places.length > 0);
+  }
+});
+
 test('credentials of a kind that the server does not know end the backend', async () => {
   const backend = backends.connect(server.port, { auth: { scheme: 'no such scheme', auth: 'x' } });
   const failure: unknown = await lastValueFrom(backend.session$).catch((error: unknown) => error);

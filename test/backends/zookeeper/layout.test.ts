@@ -213,6 +213,7 @@ test('after many rounds nothing is left in the client, nor after closing in the 
   const clients: { connectionManager?: { watcherManager: Record<string, object> } }[] = [];
   const backend = backends.connect(server.port, {
     namespace: 'rounds',
+    hosts: undefined,
     client: () => {
       const client = createClient(`127.0.0.1:${server.port}`);
       clients.push(client as unknown as (typeof clients)[number]);

@@ -1,7 +1,8 @@
-import { Cluster, Redis } from 'ioredis';
 import { filter, firstValueFrom, Subscription } from 'rxjs';
+import { type RedisOptions, redis } from '../../../src/backends/redis/index.js';
 import { type Backend, type ConnectOptions, connect, join, members, status } from '../../../src/index.js';
 import { answer, tell } from '../../../src/testing/processes/client-side.js';
+import { clusterClient } from '../../support/redis-client/cluster-client.js';
 import type { Roster } from '../history.js';
 import { msToNs } from '../intervals.js';
 import { randomOf } from '../random.js';
@@ -202,11 +203,9 @@ const calls = {
 
 function backendOf({ url, options, sentinels, natMap }: Role): Backend {
   if (natMap !== undefined)
-    return connect(url, { ...options, client: new Cluster(Object.values(natMap), { natMap, lazyConnect: true }) });
+    return redis({ ...(options as RedisOptions), client: clusterClient(Object.values(natMap), { natMap }) });
   if (sentinels === undefined) return connect(url, options);
-  const client = (): Redis =>
-    new Redis({ sentinels: [...sentinels], name: 'master', lazyConnect: true, maxRetriesPerRequest: 0 });
-  return connect(url, { ...options, client });
+  return redis({ ...(options as RedisOptions), sentinels: { name: 'master', nodes: sentinels } });
 }
 
 function playing(): Play {
