@@ -65,7 +65,8 @@ test.each<{ what: string; rules: string[]; named: RegExp; options?: RedisOptions
     expect(failure).toMatchObject({ _tag: 'PermissionDenied' });
     const { message } = failure as Error;
     expect(message).toMatch(named);
-    expect(message).toContain(`the user "poor" at ${server.host}:${server.port}`);
+    expect(message).toContain(`redis at ${server.host}:${server.port}`);
+    expect(message).toContain('the user "poor"');
   },
 );
 
