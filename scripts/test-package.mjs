@@ -370,7 +370,7 @@ let server;
 try {
   const tarball = join(work, `${manifest.name}-${manifest.version}.tgz`);
   const consumer = project('consumer');
-  const page = project('page');
+  const page = project('page', { type: 'module' });
   const suite = project('suite');
   const bundles = project('bundles');
 
@@ -408,6 +408,9 @@ try {
   for (const extension of ['cts', 'mts'])
     cpSync(join(fixtures, 'consumer.ts'), join(consumer, `consumer.${extension}`));
 
+  for (const name of ['vitest', 'tsx'])
+    symlinkSync(join(root, 'node_modules', name), join(suite, 'node_modules', name), 'junction');
+
   // A server of the package's own, for those who need one.
   const { startRedis } = createRequire(join(consumer, 'package.json'))('conclave/testing/servers');
   const redis = await startRedis();
@@ -423,6 +426,16 @@ try {
     return said.trim();
   };
   const inBrowsers = async () => {
+    // A page has no types of Node.
+    const types = {
+      module: 'ESNext',
+      moduleResolution: 'bundler',
+      lib: ['ES2022', 'DOM'],
+      types: [],
+      skipLibCheck: true,
+    };
+    cpSync(join(fixtures, 'page.ts'), join(page, 'page.ts'));
+    await compile(page, '5.9', 'page', types, ['page.ts']);
     const said = await run(page, process.execPath, [join(consumer, 'bundle.mjs'), tools, bundles, 'page']);
     await inChromium(bundles, ['page.esbuild.js', 'page.vite.js', 'page.webpack.js']);
     return said.trim();
@@ -461,25 +474,32 @@ try {
   ];
   await each(steps.filter(isWanted), ([what, does]) => step(what, does));
 
-  // Alone, since it watches the clock.
-  /** @type {readonly [what: string, does: () => Promise<void>]} */
-  const conformance = [
-    'vitest: the conformance suite, with a backend of somebody else',
-    async () => {
-      for (const name of ['vitest', 'tsx'])
-        symlinkSync(join(root, 'node_modules', name), join(suite, 'node_modules', name), 'junction');
-      cpSync(join(fixtures, 'esm-only.mts'), join(suite, 'esm-only.mts'));
-      const options = { noEmit: true, skipLibCheck: true };
-      for (const [version, module, moduleResolution] of /** @type {const} */ ([
-        ['5.9', 'NodeNext', 'NodeNext'],
-        ['7.0', 'ESNext', 'bundler'],
-      ]))
-        await compile(suite, version, 'esm-only', { ...options, module, moduleResolution }, ['esm-only.mts']);
-      cpSync(join(root, 'examples', 'map-backend'), join(suite, 'map-backend'), { recursive: true });
-      await run(suite, bin('vitest'), ['run', 'map-backend']);
-    },
+  // One after the other, since they watch the clock.
+  /** @type {readonly (readonly [what: string, does: () => Promise<void>])[]} */
+  const timed = [
+    [
+      'the examples run where they are installed',
+      async () => {
+        const example = join(suite, 'node_modules', 'conclave', 'examples', 'first-run.ts');
+        await node(suite, '--import', ['tsx', example]);
+      },
+    ],
+    [
+      'vitest: the conformance suite, with a backend of somebody else',
+      async () => {
+        cpSync(join(fixtures, 'esm-only.mts'), join(suite, 'esm-only.mts'));
+        const options = { noEmit: true, skipLibCheck: true };
+        for (const [version, module, moduleResolution] of /** @type {const} */ ([
+          ['5.9', 'NodeNext', 'NodeNext'],
+          ['7.0', 'ESNext', 'bundler'],
+        ]))
+          await compile(suite, version, 'esm-only', { ...options, module, moduleResolution }, ['esm-only.mts']);
+        cpSync(join(root, 'examples', 'map-backend'), join(suite, 'map-backend'), { recursive: true });
+        await run(suite, bin('vitest'), ['run', 'map-backend']);
+      },
+    ],
   ];
-  if (isWanted(conformance)) await step(...conformance);
+  for (const [what, does] of timed.filter(isWanted)) await step(what, does);
 
   console.log(`\nThe package works: shown in ${((performance.now() - started) / 1_000).toFixed(0)} s.`);
 } finally {

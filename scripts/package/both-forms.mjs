@@ -1,9 +1,11 @@
 // One process that loads the package both ways has one copy of it: one state, one class of each error.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { connect, InvalidUrl, lock, tryLock } from 'conclave';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { connect, InvalidUrl, leadership, lock, tryLock } from 'conclave';
 import { registerScheme } from 'conclave/backend';
-import { firstValueFrom, lastValueFrom, Observable } from 'rxjs';
+import { filter, firstValueFrom, lastValueFrom, Observable, Subject, shareReplay } from 'rxjs';
 
 const require = createRequire(import.meta.url);
 const entries = ['', '/memory', '/redis', '/etcd', '/zookeeper', '/backend', '/testing', '/testing/servers'];
@@ -32,4 +34,23 @@ assert.equal((await firstValueFrom(tryLock(b, 'invoice-42')))._tag, 'Right');
 registerScheme('mine', (_url, options) => connect('memory:shared', options));
 const mine = other.connect('mine:');
 await Promise.all([a, b, mine].map((backend) => backend.close()));
+
+// A bundle that took in the ES modules is a second copy. A gate of that one asks for losses of this one's sessions.
+const bundled = await import(
+  pathToFileURL(join(dirname(require.resolve('conclave/package.json')), 'dist/esm/index.js'))
+);
+assert.notEqual(bundled.whileLeader, other.whileLeader);
+const ttlMs = 1_000;
+const backend = connect('memory:', { ttlMs });
+const leads$ = leadership(backend, 'scheduler').pipe(shareReplay({ bufferSize: 1, refCount: true }));
+const [source, passed] = [new Subject(), []];
+const gate = source.pipe(bundled.whileLeader(leads$)).subscribe((item) => passed.push(item));
+await firstValueFrom(leads$.pipe(filter((leads) => leads)));
+source.next('while it leads');
+Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ttlMs);
+source.next('after its deadline');
+assert.deepEqual(passed, ['while it leads']);
+assert.equal(bundled.canHeal(new InvalidUrl('nonsense', 'it is none')), false);
+gate.unsubscribe();
+await backend.close();
 console.log(`${entries.length} entries: imported and required, they are the same`);

@@ -1,18 +1,16 @@
-// Bundles what stands beside this file, from the folder in which it is run, with all that is installed there.
-import { copyFileSync, renameSync } from 'node:fs';
+// Bundles what stands in the folder in which it is run, with all that is installed there.
+import { renameSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 
 const [tools, out, kind] = process.argv.slice(2);
-const here = fileURLToPath(new URL('.', import.meta.url));
 const load = async (name) => {
   const { resolve } = createRequire(join(tools, 'package.json'));
   return await import(pathToFileURL(resolve(name)).href);
 };
 const isPage = kind === 'page';
-const entry = join(process.cwd(), isPage ? 'page.mjs' : 'bundled.mjs');
-if (isPage) copyFileSync(join(here, 'page.mjs'), entry);
+const entry = join(process.cwd(), isPage ? 'page.js' : 'bundled.mjs');
 const sizes = {};
 
 const esbuild = await load('esbuild');

@@ -4,14 +4,14 @@ import { memory } from 'conclave/memory';
 import { marbles, partition, simulate } from 'conclave/testing';
 import { filter, firstValueFrom, interval, lastValueFrom, Observable } from 'rxjs';
 
-const check = (holds, what) => {
+const check = (holds: boolean, what: string): void => {
   if (!holds) throw new Error(what);
 };
 
-async function handsOver() {
+async function handsOver(): Promise<void> {
   const [a, b] = [connect('memory:page'), memory({ store: 'page' })];
   check(a.session$ instanceof Observable, 'two copies of rxjs');
-  const led = [];
+  const led: string[] = [];
   const first = leadership(a, 'e').subscribe((leads) => leads && led.push('a'));
   await firstValueFrom(a.session$.pipe(filter(({ state }) => state === 'live')));
   const second = leadership(b, 'e').pipe(filter((leads) => leads));
@@ -24,7 +24,7 @@ async function handsOver() {
   await Promise.all([a.close(), b.close()]);
 }
 
-function simulates() {
+function simulates(): void {
   marbles(({ cluster, expectObservable }) => {
     cluster.faults('3s p', { p: partition('a', 20_000) });
     const values = { f: false, t: true };
@@ -42,7 +42,7 @@ function simulates() {
   check(told.includes('expected') && told.includes('actual'), `no diagram: ${told}`);
 }
 
-async function passesTime() {
+async function passesTime(): Promise<void> {
   const cluster = simulate();
   let ticks = 0;
   cluster.backend('a');
@@ -51,16 +51,16 @@ async function passesTime() {
   check(ticks === 10, `${ticks} ticks`);
 }
 
-async function refusesStores() {
+async function refusesStores(): Promise<void> {
   for (const url of ['redis://127.0.0.1', 'etcd://127.0.0.1:2379', 'zookeeper://127.0.0.1:2181']) {
     const backend = connect(url);
-    const error = await lastValueFrom(backend.session$).catch((cause) => cause);
+    const error = await lastValueFrom(backend.session$).catch((cause: unknown) => cause);
     check(error instanceof NotSupported, `${url}: ${error}`);
     await backend.close();
   }
 }
 
-const tell = (outcome) => fetch('/outcome', { method: 'POST', body: outcome });
+const tell = (outcome: string): Promise<unknown> => fetch('/outcome', { method: 'POST', body: outcome });
 
 (async () => {
   await handsOver();
@@ -69,5 +69,5 @@ const tell = (outcome) => fetch('/outcome', { method: 'POST', body: outcome });
   await refusesStores();
 })().then(
   () => tell(`ok${globalThis.isSecureContext ? '' : ', from an insecure origin'}`),
-  (error) => tell(`${error?.stack ?? error}`),
+  (error: unknown) => tell(error instanceof Error ? `${error.stack}` : String(error)),
 );
