@@ -104,7 +104,8 @@ export const NAMESPACED =
 /** What `namespace()` of a client makes has all that is used of a client, and its prefix would be dropped. */
 export function isNamespaced(client: unknown): boolean {
   const prefix = typeof client === 'object' && client !== null && 'prefix' in client ? client.prefix : undefined;
-  return Buffer.isBuffer(prefix) && prefix.length > 0;
+  // Asked in browsers, too, which have no `Buffer`.
+  return ArrayBuffer.isView(prefix) && prefix.byteLength > 0;
 }
 
 function authority({ host, port = DEFAULT_PORT }: Host): string {
