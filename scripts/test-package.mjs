@@ -24,6 +24,7 @@ const versions = {
   typescript: { '5.0': '5.0.4', 5.9: '5.9.3', '6.0': '6.0.3', '7.0': '7.0.2' },
   jest: { 29: '29.7.0', 30: '30.5.2' },
   bundlers: { esbuild: '0.28.2', vite: '8.3.8', webpack: '5.113.0' },
+  redis: { 'ioredis 5': 'ioredis@5.11.1', 'redis 5': 'redis@5.12.1', 'redis 6': 'redis@6.3.1' },
   nest: { 10: '10.4.22', 11: '11.2.10' },
   beside: { rxjs: '7.8.2', ioredis: '6.0.0', '@types/node': '20.19.43', 'reflect-metadata': '0.2.2' },
 };
@@ -360,6 +361,34 @@ const nestStep = (major, redis) => [
   },
 ];
 
+/** @param {string} client */
+const clientProject = (client) => project(`only-${client.replace(' ', '-')}`);
+
+/**
+ * @param {string} client
+ * @param {string} url
+ * @returns {readonly [what: string, does: () => Promise<void>]}
+ */
+const redisClientStep = (client, url) => [
+  `Redis with ${client}, and no other client`,
+  async () => {
+    const folder = clientProject(client);
+    const [name = ''] = client.split(' ');
+    cpSync(join(fixtures, 'redis-client.mjs'), join(folder, 'redis-client.mjs'));
+    const [imports, made] =
+      name === 'ioredis' ? ['Redis', 'new Redis({ lazyConnect: true })'] : ['createClient', 'createClient()'];
+    const lines = [
+      "import { redis } from 'conclave/redis';",
+      `import { ${imports} } from '${name}';`,
+      `void redis({ client: ${made} }).close();`,
+    ];
+    writeFileSync(join(folder, 'given.mts'), lines.join('\n'));
+    const ways = { module: 'NodeNext', moduleResolution: 'NodeNext', noEmit: true, skipLibCheck: true };
+    await compile(folder, '5.9', 'given', ways, ['given.mts']);
+    await node(folder, 'redis-client.mjs', [name], { REDIS_URL: url });
+  },
+];
+
 const [wanted = ''] = process.argv.slice(2);
 /** @param {readonly [what: string, ...unknown[]]} step */
 const isWanted = ([what]) => what.includes(wanted);
@@ -392,6 +421,9 @@ try {
       [consumer, [...common, beside('ioredis')]],
       [page, [tarball, beside('rxjs')]],
       [suite, common],
+      ...Object.entries(versions.redis).map(
+        ([client, installed]) => /** @type {const} */ ([clientProject(client), [...common, installed]]),
+      ),
       ...Object.entries(versions.nest).map(([major, version]) => {
         const nest = ['common', 'core', 'platform-express'].map((name) => `@nestjs/${name}@${version}`);
         return /** @type {const} */ ([
@@ -456,6 +488,7 @@ try {
     ['every link of a document leads to something in the tarball', () => linksWithin(tarball)],
     ['bare Node', async () => void (await node(consumer, 'program.mjs', []))],
     ['imported and required in one process', async () => (await node(consumer, 'both-forms.mjs', [])).trim()],
+    ...Object.keys(versions.redis).map((client) => redisClientStep(client, redis.url)),
     ...Object.keys(versions.nest).map((major) => nestStep(major, redis.url)),
     ['bundled for Node by esbuild, vite, webpack', bundledForNode],
     ['bundled for browsers by the same, and run in Chromium', inBrowsers],
