@@ -4,8 +4,10 @@ import { etcd } from '../../src/backends/etcd/index.js';
 import { redis } from '../../src/backends/redis/index.js';
 import { connect, lock } from '../../src/index.js';
 import { Probe } from '../../src/testing/conformance/probe.js';
+import { firstWithin } from '../../src/testing/processes/until.js';
 import { ReservedPorts } from '../../src/testing/servers/ports.js';
 import { startRedis, startRedisCluster } from '../../src/testing/servers/redis.js';
+import { nothingEscapes } from '../hostile/support.js';
 import { type Certificate, newCertificate } from '../support/certificate.js';
 import { startSecuredEtcd } from '../support/secured-etcd.js';
 
@@ -75,6 +77,24 @@ async function securedEtcd(): Promise<Secured> {
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
+
+test.each(['ioredis', 'node-redis'] as const)(
+  'of a certificate that %s refuses a socket may tell twice, which ends no process',
+  async (library) => {
+    await using server = await securedRedis();
+    const { hostname: host, port } = new URL(server.url);
+    const said = { ttlMs, initialBackoffMs: 5, maxBackoffMs: 5, client: library, tls: { ca: other.pem } };
+    const backends = Array.from({ length: 8 }, () => redis({ ...said, host, port: Number(port) }));
+    const manyAttempts = backends.map(({ session$ }) =>
+      firstWithin(session$, (each) => each.state === 'connecting' && each.attempt > 100, 30_000, 'many attempts'),
+    );
+    await Promise.all(manyAttempts);
+    await Promise.all(backends.map((backend) => backend.close()));
+  },
+  40_000,
+);
+
+nothingEscapes();
 
 describe.each([
   ['Redis', securedRedis],

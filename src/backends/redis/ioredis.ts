@@ -66,6 +66,7 @@ function ioredisWire(make: (strict: StrictOptions) => Redis, options: WireOption
   const { isSharded, heard } = options;
   return wireOver(options, ({ connected, ready, ended }) => {
     const client = make(strictOptions(options));
+    hear(client, ended);
     client.on('error', ended);
     client.on('close', () => ended(new Error('the server has closed the connection')));
     client.on('end', () => ended(new Error('the connection has ended')));
@@ -94,17 +95,33 @@ interface DataHandler {
   returnFatalError(error: unknown): void;
 }
 
+/** What of a client makes its sockets. */
+interface WithConnector {
+  readonly connector: {
+    connect(...args: unknown[]): Promise<{ on(event: 'error', listener: (cause: unknown) => void): unknown }>;
+  };
+}
+
+/** A socket over TLS may tell of two errors. The client hears the first, and another one would end the process. */
+function hear(client: Redis, failed: (cause: unknown) => void): void {
+  const { connector } = client as unknown as WithConnector;
+  const { connect } = connector;
+  connector.connect = async (...args) => {
+    const stream = await connect.apply(connector, args);
+    stream.on('error', failed);
+    return stream;
+  };
+}
+
 const ours = new WeakSet<Redis>();
 
 /**
  * Makes rubbish in a reply break this client's connection. What ioredis's own reading stumbles over it throws where
- * nobody can catch it, at once (5) or in the next tick (6, see `guarded$`), and that would end the process. And it hears
- * only the first error of a socket: one that follows, as TLS has them, would end it too.
+ * nobody can catch it, at once (5) or in the next tick (6, see `guarded$`), and that would end the process.
  */
 function guard(client: Redis, failed: (cause: unknown) => void): void {
   const { stream } = client;
   ours.add(client);
-  stream.on('error', failed);
   for (const read of stream.listeners('data')) {
     stream.off('data', read as () => void);
     stream.on('data', (chunk) => {

@@ -1,3 +1,4 @@
+import tls, { type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { map, type Observable, shareReplay } from 'rxjs';
 import { loadClient, rethrow } from '../load-client.js';
 import type { Login } from './way.js';
@@ -147,7 +148,7 @@ function nodeRedisWire(make: MakeNodeRedis, model: NodeRedisOptions, options: Wi
     client.on('connect', connected);
     client.on('ready', ready);
     // What becomes of it is told by events, of which the error comes first.
-    client.connect().catch(ended);
+    tellingErrors(ended, () => client.connect()).catch(ended);
     return {
       send: (command) => client.sendCommand(command.map(textOrBytes), AS_BYTES).catch(refused(String(command[0]))),
       subscribe: (channel) =>
@@ -171,6 +172,21 @@ function nodeRedisWire(make: MakeNodeRedis, model: NodeRedisOptions, options: Wi
       },
     };
   });
+}
+
+/**
+ * Has every error told of what is connected to over TLS meanwhile. Such a socket may tell of two: the client, which makes
+ * it at once and shows it to nobody, hears the first, and another one would end the process.
+ */
+function tellingErrors<T>(failed: (cause: unknown) => void, connect: () => T): T {
+  const before = tls.connect;
+  const connecting = (options: ConnectionOptions): TLSSocket => before(options).on('error', failed);
+  Object.assign(tls, { connect: connecting });
+  try {
+    return connect();
+  } finally {
+    Object.assign(tls, { connect: before });
+  }
 }
 
 function textOrBytes(argument: Argument): string | Buffer {
