@@ -9,6 +9,7 @@ import { ReservedPorts } from '../../src/testing/servers/ports.js';
 import { startRedis, startRedisCluster } from '../../src/testing/servers/redis.js';
 import { nothingEscapes } from '../hostile/support.js';
 import { type Certificate, newCertificate } from '../support/certificate.js';
+import { clientUnderTest } from '../support/redis-client/packages.mjs';
 import { startSecuredEtcd } from '../support/secured-etcd.js';
 
 const ttlMs = 2_000;
@@ -78,7 +79,12 @@ async function securedEtcd(): Promise<Secured> {
   };
 }
 
-test.each(['ioredis', 'node-redis'] as const)(
+/** Where node-redis is tried, ioredis is not there. */
+const libraries = clientUnderTest.startsWith('node-redis')
+  ? (['node-redis'] as const)
+  : (['ioredis', 'node-redis'] as const);
+
+test.each(libraries)(
   'of a certificate that %s refuses a socket may tell twice, which ends no process',
   async (library) => {
     await using server = await securedRedis();
