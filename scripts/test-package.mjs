@@ -279,7 +279,7 @@ const jestStep = (consumer, jest, form, env) => [
     writeFileSync(join(folder, 'package.json'), JSON.stringify({ type }));
     cpSync(join(fixtures, 'jest.test.ts'), join(folder, 'coordination.test.ts'));
     const ways = type === 'module' ? ['NodeNext', 'NodeNext'] : ['CommonJS', 'node10'];
-    const options = { module: ways[0], moduleResolution: ways[1], outDir: '.', types: [], lib: ['ES2023', 'DOM'] };
+    const options = { module: ways[0], moduleResolution: ways[1], outDir: '.' };
     await compile(folder, '5.9', 'jest', options, ['coordination.test.ts']);
     rmSync(join(folder, 'coordination.test.ts'));
     const script = join(tools, 'node_modules', `jest-${jest}`, 'bin', 'jest.js');
