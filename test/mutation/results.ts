@@ -43,7 +43,9 @@ export function readResults(): readonly FileResult[] {
   return Object.entries(readReport())
     .map(([file, { source, mutants }]) => {
       const counted = mutants.filter(({ status }) => status !== 'Ignored');
-      const unknown = counted.find(({ status }) => !['Killed', 'Timeout', 'Survived', 'NoCoverage'].includes(status));
+      // `RuntimeError`: an uncaught error ended the runner together with the tests, so it was noticed.
+      const known = ['Killed', 'Timeout', 'RuntimeError', 'Survived', 'NoCoverage'];
+      const unknown = counted.find(({ status }) => !known.includes(status));
       if (unknown !== undefined)
         throw new Error(`a mutant of ${file} is ${unknown.status}: ${inWords(source, unknown)}`);
       const survivors = counted.filter(({ status }) => status === 'Survived' || status === 'NoCoverage');
