@@ -99,12 +99,12 @@ export function checkAll(options: unknown, known: Readonly<Record<string, Expect
 
 /** Whether one letter is missing, too many, another one, or at another place; or an ending like a unit is missing. */
 function isAlmost(a: string, b: string): boolean {
-  const [long, short] = a.length >= b.length ? [a, b] : [b, a];
+  const [long, short] = a.length > b.length ? [a, b] : [b, a];
   if (short.length < 3) return long === short;
   if (long.startsWith(short) && long.length - short.length <= 2) return true;
-  if (long.length === short.length && [...long].sort().join() === [...short].sort().join()) return true;
+  if ([...long].sort().join() === [...short].sort().join()) return true;
   const at = [...long].findIndex((letter, i) => letter !== short[i]);
-  return at < 0 || long.slice(at + 1) === short.slice(long.length === short.length ? at + 1 : at);
+  return long.slice(at + 1) === short.slice(long.length === short.length ? at + 1 : at);
 }
 
 /** A value for people to read, whatever it is. */

@@ -50,6 +50,6 @@ export function signalOf({ signal }: Place, lossOf: (lost: PlaceLost) => Loss): 
     told.abort(isError<PlaceLost>(reason, 'PlaceLost') ? lossOf(reason) : reason);
   };
   if (signal.aborted) tell();
-  else signal.addEventListener('abort', tell, { once: true });
+  else signal.addEventListener('abort', tell);
   return told.signal;
 }

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import {
+  Contended,
   CoordinationError,
+  canHeal,
   InvalidName,
   LockLost,
   ReleaseFailed,
@@ -8,6 +10,7 @@ import {
   Unavailable,
   UnknownScheme,
 } from '../../src/backends/errors.js';
+import { isError } from '../../src/backends/is-error.js';
 
 describe('an error', () => {
   it('is told from others by class, name and tag', () => {
@@ -71,5 +74,23 @@ describe('the message', () => {
 
   it('lists the schemes that are known', () => {
     expect(new UnknownScheme('x', ['memory', 'redis']).message).toBe('Unknown scheme "x:". Known are memory:, redis:.');
+  });
+
+  it('says whether a lock is held, or the store admits nobody', () => {
+    expect(new Contended('l').message).toBe('Lock "l" is held by another.');
+    expect(new Contended('l', 'barred').message).toContain('admits nobody for up to the ttl');
+  });
+
+  it('can heal unless it says that it cannot, whatever was thrown', () => {
+    expect(new Unavailable('redis', 'renew').canHeal).toBe(true);
+    expect(canHeal(new InvalidName('', 'it is empty'))).toBe(false);
+    for (const thrown of [new Unavailable('redis', 'renew'), new Error('x'), {}, null, undefined, 'x'])
+      expect(canHeal(thrown)).toBe(true);
+  });
+
+  it('is told by its tag, and whatever else may have been thrown is none', () => {
+    expect(isError(new Contended('l'), 'Contended')).toBe(true);
+    for (const thrown of [new Unavailable('redis', 'renew'), {}, null, undefined, 'x'])
+      expect(isError(thrown, 'Contended')).toBe(false);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  ANYTHING,
   check,
   type Expectation,
   either,
@@ -11,6 +12,7 @@ import {
   objectWith,
   shown,
   TEXT,
+  unknownIn,
   violationsOf,
 } from '../../src/backends/expectations.js';
 
@@ -114,5 +116,45 @@ describe('shown', () => {
     [hostile, 'an object'],
   ])('is short and for people, and calls nothing of the value: %#', (value, expected) => {
     expect(shown(value)).toBe(expected);
+  });
+});
+
+describe('an option that nobody knows', () => {
+  const meantBy = (name: string, ...known: readonly string[]): string[] =>
+    unknownIn({ [name]: 1 }, Object.fromEntries(known.map((one) => [one, ANYTHING])));
+
+  it.each([
+    ['in another case', 'TTLMS', 'ttlMs'],
+    ['in another case, and short', 'DB', 'db'],
+    ['without its unit', 'guard', 'guardMs'],
+    ['with a unit too many', 'driftMs', 'drift'],
+    ['with two letters at each other’s place', 'dirft', 'drift'],
+    ['with a letter at another place', 'riftd', 'drift'],
+    ['with another letter', 'drxft', 'drift'],
+    ['with another letter at its beginning', 'xrift', 'drift'],
+    ['with another letter, of three', 'tla', 'tls'],
+    ['with a letter missing', 'drft', 'drift'],
+    ['with a letter missing at its beginning', 'rift', 'drift'],
+    ['with a letter too many', 'drxift', 'drift'],
+    ['with a letter too many at its beginning', 'xdrift', 'drift'],
+  ])('is told with the one that was probably meant: %s', (_, given, meant) => {
+    expect(meantBy(given, 'codec', meant)).toEqual([`${given} is not an option (is ${meant} meant?)`]);
+  });
+
+  it.each([
+    ['two other letters', 'dxyft', 'drift'],
+    ['three letters missing', 'guar', 'guardMs'],
+    ['another beginning, and a unit', 'xxxxx', 'guardMs'],
+    ['another end, and as long', 'xyift', 'drift'],
+    ['a letter missing, and another one', 'dxft', 'drift'],
+    ['one that is short, with another letter', 'dx', 'db'],
+    ['one that is short, with a letter too many', 'dbs', 'db'],
+  ])('is told with those that are known where none is near: %s', (_, given, known) => {
+    expect(meantBy(given, 'codec', known)).toEqual([`${given} is not an option (known are codec, ${known})`]);
+  });
+
+  it('is nothing where it is not said, or known', () => {
+    expect(unknownIn({ other: undefined, ttlMs: 1 }, { ttlMs: ANYTHING })).toEqual([]);
+    expect(unknownIn('ttlMs', { ttlMs: ANYTHING })).toEqual([]);
   });
 });

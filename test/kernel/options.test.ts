@@ -87,6 +87,14 @@ describe('timingOf', () => {
     ]);
   });
 
+  it('takes a base of tokens that 64 bits hold, and names any other', () => {
+    for (const tokenBase of [0n, 1n, 2n ** 62n]) expect(violationsOf({ tokenBase })).toEqual([]);
+    for (const tokenBase of [-1n, 2n ** 62n + 1n, 5 as unknown as bigint, 'x' as unknown as bigint])
+      expect(violationsOf({ tokenBase })).toEqual([
+        `tokenBase must be a bigint from 0n to 2n ** 62n, but is ${typeof tokenBase === 'string' ? '"x"' : tokenBase}`,
+      ]);
+  });
+
   it('names the relation that one slow renewal would violate', () => {
     expect(violationsOf({ ttlMs: 100, renewEveryMs: 64, requestTimeoutMs: 30, guardMs: 5 })).toEqual([
       'renewEveryMs (64) + requestTimeoutMs (30) must be less than ttlMs * (1 - drift) - guardMs (94), ' +

@@ -93,6 +93,18 @@ describe('standing in line', () => {
     expect(places.map((place) => place.isValid())).toEqual([false, true]);
   });
 
+  it('says that the store admits nobody, while that keeps it out, and never once it is admitted', () => {
+    const { store, enter } = setUp();
+    store.on('enter', (call) => call.answer({ ...store.standing(1), barred: true }));
+    const { places } = enter();
+    store.last('place').tell(0);
+    store.on('enter', (call) => call.answer(store.standing(1)));
+    const other = enter();
+    expect(places.map(({ barred }) => barred)).toEqual([true, undefined]);
+    expect(other.places.map(({ barred }) => barred)).toEqual([undefined]);
+    for (const place of [places[1], other.places[0]]) expect(place).not.toHaveProperty('barred');
+  });
+
   it('tells that it is not admitted any longer, should a store say so', () => {
     const { store, enter, log } = setUp();
     enter();

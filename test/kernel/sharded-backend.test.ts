@@ -1,4 +1,4 @@
-import { firstValueFrom, type Observable, of } from 'rxjs';
+import { BehaviorSubject, firstValueFrom, type Observable, of } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 import type { Backend, EntryRequest, RosterKey, Session } from '../../src/backends/backend.js';
 import { monotonicScheduler } from '../../src/backends/clock.js';
@@ -106,6 +106,7 @@ describe('on scripted stores', () => {
   const ofRoster: [Operation, (backend: Backend, roster: RosterKey) => Observable<unknown>, unknown[]][] = [
     ['enter', (backend, roster) => backend.enter(roster, request), []],
     ['entries', (backend, roster) => backend.entries(roster), []],
+    ['look', (backend, roster) => backend.look(roster), []],
     ['evict', (backend, roster) => backend.evict(roster, 'e1'), ['e1']],
     ['register', (backend, roster) => backend.register(roster), []],
     ['unregister', (backend, roster) => backend.unregister(roster), []],
@@ -210,6 +211,36 @@ describe('on scripted stores', () => {
       expect(stores[second].latest.id).toBe('s2');
       expect(seen).toEqual([{ state: 'live', id: 's1' }]);
     }
+  });
+
+  test('of several that are live, the one that admits nobody for longest is told, until all admit', () => {
+    const { stores, backend, use } = scripted();
+    const barredMs = [new BehaviorSubject(30), new BehaviorSubject(70), new BehaviorSubject(0)] as const;
+    for (const [at, barredMs$] of barredMs.entries())
+      stores[at]?.on('open', (call) => call.tell(stores[at]?.session({ barredMs$ })));
+    for (const shard of [0, 1, 2]) use(shard);
+    const seen: Session[] = [];
+    backend.session$.subscribe((session) => seen.push(session));
+    barredMs[1].next(0);
+    barredMs[0].next(0);
+    expect(seen).toEqual([
+      { state: 'live', id: 's1', barredMs: 70 },
+      { state: 'live', id: 's1', barredMs: 30 },
+      { state: 'live', id: 's1' },
+    ]);
+  });
+
+  test('each loss is told, also where another shard has lost its session already', () => {
+    const { stores, use, backend } = scripted();
+    const seen: Session[] = [];
+    use(1);
+    use(2);
+    backend.session$.subscribe((session) => seen.push(session));
+    for (const shard of [1, 2] as const) {
+      stores[shard].hold('open');
+      stores[shard].latest.link.error(expired);
+    }
+    expect(seen.filter(({ state }) => state === 'lost')).toHaveLength(2);
   });
 
   test('faults of every shard are told', () => {

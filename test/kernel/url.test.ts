@@ -202,6 +202,14 @@ describe('queryOptions', () => {
     });
   });
 
+  it('reads the base of tokens, a whole number of any size', () => {
+    expect(read('tokenBase=4611686018427387904')).toEqual({ tokenBase: 2n ** 62n });
+    for (const text of ['', '-1', '1x', 'x1', '1.5', 'x'])
+      expect(read(`tokenBase=${text}`)).toMatchObject({
+        violations: [`tokenBase must be a whole number, but is "${text}"`],
+      });
+  });
+
   it('takes nothing but true and false for a flag', () => {
     expect(read('tls=yes', { tls: 'flag' })).toMatchObject({
       violations: ['tls must be a true or false, but is "yes"'],

@@ -43,11 +43,13 @@ describe('tryLock', () => {
 
   it('does not say that another holds a lock where nobody is admitted', () => {
     virtually(({ cold, scheduler }) => {
-      const backend = scripted({ enter: cold('(w|)', { w: { ...places.w, barred: true } }) }, scheduler);
       const reasons: string[] = [];
-      tryLock(backend, 'l').subscribe((tried) => reasons.push(isRight(tried) ? 'taken' : tried.left.reason));
+      for (const place of [{ ...places.w, barred: true }, places.w]) {
+        const backend = scripted({ enter: cold('(w|)', { w: place }) }, scheduler);
+        tryLock(backend, 'l').subscribe((tried) => reasons.push(isRight(tried) ? 'taken' : tried.left.reason));
+      }
       scheduler.flush();
-      expect(reasons).toEqual(['barred']);
+      expect(reasons).toEqual(['barred', 'held']);
     });
   });
 

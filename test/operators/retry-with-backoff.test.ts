@@ -32,6 +32,16 @@ describe('retryWithBackoff', () => {
     });
   });
 
+  it('takes Infinity for a number of tries, which is what it is without one', () => {
+    virtually(({ cold, expectSubscriptions, expectObservable }) => {
+      const source = cold('-#');
+      expectObservable(source.pipe(retryWithBackoff({ ...certain, tries: Number.POSITIVE_INFINITY })), '^----!').toBe(
+        '',
+      );
+      expectSubscriptions(source.subscriptions).toBe(['^!', '---^!']);
+    });
+  });
+
   it('does not try again what cannot heal, unless `when` says so', () => {
     virtually(({ cold, expectObservable, expectSubscriptions }) => {
       const lasting: readonly Error[] = [

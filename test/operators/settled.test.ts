@@ -12,6 +12,12 @@ describe('settled', () => {
     });
   });
 
+  it('refuses to be without a time', () => {
+    expect(() => settled(undefined as never)).toThrow(
+      expect.objectContaining({ violations: ['quietMs must be a number from 0 to 2147483647, but is undefined'] }),
+    );
+  });
+
   it('takes its time from the scheduler that is given', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
       const slow = {
