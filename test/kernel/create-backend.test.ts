@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { catchError, concat, merge, type Observable, of, Subject, take } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend, Entry, Versioned } from '../../src/backends/backend.js';
+import { MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../../src/backends/codec.js';
 import { createBackend } from '../../src/backends/create-backend.js';
 import { InvalidPayload, PermissionDenied, PlaceLost, SessionLost, Unavailable } from '../../src/backends/errors.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
@@ -457,6 +458,48 @@ describe('close', () => {
     await backend.close();
     expect(log.slice(-2)).toEqual(['session$', 'faults$']);
     expect(() => backend.reportFault(unavailable())).not.toThrow();
+  });
+});
+
+describe('the base of tokens', () => {
+  it('is added to every token that is told: of places, and of entries that are watched and looked at', () => {
+    for (const [options, expected] of [
+      [{ tokenBase: 100n }, 101n],
+      [{}, 1n],
+    ] as const) {
+      const { store, backend, enter } = setUp(options);
+      const { places } = enter();
+      const standing = entryOf('e1', 1n);
+      store.on('entries', (call) => call.tell([standing]));
+      store.on('look', (call) => call.answer([standing]));
+      const seen: unknown[] = [];
+      backend.entries(roster).subscribe((entries) => seen.push(...entries));
+      backend.look(roster).subscribe((entries) => seen.push(...entries));
+      expect(places[0]?.entry).toMatchObject({ id: 'e1', token: expected });
+      expect(seen).toEqual([
+        { ...standing, token: expected },
+        { ...standing, token: expected },
+      ]);
+      // The store is asked about its own token.
+      expect(store.last('place').args[2]).toMatchObject({ entry: { token: 1n } });
+    }
+  });
+});
+
+describe('what cannot be', () => {
+  it('a drain that no timer carries is refused at the call', async () => {
+    const { backend } = setUp();
+    expect(() => backend.close({ drainMs: 2 ** 31 })).toThrow(expect.objectContaining({ _tag: 'InvalidOptions' }));
+    await backend.close();
+  });
+
+  it('a payload is refused by the name of its roster where it is larger than what is kept may be', () => {
+    const { backend } = setUp();
+    const enter = (size: number) =>
+      backend.enter(roster, { mode: 'exclusive', permits: 1, payload: new Uint8Array(size) });
+    const most = MAX_PAYLOAD_BYTES + RECORD_BYTES;
+    expect(() => enter(most)).not.toThrow();
+    expect(() => enter(most + 1)).toThrow(expect.objectContaining({ _tag: 'InvalidPayload', subject: 'lock "l"' }));
   });
 });
 

@@ -129,7 +129,15 @@ test('with drainMs work in progress is done before the process ends', async () =
 });
 
 test('options that cannot be are refused at the call', () => {
-  for (const wrong of [{ signals: ['SIGKILL'] }, ['SIGTERM'], { drainMs: -1 }, { forceAfter: 0 }, { drain: 5 }])
+  const tooFar = [{ drainMs: 2 ** 31 }, { forceAfter: 2 ** 31 }];
+  for (const wrong of [
+    { signals: ['SIGKILL'] },
+    ['SIGTERM'],
+    { drainMs: -1 },
+    { forceAfter: 0 },
+    { drain: 5 },
+    ...tooFar,
+  ])
     expect(() => closeOnSignals(memory(), wrong as never)).toThrow(expect.objectContaining({ _tag: 'InvalidOptions' }));
 });
 

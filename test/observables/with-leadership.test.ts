@@ -9,6 +9,7 @@ import {
   NEVER,
   Observable,
   of,
+  Subject,
   take,
   takeUntil,
   tap,
@@ -195,6 +196,26 @@ describe('withLeadership over a store', () => {
       expectObservable(withLeadership(backend, 'e', work).pipe(map(() => 'x')), '^ 99ms !').toBe('x 24ms x');
       at(20, () => expire(backend));
     });
+  });
+
+  it('drops what the work tells after a blocked event loop, and begins it again', async () => {
+    const time = new ManualTime();
+    const backend = memory({ ...QUICK, store: new MemoryStore(time), scheduler: time });
+    const work = new Subject<string>();
+    const log: unknown[] = [];
+    withLeadership(backend, 'e', () => {
+      log.push('begun');
+      return work;
+    }).subscribe({ next: (item) => log.push(item), error: (error) => log.push(error) });
+    await time.passWithPromises(1);
+    time.block(200);
+    work.next('late');
+    await time.passWithPromises(50);
+    work.next('in time');
+    expect(log).toEqual(['begun', 'begun', 'in time']);
+    const closed = backend.close();
+    await time.passWithPromises(200);
+    await closed;
   });
 
   it('completes, with the work torn down, when the backend is closed, and hands over', () => {
