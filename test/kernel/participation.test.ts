@@ -105,6 +105,13 @@ describe('standing in line', () => {
     for (const place of [places[1], other.places[0]]) expect(place).not.toHaveProperty('barred');
   });
 
+  it('is behind nobody where any number may stand beside each other, whatever the store has counted', () => {
+    const { store, enter } = setUp();
+    store.on('enter', (call) => call.answer(store.standing(3)));
+    const { places } = enter({ mode: 'shared', permits: Number.POSITIVE_INFINITY });
+    expect(places).toMatchObject([{ admitted: true, ahead: 0 }]);
+  });
+
   it('tells that it is not admitted any longer, should a store say so', () => {
     const { store, enter, log } = setUp();
     enter();
