@@ -73,7 +73,7 @@ export const explanations: readonly Explanation[] = [
         "data: [-value._tag === 'Some'-]{+true+} && value.value !== undefined ? value : none,",
       ],
       'src/observables/join.ts': [
-        '({ entry, record }) => record.id === id && record.owner !== owner && [-entry.token < mine.token-]{+entry.token <= mine.token+},',
+        'entries.some(({ entry, record }) => record.id === id && record.owner !== owner && [-entry.token < mine.token-]{+entry.token <= mine.token+});',
       ],
       'src/observables/member-map.ts': [
         '(a, b) => [-a.id === b.id-]{+true+} && a.token === b.token && a.capabilities === b.capabilities,',
@@ -147,6 +147,14 @@ export const explanations: readonly Explanation[] = [
       'src/backends/sharded-backend.ts': [
         'return [-count === 1-]{+false+}',
         'if ([-!used$.value.has(shard)-]{+true+}) used$.next(new Set(used$.value).add(shard));',
+      ],
+    },
+  },
+  {
+    why: 'Of two names that are as long, either may be called the longer one: they are compared in the same way both ways round.',
+    mutants: {
+      'src/backends/expectations.ts': [
+        'const [long, short] = [-a.length > b.length-]{+a.length >= b.length+} ? [a, b] : [b, a];',
       ],
     },
   },
