@@ -92,8 +92,12 @@ export function unknownIn(options: unknown, known: Readonly<Record<string, Expec
 }
 
 /** Throws `InvalidOptions` for each field that is not what it must be, and for each that nobody knows. */
-export function checkAll(options: unknown, known: Readonly<Record<string, Expectation>>): void {
-  const violations = [...violationsOf(options, known), ...unknownIn(options, known)];
+export function checkAll(
+  options: unknown,
+  known: Readonly<Record<string, Expectation>>,
+  required: readonly string[] = [],
+): void {
+  const violations = [...violationsOf(options, known, required), ...unknownIn(options, known)];
   if (violations.length > 0) throw new InvalidOptions(violations);
 }
 

@@ -1,5 +1,5 @@
 import { InvalidOptions } from '../backends/errors.js';
-import { check, FUNCTION, integer, listOf, number } from '../backends/expectations.js';
+import { ANYTHING, check, checkAll, FUNCTION, integer, listOf, number } from '../backends/expectations.js';
 import {
   callOf,
   crash,
@@ -344,7 +344,7 @@ const COUNT = integer(1, 2 ** 31 - 1);
 const MS = number(1, 2 ** 31 - 1);
 
 function checked(options: ExploreOptions): Setting & { readonly seeds: number; readonly seed: number } {
-  check(
+  checkAll(
     options,
     {
       seeds: COUNT,
@@ -352,6 +352,8 @@ function checked(options: ExploreOptions): Setting & { readonly seeds: number; r
       seed: integer(0, 2 ** 31 - 1),
       stepMs: MS,
       ttlMs: MS,
+      // What it may be, the simulation says.
+      latencyMs: ANYTHING,
       faults: listOf([KINDS.join(', '), (kind) => KINDS.some((known) => known === kind)]),
       maxFaults: integer(0, 10_000),
       calmMs: number(0, 2 ** 31 - 1),

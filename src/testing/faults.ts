@@ -1,4 +1,4 @@
-import { check, type Expectation, FLAG, number, TEXT } from '../backends/expectations.js';
+import { check, checkAll, type Expectation, FLAG, number, TEXT } from '../backends/expectations.js';
 
 /** Requests whose reply can be lost. */
 export type Losable = 'enter' | 'leave' | 'renew' | 'evict' | 'create' | 'delete' | 'write a cell';
@@ -55,9 +55,9 @@ const KIND: Expectation = [`one of ${KINDS.join(', ')}`, (value) => KINDS.some((
 export function checkFault(fault: Fault): void {
   check(fault, { kind: KIND }, ['kind']);
   const fields = FIELDS[fault.kind];
-  check(
+  checkAll(
     fault,
-    fields,
+    { kind: KIND, ...fields },
     Object.keys(fields).filter((field) => field !== OPTIONAL[fault.kind]),
   );
 }
@@ -121,7 +121,7 @@ export interface RestartOptions {
 
 /** Ends the store, and starts it again. */
 export function restartStore(options: RestartOptions): Fault {
-  check(options, {});
+  checkAll(options, { keepData: FLAG, forMs: MS }, ['keepData']);
   const { keepData, forMs = 100 } = options;
   return checked({ kind: 'restartStore', keepData, forMs });
 }

@@ -63,9 +63,9 @@ export interface MarbleHelpers extends Pick<RunHelpers, 'cold' | 'hot' | 'time' 
  */
 export function marbles(test: (helpers: MarbleHelpers) => void, options: MarblesOptions = {}): void {
   check(options, { endsAtMs: number(0, Number.MAX_SAFE_INTEGER) });
-  const { endsAtMs = 60_000 } = options;
+  const { endsAtMs = 60_000, ...simulation } = options;
   const scheduler = new TestScheduler(() => undefined);
-  const cluster = new Simulation({ ...options, scheduler }, endsAtMs);
+  const cluster = new Simulation({ ...simulation, scheduler }, endsAtMs);
   const expectations = new Expectations(scheduler, endsAtMs);
   // Sessions renew for ever otherwise. Whatever is expected up to the end has been unsubscribed from by then.
   cluster.at(endsAtMs + 1, () => void cluster.close());

@@ -1,7 +1,16 @@
 import { of, type SchedulerLike, VirtualTimeScheduler } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { createBackend } from '../backends/create-backend.js';
-import { check, type Expectation, either, integer, number, objectWith, TEXT } from '../backends/expectations.js';
+import {
+  check,
+  checkAll,
+  type Expectation,
+  either,
+  integer,
+  number,
+  objectWith,
+  TEXT,
+} from '../backends/expectations.js';
 import { memoryCharacteristics } from '../backends/memory/characteristics.js';
 import { MemoryStore } from '../backends/memory/memory-store.js';
 import type { BackendOptions } from '../backends/options.js';
@@ -191,7 +200,7 @@ export class Simulation implements Cluster {
 
   /** What is scripted for a time after `endsAtMs` could only be forgotten. */
   constructor(options: SimulationOptions, endsAtMs: number = Number.POSITIVE_INFINITY) {
-    check(options, {
+    checkAll(options, {
       scheduler: objectWith('now', 'schedule'),
       seed: integer(-(2 ** 31), 2 ** 32 - 1),
       latencyMs: either(LATENCY_MS, RANGE),

@@ -20,6 +20,10 @@ import { settled } from '../../src/operators/settled.js';
 import { whileLeader } from '../../src/operators/while-leader.js';
 import { whileLocked } from '../../src/operators/while-locked.js';
 import { whileTrue } from '../../src/operators/while-true.js';
+import { explore } from '../../src/testing/explore.js';
+import { restartStore } from '../../src/testing/faults.js';
+import { marbles } from '../../src/testing/marbles.js';
+import { simulate } from '../../src/testing/simulate.js';
 import { called, closed, nothingEscapes, outcomeOf, rubbish } from './support.js';
 
 nothingEscapes();
@@ -261,5 +265,20 @@ describe('options that nobody knows', () => {
       [() => retryWithBackoff(misspelt({ delay: 3 })), 'is delayMs meant?'],
     ];
     for (const [call, words] of calls) expect(refused(call)).toContain(words);
+  });
+
+  test('are refused by the test kit, too', async () => {
+    const calls: readonly [() => unknown, string][] = [
+      [() => simulate(misspelt({ latency: 5 })), 'is latencyMs meant?'],
+      [() => marbles(() => undefined, misspelt({ endAtMs: 5 })), 'endAtMs is not an option'],
+      [() => restartStore(misspelt({ keepdata: true, forMs: 5 })), 'is keepData meant?'],
+    ];
+    for (const [call, words] of calls) expect(refused(call)).toContain(words);
+    const exploring = explore(
+      misspelt({ seeds: 1, steps: 1, fault: [] }),
+      () => undefined,
+      () => true,
+    );
+    await expect(exploring).rejects.toThrow('is faults meant?');
   });
 });
