@@ -84,8 +84,14 @@ export class MemoryStore {
     if (keepData) return;
     for (const kept of [this.#sessions, this.#rosters, this.#registered, this.#cells]) kept.clear();
     this.#admitsFromMs = this.scheduler.now() + this.#longestTtlMs;
-    timer(this.#longestTtlMs, this.scheduler).subscribe(() => {
-      for (const key of [...this.#rosters.keys()]) this.#changes.next(key);
+    this.#tellWhenItAdmits();
+  }
+
+  /** A timer may fire a little early: then it is set again, or whoever waits would wait for ever. */
+  #tellWhenItAdmits(): void {
+    timer(Math.max(1, this.#admitsFromMs - this.scheduler.now()), this.scheduler).subscribe(() => {
+      if (this.scheduler.now() < this.#admitsFromMs) this.#tellWhenItAdmits();
+      else for (const key of [...this.#rosters.keys()]) this.#changes.next(key);
     });
   }
 

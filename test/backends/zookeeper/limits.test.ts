@@ -58,7 +58,7 @@ test('the session outlives the last number that a request can have', async () =>
     const made = createClient(`${server.host}:${server.port}`);
     return Object.assign(made, { connectionManager: Object.assign(managerOf(made), { xid: 2 ** 31 - 20 }) });
   };
-  const backend = backends.connect(server.port, { client });
+  const backend = backends.connect(server.port, { client, hosts: undefined });
   const holder = await new Stander(backend, lockNamed('numbered')).untilAdmitted();
   const states: string[] = [];
   backend.session$.subscribe(({ state }) => states.push(state));
