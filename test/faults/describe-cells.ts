@@ -10,6 +10,8 @@ const cellLimitMs = 180_000;
 export function describeCells(file: string, start: () => Promise<StoreUnderTest>, cells: readonly Cell[]): void {
   const seed = seedOf();
   const chosen = cells.filter(({ name }) => isChosen(name));
+  // A suite without a test would fail, after its servers were started for nothing.
+  if (chosen.length === 0) return;
   const extent = chosen.length === cells.length ? '' : `, ${chosen.length} of ${cells.length} rows`;
   describe(`${file}, seed ${seed}${extent}`, () => {
     let laboratory: Laboratory;
