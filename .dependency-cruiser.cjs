@@ -1,7 +1,7 @@
 /*
  * Who may import whom. Each place lists everything that its files may import; whatever is not listed is forbidden.
  *
- *   app -> operators -> observables -> backends/backend.ts <- adapters -> the store's own client
+ *   app -> operators -> observables -> backends/backend.ts <- kernel, shared <- adapters -> the store's own client
  */
 
 /** The adapters, each with the packages that only it may know. A new backend is a new line. */
@@ -13,13 +13,18 @@ const clients = {
 };
 const adapters = Object.keys(clients).join('|');
 
+/** The door of `src/backends`: the two ports, the errors, and what asks for due losses. */
 const errors = '^src/backends/errors[.]ts$';
 const validity = '^src/backends/validity[.]ts$';
-const teardown = '^src/backends/teardown[.]ts$';
 const port = '^src/backends/backend[.]ts$';
-/** Checks and encodings without any state. */
-const pure = '^src/backends/(keys|codec|expectations|is-error)[.]ts$';
-const helpers = '^src/backends/[^/]+[.]ts$';
+const store = '^src/backends/store[.]ts$';
+/** What adapters and kernel share. */
+const shared = '^src/backends/shared/';
+const kernel = '^src/backends/kernel/';
+/** Of what is shared: checks and encodings without any state, which recipes need, too. */
+const pure = '^src/backends/shared/(keys|codec|expectations|is-error|teardown)[.]ts$';
+/** The rooms of the recipes. Those later in the list may import the earlier ones. */
+const recipes = ['holding', 'session', 'groups', 'elections', 'locks'];
 const rxjs = '^node_modules/rxjs/';
 const fpTs = '^node_modules/fp-ts/';
 
@@ -34,21 +39,22 @@ const place = (name, files, allowed, dependencyTypes = []) => ({
 const places = [
   place('errors-know-nobody', errors, []),
   place('validity-knows-nobody', validity, []),
-  place('teardown-knows-only-rxjs', teardown, [rxjs]),
-  place('port-knows-only-rxjs-and-errors', port, [rxjs, fpTs, errors]),
-  place(
-    'helpers-know-no-adapter',
-    `^src/backends/(?!(backend|errors|validity)[.])[^/]+[.]ts$`,
-    [helpers, rxjs, fpTs],
-    ['core'],
-  ),
+  place('port-knows-only-rxjs-and-errors', port, [rxjs, errors]),
+  place('store-knows-only-the-port-and-options', store, [rxjs, port, errors, '^src/backends/shared/options[.]ts$']),
+  place('shared-knows-neither-kernel-nor-adapter', shared, [shared, port, errors, rxjs, fpTs], ['core']),
+  place('kernel-knows-no-adapter', kernel, [kernel, shared, store, port, errors, validity, rxjs, fpTs], ['core']),
+  place('index-of-backends-only-re-exports', '^src/backends/index[.]ts$', [kernel, shared, store, port]),
   ...Object.entries(clients).map(([adapter, packages]) =>
     place(
       `${adapter}-knows-only-its-client`,
       `^src/backends/${adapter}/`,
       [
         `^src/backends/${adapter}/`,
-        helpers,
+        kernel,
+        shared,
+        store,
+        port,
+        errors,
         rxjs,
         fpTs,
         ...packages.map((client) => `^node_modules/(@types/)?${client}/`),
@@ -56,16 +62,16 @@ const places = [
       ['core'],
     ),
   ),
-  place('observables-know-only-the-port', '^src/observables/', [
-    '^src/observables/',
-    port,
-    errors,
-    pure,
-    validity,
-    teardown,
-    rxjs,
-    fpTs,
-  ]),
+  ...recipes.map((room, i) =>
+    place(`${room}-knows-only-the-port`, `^src/observables/${room}/`, [
+      `^src/observables/(${recipes.slice(0, i + 1).join('|')})/`,
+      port,
+      errors,
+      pure,
+      rxjs,
+      fpTs,
+    ]),
+  ),
   place('operators-know-only-observables', '^src/operators/', [
     '^src/(operators|observables)/',
     port,
@@ -76,7 +82,11 @@ const places = [
     fpTs,
   ]),
   place('connect-knows-backends', '^src/connect[.]ts$', [
-    helpers,
+    kernel,
+    shared,
+    store,
+    port,
+    errors,
     '^src/backends/memory/index[.]ts$',
     `^src/backends/(${adapters})/(options|characteristics|[a-z]+-store)[.]ts$`,
     rxjs,
@@ -111,7 +121,9 @@ const places = [
   place('index-only-re-exports', '^src/index[.]ts$', [
     '^src/connect[.]ts$',
     '^src/(operators|observables)/',
-    helpers,
+    shared,
+    port,
+    errors,
     fpTs,
   ]),
 ];

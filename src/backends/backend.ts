@@ -128,7 +128,7 @@ export interface Codec {
 }
 
 /**
- * The port: what the library needs of a store. Made of an adapter by the kernel in session.ts.
+ * The port: what the library needs of a store. Made of an adapter by the kernel.
  *
  * All streams are cold, take time from `scheduler`, ride out lost connections in silence, error only with what
  * waiting cannot heal, and complete when the backend is closed. Names and payloads are checked at the call.

@@ -1,4 +1,3 @@
-export { conflictsAhead } from './admission.js';
 export type {
   Backend,
   Characteristics,
@@ -15,8 +14,9 @@ export type {
   SwapResult,
   Versioned,
 } from './backend.js';
-export { type ClockLike, monotonicScheduler } from './clock.js';
-export { createBackend } from './create-backend.js';
+export { type ClockLike, monotonicScheduler } from './kernel/clock.js';
+export { createBackend } from './kernel/create-backend.js';
+export { conflictsAhead } from './shared/admission.js';
 export {
   check,
   type Expectation,
@@ -28,11 +28,11 @@ export {
   number,
   objectWith,
   TEXT,
-} from './expectations.js';
-export { decodeSegment, encodeSegment } from './keys.js';
-export { loadClient } from './load-client.js';
-export { type BackendOptions, reconnectMs, type Timing } from './options.js';
-export { orThrow } from './or-throw.js';
-export { type Connector, registerScheme } from './schemes.js';
+} from './shared/expectations.js';
+export { decodeSegment, encodeSegment } from './shared/keys.js';
+export { loadClient } from './shared/load-client.js';
+export { type BackendOptions, reconnectMs, type Timing } from './shared/options.js';
+export { orThrow } from './shared/or-throw.js';
+export { type Connector, registerScheme } from './shared/schemes.js';
+export { type Host, type OptionKind, parseUrl, queryOptions, type StoreUrl } from './shared/url.js';
 export type { Standing, StandRequest, Store, StoreContext, StoreSession } from './store.js';
-export { type Host, type OptionKind, parseUrl, queryOptions, type StoreUrl } from './url.js';

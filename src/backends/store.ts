@@ -10,9 +10,9 @@ import type {
   Versioned,
 } from './backend.js';
 import type { CoordinationError } from './errors.js';
-import type { Timing } from './options.js';
+import type { Timing } from './shared/options.js';
 
-/** What an adapter implements, and all of it. The kernel in session.ts makes a Backend of it. */
+/** What an adapter implements, and all of it. The kernel makes a Backend of it. */
 export interface Store {
   readonly name: string;
   /** For messages: host and port, never the password. */

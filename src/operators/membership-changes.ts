@@ -1,5 +1,5 @@
 import { concatMap, map, type OperatorFunction, pairwise, startWith } from 'rxjs';
-import { incarnationsOf, type Present } from '../observables/incarnations.js';
+import { incarnationsOf, type Present } from '../observables/groups/incarnations.js';
 
 /** Who came and who went between two sets. */
 export interface MembershipChange {

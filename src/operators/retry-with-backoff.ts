@@ -9,7 +9,14 @@ import {
   timer,
 } from 'rxjs';
 import { canHeal, InvalidOptions } from '../backends/errors.js';
-import { type Expectation, FUNCTION, number, objectWith, unknownIn, violationsOf } from '../backends/expectations.js';
+import {
+  type Expectation,
+  FUNCTION,
+  number,
+  objectWith,
+  unknownIn,
+  violationsOf,
+} from '../backends/shared/expectations.js';
 
 /** Options of `retryWithBackoff`. */
 export interface RetryOptions {

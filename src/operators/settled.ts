@@ -1,5 +1,5 @@
 import { asyncScheduler, debounce, type MonoTypeOperatorFunction, type SchedulerLike, timer } from 'rxjs';
-import { check, number, objectWith } from '../backends/expectations.js';
+import { check, number, objectWith } from '../backends/shared/expectations.js';
 
 /**
  * Lets a state pass when it has stayed the same for `quietMs` milliseconds: rebalance once after a deployment, not for

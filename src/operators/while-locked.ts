@@ -15,9 +15,9 @@ import {
   throwError,
 } from 'rxjs';
 import type { LockLost } from '../backends/errors.js';
-import { checkAll } from '../backends/expectations.js';
-import { isError } from '../backends/is-error.js';
-import type { Grant } from '../observables/grant.js';
+import { checkAll } from '../backends/shared/expectations.js';
+import { isError } from '../backends/shared/is-error.js';
+import type { Grant } from '../observables/holding/grant.js';
 import { type GateOptions, ON_LOSS, whileTrue } from './while-true.js';
 
 /** What the gate must know of a grant. */

@@ -1,8 +1,8 @@
 import { type MonoTypeOperatorFunction, Observable, Subscription } from 'rxjs';
 import { GateClosed } from '../backends/errors.js';
-import { checkAll, type Expectation, FUNCTION } from '../backends/expectations.js';
+import { checkAll, type Expectation, FUNCTION } from '../backends/shared/expectations.js';
 import { tellDueLosses } from '../backends/validity.js';
-import { Work } from '../observables/work.js';
+import { Work } from '../observables/holding/work.js';
 
 /** What a gate does when it closes after it was open. */
 export interface GateOptions {

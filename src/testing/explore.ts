@@ -1,5 +1,5 @@
 import { InvalidOptions } from '../backends/errors.js';
-import { ANYTHING, check, checkAll, FUNCTION, integer, listOf, number } from '../backends/expectations.js';
+import { ANYTHING, check, checkAll, FUNCTION, integer, listOf, number } from '../backends/shared/expectations.js';
 import {
   callOf,
   crash,

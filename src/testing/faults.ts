@@ -1,4 +1,4 @@
-import { check, checkAll, type Expectation, FLAG, number, TEXT } from '../backends/expectations.js';
+import { check, checkAll, type Expectation, FLAG, number, TEXT } from '../backends/shared/expectations.js';
 
 /** Requests whose reply can be lost. */
 export type Losable = 'enter' | 'leave' | 'renew' | 'evict' | 'create' | 'delete' | 'write a cell';

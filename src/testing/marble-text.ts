@@ -1,4 +1,4 @@
-import { shown } from '../backends/expectations.js';
+import { shown } from '../backends/shared/expectations.js';
 
 /** What a marble string shows at one moment: a symbol, or `|` or `#`. */
 export interface Marble {

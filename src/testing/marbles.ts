@@ -1,6 +1,6 @@
 import type { Observable } from 'rxjs';
 import { type RunHelpers, TestScheduler } from 'rxjs/testing';
-import { check, number } from '../backends/expectations.js';
+import { check, number } from '../backends/shared/expectations.js';
 import type { Marble } from './marble-text.js';
 import { parseMarbles } from './marble-text.js';
 import { withPlainTimers } from './plain-timers.js';

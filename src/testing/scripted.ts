@@ -1,6 +1,6 @@
 import { asyncScheduler, Observable, type SchedulerLike } from 'rxjs';
 import { LockLost, Released } from '../backends/errors.js';
-import type { Grant } from '../observables/grant.js';
+import type { Grant } from '../observables/holding/grant.js';
 import { parseMarbles } from './marble-text.js';
 
 /** Options of scripted primitives. */

@@ -1,6 +1,8 @@
 import { of, type SchedulerLike, VirtualTimeScheduler } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
-import { createBackend } from '../backends/create-backend.js';
+import { createBackend } from '../backends/kernel/create-backend.js';
+import { memoryCharacteristics } from '../backends/memory/characteristics.js';
+import { MemoryStore } from '../backends/memory/memory-store.js';
 import {
   check,
   checkAll,
@@ -10,10 +12,8 @@ import {
   number,
   objectWith,
   TEXT,
-} from '../backends/expectations.js';
-import { memoryCharacteristics } from '../backends/memory/characteristics.js';
-import { MemoryStore } from '../backends/memory/memory-store.js';
-import type { BackendOptions } from '../backends/options.js';
+} from '../backends/shared/expectations.js';
+import type { BackendOptions } from '../backends/shared/options.js';
 import {
   callOf,
   checkFault,

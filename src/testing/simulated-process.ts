@@ -1,6 +1,6 @@
 import { type SchedulerAction, type SchedulerLike, Subscription } from 'rxjs';
-import type { ClockLike } from '../backends/clock.js';
-import type { Environment } from '../backends/environment.js';
+import type { ClockLike } from '../backends/kernel/clock.js';
+import type { Environment } from '../backends/kernel/environment.js';
 import { onDueCheck } from '../backends/validity.js';
 
 /** What the processes of one simulation share. */

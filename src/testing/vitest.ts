@@ -1,6 +1,6 @@
 import type { MarbleValues, Recording } from 'conclave/testing';
 import { expect } from 'vitest';
-import { shown } from '../backends/expectations.js';
+import { shown } from '../backends/shared/expectations.js';
 import { happeningsOf, mismatchOf } from './recording.js';
 
 interface MarbleMatchers<R = unknown> {

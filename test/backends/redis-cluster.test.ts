@@ -4,7 +4,7 @@ import { firstValueFrom } from 'rxjs';
 import { afterAll } from 'vitest';
 import { redis } from '../../src/backends/redis/index.js';
 import { connect } from '../../src/connect.js';
-import { lock } from '../../src/observables/lock.js';
+import { lock } from '../../src/observables/locks/lock.js';
 import { backendConformance } from '../../src/testing/conformance/conformance.js';
 import type { Link, OwnServer } from '../../src/testing/conformance/quirks.js';
 import { linkOver, spawnPeer, unreachable } from '../../src/testing/conformance/remote.js';

@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import type { Characteristics } from '../../src/backends/backend.js';
 import { etcdCharacteristics } from '../../src/backends/etcd/characteristics.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
-import { timingOf } from '../../src/backends/options.js';
 import { redisCharacteristics } from '../../src/backends/redis/characteristics.js';
+import { timingOf } from '../../src/backends/shared/options.js';
 import { zookeeperCharacteristics } from '../../src/backends/zookeeper/characteristics.js';
 import { root } from './code-blocks.js';
 

@@ -1,9 +1,9 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { shardOf } from '../../src/backends/kernel/sharded-backend.js';
 import { layoutOf } from '../../src/backends/redis/layout.js';
 import { shardsOf } from '../../src/backends/redis/options.js';
-import { shardOf } from '../../src/backends/sharded-backend.js';
 import { until } from '../../src/testing/processes/probes.js';
 import { askRedis, type RedisCluster } from '../../src/testing/servers/redis.js';
 import type { TestServer } from '../../src/testing/servers/server.js';

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { monotonicScheduler } from '../../src/backends/clock.js';
-import { leadership } from '../../src/observables/leadership.js';
-import { lock } from '../../src/observables/lock.js';
+import { monotonicScheduler } from '../../src/backends/kernel/clock.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
+import { lock } from '../../src/observables/locks/lock.js';
 import { askRedis } from '../../src/testing/servers/redis.js';
 import { virtually } from '../support/virtual-time.js';
 import { OwnClock } from './own-clock.js';

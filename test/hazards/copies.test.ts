@@ -2,7 +2,7 @@ import { NEVER, startWith } from 'rxjs';
 import { expect, test, vi } from 'vitest';
 import { memory } from '../../src/backends/memory/index.js';
 import { MemoryStore } from '../../src/backends/memory/memory-store.js';
-import { lock } from '../../src/observables/lock.js';
+import { lock } from '../../src/observables/locks/lock.js';
 import { ManualTime, QUICK, sessionIdOf } from '../support/virtual-time.js';
 
 /**

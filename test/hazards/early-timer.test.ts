@@ -2,7 +2,7 @@ import { type SchedulerAction, type SchedulerLike, type Subscription, VirtualTim
 import { expect, test } from 'vitest';
 import { memory } from '../../src/backends/memory/index.js';
 import { MemoryStore } from '../../src/backends/memory/memory-store.js';
-import { lock } from '../../src/observables/lock.js';
+import { lock } from '../../src/observables/locks/lock.js';
 
 /** Timers of the platform may fire before the clock shows what they were set to. */
 class EarlyTimers implements SchedulerLike {

@@ -1,11 +1,11 @@
 import { defer, scan, tap } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 import { MemberAlreadyExists } from '../../src/backends/errors.js';
-import { groups } from '../../src/observables/groups.js';
-import { join, type Membership } from '../../src/observables/join.js';
-import { leadership } from '../../src/observables/leadership.js';
-import { memberMap } from '../../src/observables/member-map.js';
-import { members } from '../../src/observables/members.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
+import { groups } from '../../src/observables/groups/groups.js';
+import { join, type Membership } from '../../src/observables/groups/join.js';
+import { memberMap } from '../../src/observables/groups/member-map.js';
+import { members } from '../../src/observables/groups/members.js';
 import { type MembershipChange, membershipChanges } from '../../src/operators/membership-changes.js';
 import { settled } from '../../src/operators/settled.js';
 import { consistsOf } from '../../src/testing/conformance/stage.js';

@@ -2,12 +2,12 @@ import { config } from 'rxjs';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { SessionLost, Unavailable } from '../../src/backends/errors.js';
-import { breakLock } from '../../src/observables/break-lock.js';
-import type { Grant } from '../../src/observables/grant.js';
-import { join } from '../../src/observables/join.js';
-import { leadership } from '../../src/observables/leadership.js';
-import { lock } from '../../src/observables/lock.js';
-import { withLock } from '../../src/observables/with-lock.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
+import { join } from '../../src/observables/groups/join.js';
+import type { Grant } from '../../src/observables/holding/grant.js';
+import { breakLock } from '../../src/observables/locks/break-lock.js';
+import { lock } from '../../src/observables/locks/lock.js';
+import { withLock } from '../../src/observables/locks/with-lock.js';
 import { type Call, chance, setUp } from '../kernel/scripted-store.js';
 import { QUICK, type VirtualTime, virtually } from '../support/virtual-time.js';
 

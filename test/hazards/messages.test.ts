@@ -1,8 +1,8 @@
 import { filter, firstValueFrom, takeUntil, toArray } from 'rxjs';
 import { expect, test } from 'vitest';
 import type { CoordinationError } from '../../src/backends/errors.js';
-import { lock } from '../../src/observables/lock.js';
-import { status } from '../../src/observables/status.js';
+import { lock } from '../../src/observables/locks/lock.js';
+import { status } from '../../src/observables/session/status.js';
 import { networkTo, realStores, vanish } from './stores.js';
 
 /** What a message must not leave its reader with. */

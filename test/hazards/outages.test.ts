@@ -1,11 +1,11 @@
 import { lastValueFrom } from 'rxjs';
 import { describe, expect, test } from 'vitest';
-import { groups } from '../../src/observables/groups.js';
-import { holders } from '../../src/observables/holders.js';
-import { leader } from '../../src/observables/leader.js';
-import { leadership } from '../../src/observables/leadership.js';
-import { lock } from '../../src/observables/lock.js';
-import { members } from '../../src/observables/members.js';
+import { leader } from '../../src/observables/elections/leader.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
+import { groups } from '../../src/observables/groups/groups.js';
+import { members } from '../../src/observables/groups/members.js';
+import { holders } from '../../src/observables/locks/holders.js';
+import { lock } from '../../src/observables/locks/lock.js';
 import { bytes, consistsOf } from '../../src/testing/conformance/stage.js';
 import { virtually } from '../support/virtual-time.js';
 import { networkTo, realStores, stageOn, vanish } from './stores.js';

@@ -1,9 +1,9 @@
 import { concatMap, lastValueFrom, map, type Observable, range } from 'rxjs';
 import { expect, test } from 'vitest';
-import { hostEnvironment } from '../../src/backends/environment.js';
+import { hostEnvironment } from '../../src/backends/kernel/environment.js';
 import { MemoryStore } from '../../src/backends/memory/index.js';
-import { timingOf } from '../../src/backends/options.js';
-import { orThrow } from '../../src/backends/or-throw.js';
+import { timingOf } from '../../src/backends/shared/options.js';
+import { orThrow } from '../../src/backends/shared/or-throw.js';
 import type { StoreSession } from '../../src/backends/store.js';
 import { ManualTime, QUICK } from '../support/virtual-time.js';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { conflicts, conflictsAhead } from '../../src/backends/admission.js';
 import type { Mode } from '../../src/backends/backend.js';
+import { conflicts, conflictsAhead } from '../../src/backends/shared/admission.js';
 
 const one = (token: bigint, mode: Mode) => ({ token, mode });
 

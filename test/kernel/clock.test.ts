@@ -1,10 +1,10 @@
 import { animationFrameScheduler, asapScheduler, asyncScheduler, queueScheduler, VirtualTimeScheduler } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import { describe, expect, it } from 'vitest';
-import { monotonicScheduler, SuspendWatch } from '../../src/backends/clock.js';
+import { monotonicScheduler, SuspendWatch } from '../../src/backends/kernel/clock.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { connect } from '../../src/connect.js';
-import { leadership } from '../../src/observables/leadership.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
 import { ManualTime, sessionIdOf } from '../support/virtual-time.js';
 
 describe('monotonicScheduler', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Codec } from '../../src/backends/backend.js';
-import { encodePayload, jsonCodec, MAX_PAYLOAD_BYTES } from '../../src/backends/codec.js';
+import { encodePayload, jsonCodec, MAX_PAYLOAD_BYTES } from '../../src/backends/shared/codec.js';
 
 const raw: Codec = { encode: (value) => value as Uint8Array, decode: (bytes) => bytes };
 

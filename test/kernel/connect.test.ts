@@ -2,12 +2,12 @@ import { firstValueFrom, map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { InvalidOptions } from '../../src/backends/errors.js';
 import { memory } from '../../src/backends/memory/index.js';
-import { orThrow } from '../../src/backends/or-throw.js';
-import { registerScheme } from '../../src/backends/schemes.js';
-import { queryOptions } from '../../src/backends/url.js';
+import { orThrow } from '../../src/backends/shared/or-throw.js';
+import { registerScheme } from '../../src/backends/shared/schemes.js';
+import { queryOptions } from '../../src/backends/shared/url.js';
 import { type ConnectOptions, connect } from '../../src/connect.js';
-import { createGroup } from '../../src/observables/create-group.js';
-import { groups } from '../../src/observables/groups.js';
+import { createGroup } from '../../src/observables/groups/create-group.js';
+import { groups } from '../../src/observables/groups/groups.js';
 import { ManualTime } from '../support/virtual-time.js';
 
 const schemes = ['memory', 'redis', 'rediss', 'redis-cluster', 'rediss-cluster', 'etcd', 'etcds', 'zookeeper'];

@@ -4,12 +4,12 @@ import { runInNewContext } from 'node:vm';
 import { catchError, concat, merge, type Observable, of, Subject, take } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend, Entry, Versioned } from '../../src/backends/backend.js';
-import { MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../../src/backends/codec.js';
-import { createBackend } from '../../src/backends/create-backend.js';
 import { InvalidPayload, PermissionDenied, PlaceLost, SessionLost, Unavailable } from '../../src/backends/errors.js';
+import { createBackend } from '../../src/backends/kernel/create-backend.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { memory } from '../../src/backends/memory/index.js';
-import { campaign } from '../../src/observables/campaign.js';
+import { MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../../src/backends/shared/codec.js';
+import { campaign } from '../../src/observables/elections/campaign.js';
 import { entryOf, ManualTime, promises, QUICK } from '../support/virtual-time.js';
 import { type Call, chance, roster, ScriptedStore, setUp } from './scripted-store.js';
 

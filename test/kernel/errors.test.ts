@@ -10,7 +10,7 @@ import {
   Unavailable,
   UnknownScheme,
 } from '../../src/backends/errors.js';
-import { isError } from '../../src/backends/is-error.js';
+import { isError } from '../../src/backends/shared/is-error.js';
 
 describe('an error', () => {
   it('is told from others by class, name and tag', () => {

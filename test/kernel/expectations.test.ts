@@ -14,7 +14,7 @@ import {
   TEXT,
   unknownIn,
   violationsOf,
-} from '../../src/backends/expectations.js';
+} from '../../src/backends/shared/expectations.js';
 
 const nothing = (): undefined => undefined;
 const bare: unknown = Object.create(null);

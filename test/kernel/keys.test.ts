@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkName, decodeSegment, encodeSegment, escapeFirst, MAX_NAME_BYTES } from '../../src/backends/keys.js';
+import {
+  checkName,
+  decodeSegment,
+  encodeSegment,
+  escapeFirst,
+  MAX_NAME_BYTES,
+} from '../../src/backends/shared/keys.js';
 
 /** Names as they may come: any characters, and often those that some store minds. */
 const awkward = [

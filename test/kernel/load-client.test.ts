@@ -1,6 +1,6 @@
 import { firstValueFrom } from 'rxjs';
 import { expect, it, vi } from 'vitest';
-import { loadClient } from '../../src/backends/load-client.js';
+import { loadClient } from '../../src/backends/shared/load-client.js';
 
 const failing = (error: unknown): Promise<unknown> =>
   firstValueFrom(loadClient('client', 'store', () => Promise.reject(error))).catch((reason: unknown) => reason);

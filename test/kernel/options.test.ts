@@ -1,6 +1,12 @@
 import { isLeft, isRight } from 'fp-ts/lib/Either.js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type BackendOptions, reconnectMs, reliableMs, type Timing, timingOf } from '../../src/backends/options.js';
+import {
+  type BackendOptions,
+  reconnectMs,
+  reliableMs,
+  type Timing,
+  timingOf,
+} from '../../src/backends/shared/options.js';
 
 const violationsOf = (options: BackendOptions): readonly string[] => {
   const result = timingOf(options);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { registerScheme } from '../../src/backends/schemes.js';
+import { registerScheme } from '../../src/backends/shared/schemes.js';
 
 it('a scheme or a connector that is none is refused, with what it must be', () => {
   const connector = () => {

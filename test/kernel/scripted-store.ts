@@ -1,10 +1,10 @@
 import { BehaviorSubject, Observable, of, type Subscriber } from 'rxjs';
 import { afterEach, beforeEach, vi } from 'vitest';
 import type { Backend, EntryRequest, Place, RosterKey } from '../../src/backends/backend.js';
-import { createBackend } from '../../src/backends/create-backend.js';
 import type { CoordinationError } from '../../src/backends/errors.js';
+import { createBackend } from '../../src/backends/kernel/create-backend.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
-import type { BackendOptions } from '../../src/backends/options.js';
+import type { BackendOptions } from '../../src/backends/shared/options.js';
 import type { Standing, StandRequest, Store, StoreContext, StoreSession } from '../../src/backends/store.js';
 import { entryOf, ManualTime, QUICK } from '../support/virtual-time.js';
 

@@ -1,11 +1,11 @@
 import { BehaviorSubject, firstValueFrom, type Observable, of } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 import type { Backend, EntryRequest, RosterKey, Session } from '../../src/backends/backend.js';
-import { monotonicScheduler } from '../../src/backends/clock.js';
 import { SessionLost, Unavailable } from '../../src/backends/errors.js';
+import { monotonicScheduler } from '../../src/backends/kernel/clock.js';
+import { createShardedBackend, shardOf } from '../../src/backends/kernel/sharded-backend.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { MemoryStore } from '../../src/backends/memory/index.js';
-import { createShardedBackend, shardOf } from '../../src/backends/sharded-backend.js';
 import type { Store } from '../../src/backends/store.js';
 import { ManualTime, QUICK } from '../support/virtual-time.js';
 import { chance, type Operation, ScriptedStore } from './scripted-store.js';

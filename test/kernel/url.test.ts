@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { type Either, isLeft } from 'fp-ts/lib/Either.js';
 import { describe, expect, it } from 'vitest';
-import { parseUrl, queryOptions, type StoreUrl } from '../../src/backends/url.js';
+import { parseUrl, queryOptions, type StoreUrl } from '../../src/backends/shared/url.js';
 
 const parsed = (text: string): StoreUrl => {
   const url = parseUrl(text);

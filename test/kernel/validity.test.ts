@@ -2,7 +2,7 @@ import { Subject, tap } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import { memory } from '../../src/backends/memory/index.js';
 import { onDueCheck, tellDueLosses } from '../../src/backends/validity.js';
-import { leadership } from '../../src/observables/leadership.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
 import { ManualTime, QUICK } from '../support/virtual-time.js';
 
 describe('tellDueLosses', () => {

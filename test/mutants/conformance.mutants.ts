@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { MapStore } from '../../examples/map-backend/map-store.js';
 import type { Backend } from '../../src/backends/backend.js';
-import type { BackendOptions } from '../../src/backends/options.js';
+import type { BackendOptions } from '../../src/backends/shared/options.js';
 import type { Store } from '../../src/backends/store.js';
 import { LocalLink } from '../../src/testing/conformance/local-link.js';
 import { type Case, casesOf, parts } from '../../src/testing/conformance/parts.js';

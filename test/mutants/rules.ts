@@ -10,7 +10,7 @@ export const mutants: readonly Mutant[] = [...sessionMutants, ...standingMutants
 /** What the comments of the port say without asking anything of an adapter, or more of it than the kernel can see. */
 export const explanations: readonly string[] = [
   'What an adapter implements, and all of it',
-  'The kernel in session.ts makes a Backend of it',
+  'The kernel makes a Backend of it',
   'What the kernel hands to an adapter',
   'One entry as its own adapter knows it',
   'Adapters extend it with what they need to find it again',

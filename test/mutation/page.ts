@@ -15,7 +15,7 @@ What is changed are the observables, the operators, and the session kernel in \`
 \`test/kernel\`, \`test/observables\` and \`test/operators\`: virtual time, no servers. What only the other tests would notice, on real
 stores, counts as survived here.
 
-\`npm run mutation -- operators\` (or \`observables\`, \`sessions\`, \`kernel\`, or \`src/observables/lock.ts\`) runs a part, and keeps
+\`npm run mutation -- operators\` (or \`observables\`, \`sessions\`, \`kernel\`, or \`src/observables/locks/lock.ts\`) runs a part, and keeps
 what is known of the rest in \`reports/mutation\`; \`-- --reuse\` tries only what a changed source or an added test may have changed. The command writes
 this page, and fails where a survivor has no explanation in \`test/mutation/survivors.ts\`, or an explanation has no
 survivor any more.

@@ -9,32 +9,32 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'For the compiler only: where the question is not asked, the next one has the same answer, or throws where the first was to lead to an error of the same kind.',
     mutants: {
-      'src/backends/create-backend.ts': [
+      'src/backends/kernel/create-backend.ts': [
         '[-b !== undefined-]{+true+} && a.id === b.id && a.token === b.token && a.mode === b.mode && sameBytes(a.payload, b.payload)',
       ],
-      'src/backends/url.ts': [
+      'src/backends/shared/url.ts': [
         'if ([-match === null || host === undefined-]{+match === null && host === undefined+}) return undefined;',
         'if ([-match === null-]{+false+} || host === undefined) return undefined;',
         'if (match === null || [-host === undefined-]{+false+}) return undefined;',
       ],
-      'src/backends/lease.ts': [
+      'src/backends/kernel/lease.ts': [
         '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
         '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
         '[-this.#deadlineTimer?.unsubscribe-]{+this.#deadlineTimer.unsubscribe+}();',
       ],
-      'src/backends/session.ts': [
+      'src/backends/kernel/session.ts': [
         // biome-ignore lint/suspicious/noTemplateCurlyInString: it quotes the source.
         'this.context.report(new ReleaseFailed(`session ${[-lease?.session-]{+lease.session+}.id}`, cause));',
         "if (this.#isFirst && [-state.state === 'connecting'-]{+true+})",
         '[-this.#running?.unsubscribe-]{+this.#running.unsubscribe+}();',
       ],
-      'src/backends/participation.ts': [
+      'src/backends/kernel/participation.ts': [
         'else if ([-this.#standing !== undefined-]{+true+}) this.#stand(this.#standing);',
       ],
-      'src/observables/contender.ts': [
+      'src/observables/holding/contender.ts': [
         'if ([-b === undefined-]{+false+} || a.id !== b.id || a.token !== b.token || a.mode !== b.mode) return false;',
       ],
-      'src/observables/member-map.ts': [
+      'src/observables/groups/member-map.ts': [
         "[-typeof value === 'object' && value !== null && 'id' in value-]{+true+} &&",
         "[-typeof value === 'object' && value !== null && 'id' in value-]{+typeof value === 'object' && value !== null || 'id' in value+} &&",
         "[-typeof value === 'object' && value !== null-]{+true+} &&",
@@ -42,7 +42,7 @@ export const explanations: readonly Explanation[] = [
         "[-typeof value === 'object'-]{+true+} &&",
         '[-value !== null-]{+true+} &&',
       ],
-      'src/observables/settling.ts': [
+      'src/observables/holding/settling.ts': [
         'const end$ = defer(() => [-iterator?.return?.()-]{+iterator?.return()+} ?? EMPTY);',
         'const end$ = defer(() => [-iterator?.return-]{+iterator.return+}?.() ?? EMPTY);',
         'if ([-iterator?.return-]{+iterator.return+} === undefined) {',
@@ -55,9 +55,9 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'What is set here is set again before it is read.',
     mutants: {
-      'src/backends/lease.ts': ['readonly #linked = new BehaviorSubject([-false-]{+true+});'],
-      'src/observables/reentering.ts': ['let wasLost = [-false-]{+true+};'],
-      'src/observables/settling.ts': ['let isUnderWay = [-false-]{+true+};'],
+      'src/backends/kernel/lease.ts': ['readonly #linked = new BehaviorSubject([-false-]{+true+});'],
+      'src/observables/elections/reentering.ts': ['let wasLost = [-false-]{+true+};'],
+      'src/observables/holding/settling.ts': ['let isUnderWay = [-false-]{+true+};'],
       'src/operators/while-locked.ts': [
         'let isOpen = [-(): boolean => false-]{+() => undefined+};',
         'let isOpen = (): boolean => [-false-]{+true+};',
@@ -68,14 +68,14 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'The two cannot differ: data that is there is never `undefined`; members are compared under their id; one’s own entry has one’s own owner, and no other has its token.',
     mutants: {
-      'src/observables/contender.ts': [
+      'src/observables/holding/contender.ts': [
         "return a.data._tag === 'Some' ? [-b.data._tag === 'Some'-]{+true+} && a.data.value === b.data.value : b.data._tag === 'None';",
         "data: [-value._tag === 'Some'-]{+true+} && value.value !== undefined ? value : none,",
       ],
-      'src/observables/join.ts': [
+      'src/observables/groups/join.ts': [
         'entries.some(({ entry, record }) => record.id === id && record.owner !== owner && [-entry.token < mine.token-]{+entry.token <= mine.token+});',
       ],
-      'src/observables/member-map.ts': [
+      'src/observables/groups/member-map.ts': [
         '(a, b) => [-a.id === b.id-]{+true+} && a.token === b.token && a.capabilities === b.capabilities,',
       ],
     },
@@ -83,7 +83,7 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'Asked for in two places, each of which is enough: who is told the loss is over before anything else says `SessionLost`, who is over does not fail, leave or stand any more, a lease is lost only once and after it was live, who asks for a lease passes over one that is over, and a backend that is being closed has stopped all it runs before it would open another session.',
     mutants: {
-      'src/backends/participation.ts': [
+      'src/backends/kernel/participation.ts': [
         'if ([-this.#isOver-]{+false+}) return;',
         'if ([-this.#isOver-]{+false+}) return;',
         'if ([-!this.#isLeaving && !(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
@@ -93,7 +93,7 @@ export const explanations: readonly Explanation[] = [
         'if ([-!(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-this.#isOver-]{+false+}) return;',
       ],
-      'src/backends/session.ts': [
+      'src/backends/kernel/session.ts': [
         "if ([-state.value.state !== 'connecting'-]{+true+}) state.next({ state: 'lost', id: session.id, cause });",
         'if ([-!lease.isOver-]{+true+}) current.next(lease);',
         'if ([-this.#isClosed || running.closed-]{+false+}) return;',
@@ -104,7 +104,7 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'The same the other way round: it is only compared with what it was the last time.',
     mutants: {
-      'src/backends/participation.ts': [
+      'src/backends/kernel/participation.ts': [
         'const admitted = [-ahead < this.wish.permits-]{+ahead >= this.wish.permits+};',
       ],
     },
@@ -112,7 +112,7 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'Nothing comes of it: a lease that is over has ended its link and its renewals, and has no time left; the error of an enter that is being taken back is told to nobody.',
     mutants: {
-      'src/backends/lease.ts': [
+      'src/backends/kernel/lease.ts': [
         'if ([-this.#over-]{+false+}) return false;',
         'if ([-this.#over-]{+false+}) return;',
         'return unavailable(error) ? timer(backoffMs(this.context, count - 1), clock) : throwError([-() => error-]{+() => undefined+});',
@@ -122,11 +122,11 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'The same without it: what is not said, or not returned, is `undefined`; an empty user is none; hosts of which nothing is there are one empty part; the first colon is found from wherever before it one looks.',
     mutants: {
-      'src/backends/create-backend.ts': [
+      'src/backends/kernel/create-backend.ts': [
         'await lastValueFrom(concat(settled, sessions.close(timing.closeTimeoutMs)), [-{ defaultValue: undefined }-]{+{}+});',
       ],
-      'src/backends/keys.ts': ['} catch [-{ return undefined; }-]{+{}+}'],
-      'src/backends/url.ts': [
+      'src/backends/shared/keys.ts': ['} catch [-{ return undefined; }-]{+{}+}'],
+      'src/backends/shared/url.ts': [
         "const [username, password] = [-at < 0-]{+at <= 0+} ? [] : splitOnce(authority.slice(0, at), ':');",
         "if ([-part === ''-]{+true+} && authority.slice(at + 1) === '') break;",
         "return text.replace([-/^([^:]*:\\/{0,2}).*@/s-]{+/([^:]*:\\/{0,2}).*@/s+}, '$1***@');",
@@ -136,7 +136,7 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'No name comes that far: `checkName` refuses half a surrogate pair.',
     mutants: {
-      'src/backends/keys.ts': [
+      'src/backends/shared/keys.ts': [
         'return (code > 0x1f && code < 0x7f) || (code > 0x9f && [-code < 0xd800-]{+code <= 0xd800+}) || (code > 0xf8ff && code < 0xfff0);',
       ],
     },
@@ -144,7 +144,7 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'It only saves: a layer around a single shard, and looking at the state of a shard once more each time it is used. No test here counts that.',
     mutants: {
-      'src/backends/sharded-backend.ts': [
+      'src/backends/kernel/sharded-backend.ts': [
         'return [-count === 1-]{+false+}',
         'if ([-!used$.value.has(shard)-]{+true+}) used$.next(new Set(used$.value).add(shard));',
       ],
@@ -153,7 +153,7 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'Of two names that are as long, either may be called the longer one: they are compared in the same way both ways round.',
     mutants: {
-      'src/backends/expectations.ts': [
+      'src/backends/shared/expectations.ts': [
         'const [long, short] = [-a.length > b.length-]{+a.length >= b.length+} ? [a, b] : [b, a];',
       ],
     },
@@ -161,7 +161,7 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'Equivalent: a field that is required, but not among those that are expected, is never asked for.',
     mutants: {
-      'src/backends/expectations.ts': [
+      'src/backends/shared/expectations.ts': [
         'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
         'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
       ],

@@ -2,8 +2,8 @@ import { catchError, map, of, retry } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/backends/backend.js';
 import { AuthenticationFailed } from '../../src/backends/errors.js';
-import { breakLock } from '../../src/observables/break-lock.js';
-import { lock } from '../../src/observables/lock.js';
+import { breakLock } from '../../src/observables/locks/break-lock.js';
+import { lock } from '../../src/observables/locks/lock.js';
 import { entryOf, scripted, virtually } from '../support/virtual-time.js';
 
 const lines: Record<string, readonly Entry[]> = {

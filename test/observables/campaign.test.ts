@@ -2,9 +2,9 @@ import { isSome, type Option } from 'fp-ts/lib/Option.js';
 import { defer, map, type Observable, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { PlaceLost, UndecodablePayload } from '../../src/backends/errors.js';
-import { campaign } from '../../src/observables/campaign.js';
-import type { Grant } from '../../src/observables/grant.js';
-import { reentering } from '../../src/observables/reentering.js';
+import { campaign } from '../../src/observables/elections/campaign.js';
+import { reentering } from '../../src/observables/elections/reentering.js';
+import type { Grant } from '../../src/observables/holding/grant.js';
 import { placeOf, scripted, shown, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };

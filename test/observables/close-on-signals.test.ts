@@ -1,10 +1,10 @@
 import { firstValueFrom, lastValueFrom, map, type Subscription, timer } from 'rxjs';
 import { afterEach, expect, test, vi } from 'vitest';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
-import { closeOnSignals } from '../../src/observables/close-on-signals.js';
-import { lock } from '../../src/observables/lock.js';
-import { status } from '../../src/observables/status.js';
-import { withLock } from '../../src/observables/with-lock.js';
+import { lock } from '../../src/observables/locks/lock.js';
+import { withLock } from '../../src/observables/locks/with-lock.js';
+import { closeOnSignals } from '../../src/observables/session/close-on-signals.js';
+import { status } from '../../src/observables/session/status.js';
 import { spawnClient } from '../../src/testing/processes/client-process.js';
 
 let listening: Subscription | undefined;

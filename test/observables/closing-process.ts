@@ -1,6 +1,6 @@
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
-import { closeOnSignals } from '../../src/observables/close-on-signals.js';
-import { lock } from '../../src/observables/lock.js';
+import { lock } from '../../src/observables/locks/lock.js';
+import { closeOnSignals } from '../../src/observables/session/close-on-signals.js';
 import { answer, tell } from '../../src/testing/processes/client-side.js';
 
 /** Holds a lock until it is told to end, and says when the next one has it. */

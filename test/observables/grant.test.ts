@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { LockLost, PlaceLost } from '../../src/backends/errors.js';
-import { signalOf } from '../../src/observables/grant.js';
+import { signalOf } from '../../src/observables/holding/grant.js';
 import { placeOf } from '../support/virtual-time.js';
 
 const lost = new LockLost('l', 1n, 'session lost');

@@ -1,10 +1,10 @@
 import { map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { AuthenticationFailed, GroupAlreadyExists, GroupNotEmpty, GroupNotFound } from '../../src/backends/errors.js';
-import { createGroup } from '../../src/observables/create-group.js';
-import { deleteGroup } from '../../src/observables/delete-group.js';
-import { groups } from '../../src/observables/groups.js';
-import { join } from '../../src/observables/join.js';
+import { createGroup } from '../../src/observables/groups/create-group.js';
+import { deleteGroup } from '../../src/observables/groups/delete-group.js';
+import { groups } from '../../src/observables/groups/groups.js';
+import { join } from '../../src/observables/groups/join.js';
 import { scripted, virtually } from '../support/virtual-time.js';
 
 const refused = new AuthenticationFailed('scripted', 'nowhere');

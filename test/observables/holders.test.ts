@@ -2,8 +2,8 @@ import { map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/backends/backend.js';
 import { AuthenticationFailed } from '../../src/backends/errors.js';
-import { holders } from '../../src/observables/holders.js';
-import { lock } from '../../src/observables/lock.js';
+import { holders } from '../../src/observables/locks/holders.js';
+import { lock } from '../../src/observables/locks/lock.js';
 import { entryOf, scripted, shown, virtually } from '../support/virtual-time.js';
 
 const x1 = entryOf('x1', 1n);

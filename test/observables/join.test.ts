@@ -1,7 +1,6 @@
 import { BehaviorSubject, defer, map, NEVER, type Observable, of, Subject, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry, Place } from '../../src/backends/backend.js';
-import { jsonCodec } from '../../src/backends/codec.js';
 import {
   AuthenticationFailed,
   BackendClosed,
@@ -10,11 +9,12 @@ import {
   PlaceLost,
 } from '../../src/backends/errors.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
-import { createGroup } from '../../src/observables/create-group.js';
-import { groups } from '../../src/observables/groups.js';
-import { join, type Membership } from '../../src/observables/join.js';
-import { memberMap } from '../../src/observables/member-map.js';
-import { members } from '../../src/observables/members.js';
+import { jsonCodec } from '../../src/backends/shared/codec.js';
+import { createGroup } from '../../src/observables/groups/create-group.js';
+import { groups } from '../../src/observables/groups/groups.js';
+import { join, type Membership } from '../../src/observables/groups/join.js';
+import { memberMap } from '../../src/observables/groups/member-map.js';
+import { members } from '../../src/observables/groups/members.js';
 import { entryOf, ManualTime, placeOf, QUICK, scripted, sessionIdOf, virtually } from '../support/virtual-time.js';
 
 const places = { a: placeOf(5n), b: placeOf(9n) };

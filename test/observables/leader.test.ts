@@ -3,9 +3,9 @@ import { map, type Observable } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Backend, Entry } from '../../src/backends/backend.js';
 import { AuthenticationFailed } from '../../src/backends/errors.js';
-import { campaign } from '../../src/observables/campaign.js';
-import { candidates } from '../../src/observables/candidates.js';
-import { leader } from '../../src/observables/leader.js';
+import { campaign } from '../../src/observables/elections/campaign.js';
+import { candidates } from '../../src/observables/elections/candidates.js';
+import { leader } from '../../src/observables/elections/leader.js';
 import { entryOf, scripted, shown, virtually } from '../support/virtual-time.js';
 
 const one = entryOf('e1', 1n, 'one');

@@ -1,7 +1,7 @@
 import { defer, of, ReplaySubject, share, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { AuthenticationFailed, PlaceLost } from '../../src/backends/errors.js';
-import { leadership } from '../../src/observables/leadership.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
 import { placeOf, scripted, virtually } from '../support/virtual-time.js';
 
 const leads = { f: false, t: true };

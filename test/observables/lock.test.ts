@@ -3,12 +3,12 @@ import { catchError, concat, defer, EMPTY, firstValueFrom, map, NEVER, type Obse
 import { describe, expect, it } from 'vitest';
 import { AuthenticationFailed, LockLost, LockNotAcquired, PlaceLost, SessionLost } from '../../src/backends/errors.js';
 import { memory } from '../../src/backends/memory/index.js';
-import { breakLock } from '../../src/observables/break-lock.js';
-import { campaign } from '../../src/observables/campaign.js';
-import type { Grant } from '../../src/observables/grant.js';
-import { join } from '../../src/observables/join.js';
-import { lock } from '../../src/observables/lock.js';
-import { withLock } from '../../src/observables/with-lock.js';
+import { campaign } from '../../src/observables/elections/campaign.js';
+import { join } from '../../src/observables/groups/join.js';
+import type { Grant } from '../../src/observables/holding/grant.js';
+import { breakLock } from '../../src/observables/locks/break-lock.js';
+import { lock } from '../../src/observables/locks/lock.js';
+import { withLock } from '../../src/observables/locks/with-lock.js';
 import { placeOf, scripted, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };

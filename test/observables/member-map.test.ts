@@ -2,8 +2,8 @@ import { map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/backends/backend.js';
 import { AuthenticationFailed } from '../../src/backends/errors.js';
-import { join } from '../../src/observables/join.js';
-import { type Member, memberMap } from '../../src/observables/member-map.js';
+import { join } from '../../src/observables/groups/join.js';
+import { type Member, memberMap } from '../../src/observables/groups/member-map.js';
 import { entryOf, scripted, virtually } from '../support/virtual-time.js';
 
 const member = (id: string, token: bigint, owner: string, capabilities?: unknown): Entry =>

@@ -2,8 +2,8 @@ import { map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/backends/backend.js';
 import { AuthenticationFailed } from '../../src/backends/errors.js';
-import { join } from '../../src/observables/join.js';
-import { members } from '../../src/observables/members.js';
+import { join } from '../../src/observables/groups/join.js';
+import { members } from '../../src/observables/groups/members.js';
 import { entryOf, scripted, virtually } from '../support/virtual-time.js';
 
 const member = (id: string, token: bigint, capabilities = 0): Entry =>

@@ -2,7 +2,7 @@ import { map } from 'rxjs';
 import { describe, it } from 'vitest';
 import type { Backend, Session } from '../../src/backends/backend.js';
 import { AuthenticationFailed, SessionLost } from '../../src/backends/errors.js';
-import { status } from '../../src/observables/status.js';
+import { status } from '../../src/observables/session/status.js';
 import { scripted, virtually } from '../support/virtual-time.js';
 
 const cause = new SessionLost('s', 'it was not renewed in time', false);

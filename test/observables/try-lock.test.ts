@@ -2,10 +2,10 @@ import { type Either, isRight } from 'fp-ts/lib/Either.js';
 import { catchError, map, type Observable, of, take } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { AuthenticationFailed, type Contended, LockLost, PlaceLost } from '../../src/backends/errors.js';
-import type { Grant } from '../../src/observables/grant.js';
-import { holders } from '../../src/observables/holders.js';
-import { lock } from '../../src/observables/lock.js';
-import { tryLock } from '../../src/observables/try-lock.js';
+import type { Grant } from '../../src/observables/holding/grant.js';
+import { holders } from '../../src/observables/locks/holders.js';
+import { lock } from '../../src/observables/locks/lock.js';
+import { tryLock } from '../../src/observables/locks/try-lock.js';
 import { placeOf, scripted, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };

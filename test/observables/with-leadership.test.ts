@@ -20,9 +20,9 @@ import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { AuthenticationFailed, BackendClosed, LeadershipLost, PlaceLost } from '../../src/backends/errors.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
-import type { Grant } from '../../src/observables/grant.js';
-import { leadership } from '../../src/observables/leadership.js';
-import { withLeadership } from '../../src/observables/with-leadership.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
+import { withLeadership } from '../../src/observables/elections/with-leadership.js';
+import type { Grant } from '../../src/observables/holding/grant.js';
 import { ManualTime, placeOf, promises, QUICK, scripted, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };

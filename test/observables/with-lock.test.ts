@@ -23,12 +23,12 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { AuthenticationFailed, LockLost, LockNotAcquired, PlaceLost } from '../../src/backends/errors.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
-import { breakLock } from '../../src/observables/break-lock.js';
-import type { Grant } from '../../src/observables/grant.js';
-import { holders } from '../../src/observables/holders.js';
-import { lock } from '../../src/observables/lock.js';
-import { tryLock } from '../../src/observables/try-lock.js';
-import { withLock } from '../../src/observables/with-lock.js';
+import type { Grant } from '../../src/observables/holding/grant.js';
+import { breakLock } from '../../src/observables/locks/break-lock.js';
+import { holders } from '../../src/observables/locks/holders.js';
+import { lock } from '../../src/observables/locks/lock.js';
+import { tryLock } from '../../src/observables/locks/try-lock.js';
+import { withLock } from '../../src/observables/locks/with-lock.js';
 import { ManualTime, placeOf, promises, QUICK, scripted, sessionIdOf, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n) };

@@ -1,9 +1,9 @@
 import { concat, finalize, identity, interval, NEVER, of, take, tap } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
-import { leadership } from '../../src/observables/leadership.js';
-import { lock } from '../../src/observables/lock.js';
-import { withLock } from '../../src/observables/with-lock.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
+import { lock } from '../../src/observables/locks/lock.js';
+import { withLock } from '../../src/observables/locks/with-lock.js';
 import { whileLeader } from '../../src/operators/while-leader.js';
 import { whileLocked } from '../../src/operators/while-locked.js';
 import { ManualTime, QUICK, virtually } from '../support/virtual-time.js';

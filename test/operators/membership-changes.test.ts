@@ -1,8 +1,8 @@
 import { map as map$, repeat } from 'rxjs';
 import { describe, it } from 'vitest';
-import { idsOf } from '../../src/observables/incarnations.js';
-import { join } from '../../src/observables/join.js';
-import { members } from '../../src/observables/members.js';
+import { idsOf } from '../../src/observables/groups/incarnations.js';
+import { join } from '../../src/observables/groups/join.js';
+import { members } from '../../src/observables/groups/members.js';
 import { membershipChanges } from '../../src/operators/membership-changes.js';
 import { virtually } from '../support/virtual-time.js';
 

@@ -16,7 +16,7 @@ import {
   PermissionDenied,
   UnknownScheme,
 } from '../../src/backends/errors.js';
-import { lock } from '../../src/observables/lock.js';
+import { lock } from '../../src/observables/locks/lock.js';
 import { type RetryOptions, retryWithBackoff } from '../../src/operators/retry-with-backoff.js';
 import { virtually } from '../support/virtual-time.js';
 

@@ -17,7 +17,7 @@ import {
 } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { GateClosed } from '../../src/backends/errors.js';
-import { leadership } from '../../src/observables/leadership.js';
+import { leadership } from '../../src/observables/elections/leadership.js';
 import { settled } from '../../src/operators/settled.js';
 import { whileLeader } from '../../src/operators/while-leader.js';
 import { virtually } from '../support/virtual-time.js';

@@ -1,8 +1,8 @@
 import { concat, defer, finalize, NEVER, type Observable, of, repeat, tap, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { GateClosed, LockLost } from '../../src/backends/errors.js';
-import type { Grant } from '../../src/observables/grant.js';
-import { lock } from '../../src/observables/lock.js';
+import type { Grant } from '../../src/observables/holding/grant.js';
+import { lock } from '../../src/observables/locks/lock.js';
 import { whileLocked } from '../../src/operators/while-locked.js';
 import { virtually } from '../support/virtual-time.js';
 

@@ -12,11 +12,11 @@ import {
 import { type RunHelpers, TestScheduler } from 'rxjs/testing';
 import { expect, vi } from 'vitest';
 import type { Backend, Entry, EntryRequest, Place, RosterKey, Session } from '../../src/backends/backend.js';
-import type { ClockLike } from '../../src/backends/clock.js';
-import { jsonCodec } from '../../src/backends/codec.js';
 import type { CoordinationError } from '../../src/backends/errors.js';
+import type { ClockLike } from '../../src/backends/kernel/clock.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { type MemoryOptions, MemoryStore, memory } from '../../src/backends/memory/index.js';
+import { jsonCodec } from '../../src/backends/shared/codec.js';
 
 /**
  * Round numbers: a session may be relied on for 94 ms after its last proof, and the store expires it after 100.

@@ -1,7 +1,7 @@
 import type { Option } from 'fp-ts/lib/Option.js';
 import { filter, Observable, scan, switchMap, take, timer } from 'rxjs';
 import type { Backend, Place } from '../../src/backends/backend.js';
-import { encodePayload } from '../../src/backends/codec.js';
+import { encodePayload } from '../../src/backends/shared/codec.js';
 import { type Grant, join, lock, members } from '../../src/index.js';
 import type { Cluster } from '../../src/testing/simulate.js';
 import { candidate, Doings, NAMES, work, worker } from './recipes.js';

@@ -17,7 +17,7 @@ import {
   timer,
 } from 'rxjs';
 import type { Backend } from '../../src/backends/backend.js';
-import { jsonCodec } from '../../src/backends/codec.js';
+import { jsonCodec } from '../../src/backends/shared/codec.js';
 import { campaign, type Grant, join, LockLost, lock, members, whileTrue, withLock } from '../../src/index.js';
 import type { Moment } from '../../src/testing/explore.js';
 import type { Cluster } from '../../src/testing/simulate.js';

@@ -1,5 +1,5 @@
 import type { Etcd3, IOptions } from 'etcd3';
-import type { Timing } from '../options.js';
+import type { Timing } from '../shared/options.js';
 import type { EtcdUrlOptions } from './options.js';
 
 type Policy = NonNullable<NonNullable<IOptions['faultHandling']>['global']>;

@@ -1,8 +1,8 @@
 import type { Etcd3 } from 'etcd3';
 import { map, NEVER, Observable, startWith, switchMap } from 'rxjs';
 import { InvalidOptions } from '../errors.js';
-import { loadClient, rethrow } from '../load-client.js';
-import { orThrow } from '../or-throw.js';
+import { loadClient, rethrow } from '../shared/load-client.js';
+import { orThrow } from '../shared/or-throw.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { etcdCharacteristics } from './characteristics.js';
 import { newClient } from './client.js';

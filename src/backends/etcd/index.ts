@@ -1,5 +1,5 @@
 import type { Backend } from '../backend.js';
-import { createBackend } from '../create-backend.js';
+import { createBackend } from '../kernel/create-backend.js';
 import { etcdCharacteristics } from './characteristics.js';
 import { type EtcdOptions, etcdStore } from './etcd-store.js';
 

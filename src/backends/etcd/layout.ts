@@ -1,5 +1,5 @@
 import type { Mode, RosterKey, RosterKind } from '../backend.js';
-import { decodeSegment, encodeSegment, escapeFirst } from '../keys.js';
+import { decodeSegment, encodeSegment, escapeFirst } from '../shared/keys.js';
 
 /** Everything but locks lives below this word, so that locks can stand where Go's `concurrency` package has them. */
 const RESERVED = 'conclave';

@@ -1,8 +1,8 @@
 import type { IKeyValue, IRequestOp } from 'etcd3';
 import { type Observable, of, switchMap, throwError } from 'rxjs';
-import { conflicts } from '../admission.js';
 import type { RosterKey } from '../backend.js';
 import { PlaceLost } from '../errors.js';
+import { conflicts } from '../shared/admission.js';
 import type { StandRequest } from '../store.js';
 import { below, isEntry, modeOf, oneKey } from './layout.js';
 import type { Link } from './link.js';

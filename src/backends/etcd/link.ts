@@ -1,7 +1,7 @@
 import type { Etcd3 } from 'etcd3';
 import { BehaviorSubject, defer, type Observable, Subscription, throwError, timer } from 'rxjs';
 import { type StoreLocation, Unavailable } from '../errors.js';
-import { reconnectMs } from '../options.js';
+import { reconnectMs } from '../shared/options.js';
 import type { StoreContext } from '../store.js';
 import type { CallOptions } from './calls.js';
 import type { Connection } from './connection.js';

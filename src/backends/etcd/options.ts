@@ -10,9 +10,9 @@ import {
   TEXT,
   unknownIn,
   violationsOf,
-} from '../expectations.js';
-import { type BackendOptions, COMMON } from '../options.js';
-import { type Host, queryOptions, type StoreUrl } from '../url.js';
+} from '../shared/expectations.js';
+import { type BackendOptions, COMMON } from '../shared/options.js';
+import { type Host, queryOptions, type StoreUrl } from '../shared/url.js';
 
 /** The port of etcd's clients where none is given. */
 const DEFAULT_PORT = 2379;

@@ -1,15 +1,15 @@
 import { of } from 'rxjs';
 import type { Backend, CloseOptions } from '../backend.js';
-import { monotonicScheduler } from '../clock.js';
-import { createBackend } from '../create-backend.js';
-import { checkAll, either, objectWith, TEXT } from '../expectations.js';
-import { COMMON, timingOf } from '../options.js';
-import { orThrow } from '../or-throw.js';
+import { monotonicScheduler } from '../kernel/clock.js';
+import { createBackend } from '../kernel/create-backend.js';
+import { checkAll, either, objectWith, TEXT } from '../shared/expectations.js';
+import { COMMON, timingOf } from '../shared/options.js';
+import { orThrow } from '../shared/or-throw.js';
 import { memoryCharacteristics } from './characteristics.js';
 import { MemoryStore } from './memory-store.js';
 import type { MemoryOptions } from './options.js';
 
-export type { BackendOptions } from '../options.js';
+export type { BackendOptions } from '../shared/options.js';
 export { MemoryStore } from './memory-store.js';
 export type { MemoryOptions } from './options.js';
 

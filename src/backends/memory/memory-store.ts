@@ -15,10 +15,10 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { conflictsAhead } from '../admission.js';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
-import { monotonicScheduler } from '../clock.js';
 import { GroupNotFound, PlaceLost, SessionLost, Unavailable } from '../errors.js';
+import { monotonicScheduler } from '../kernel/clock.js';
+import { conflictsAhead } from '../shared/admission.js';
 import type { Standing, StandRequest, Store, StoreContext, StoreSession } from '../store.js';
 import { memoryCharacteristics } from './characteristics.js';
 

@@ -1,7 +1,7 @@
 import { type Either, left, map } from 'fp-ts/lib/Either.js';
 import { type InvalidOptions, InvalidUrl } from '../errors.js';
-import type { BackendOptions } from '../options.js';
-import { queryOptions, type StoreUrl } from '../url.js';
+import type { BackendOptions } from '../shared/options.js';
+import { queryOptions, type StoreUrl } from '../shared/url.js';
 import type { MemoryStore } from './memory-store.js';
 
 /** Options of `memory`. */

@@ -1,5 +1,5 @@
 import { catchError, type Observable, throwError } from 'rxjs';
-import type { Host } from '../url.js';
+import type { Host } from '../shared/url.js';
 
 /** Where a server is reached. */
 export interface Address {

@@ -1,6 +1,6 @@
 import { BehaviorSubject, distinctUntilChanged, Observable, Subject, Subscription, timer } from 'rxjs';
 import { type CoordinationError, NotSupported, type StoreLocation, Unavailable } from '../errors.js';
-import { reconnectMs } from '../options.js';
+import { reconnectMs } from '../shared/options.js';
 import type { StoreContext } from '../store.js';
 import type { Access } from './access.js';
 import { failureOf, isMoved, isRefusal, isServedElsewhere, isUnanswered, isUncached, LONE_NODE } from './failures.js';

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns';
 import type { RedisOptions as ClientOptions, Cluster, ClusterOptions, Redis } from 'ioredis';
 import { bindNodeCallback, map, type Observable, of, switchMap } from 'rxjs';
-import { objectWith } from '../expectations.js';
+import { objectWith } from '../shared/expectations.js';
 import { type Address, addressOf, shown } from './addresses.js';
 import { ioredis$, ioredisDial } from './ioredis.js';
 import { addressOfMaster, SENTINEL_PORT, type Way } from './way.js';

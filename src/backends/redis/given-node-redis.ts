@@ -1,5 +1,5 @@
 import { map, switchMap } from 'rxjs';
-import { objectWith } from '../expectations.js';
+import { objectWith } from '../shared/expectations.js';
 import { type Address, addressOf, type NatMap, shown } from './addresses.js';
 import { type MakeNodeRedis, type NodeRedisOptions, nodeRedis$, nodeRedisDial } from './node-redis.js';
 import { isClusterClient } from './options.js';

@@ -1,12 +1,12 @@
 import type { Backend } from '../backend.js';
-import { orThrow } from '../or-throw.js';
-import { createShardedBackend } from '../sharded-backend.js';
+import { createShardedBackend } from '../kernel/sharded-backend.js';
+import { orThrow } from '../shared/or-throw.js';
 import { checkClient, type RedisOptions } from './access.js';
 import { redisCharacteristics } from './characteristics.js';
 import { checkOptions, shardsOf } from './options.js';
 import { redisStores } from './redis-store.js';
 
-export type { BackendOptions } from '../options.js';
+export type { BackendOptions } from '../shared/options.js';
 export type { RedisClient, RedisOptions } from './access.js';
 export type { SentinelOptions } from './options.js';
 

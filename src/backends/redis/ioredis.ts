@@ -1,6 +1,6 @@
 import type { RedisOptions as ClientOptions, Redis } from 'ioredis';
 import { defer, from, map, type Observable, shareReplay, switchMap, tap } from 'rxjs';
-import { loadClient, rethrow } from '../load-client.js';
+import { loadClient, rethrow } from '../shared/load-client.js';
 import type { Address } from './addresses.js';
 import type { Login } from './way.js';
 import { CLOSING_MS, type Dial, unsubscribed, type Wire, type WireOptions, wireOver } from './wire.js';

@@ -1,5 +1,5 @@
 import type { RosterKey } from '../backend.js';
-import { encodeSegment } from '../keys.js';
+import { encodeSegment } from '../shared/keys.js';
 import type { StandRequest } from '../store.js';
 import { slotOf, tagOf } from './slots.js';
 

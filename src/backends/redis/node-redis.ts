@@ -1,6 +1,6 @@
 import tls, { type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { map, type Observable, shareReplay } from 'rxjs';
-import { loadClient, rethrow } from '../load-client.js';
+import { loadClient, rethrow } from '../shared/load-client.js';
 import type { Login } from './way.js';
 import {
   type Argument,

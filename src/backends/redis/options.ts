@@ -13,9 +13,9 @@ import {
   TEXT,
   unknownIn,
   violationsOf,
-} from '../expectations.js';
-import { type BackendOptions, COMMON } from '../options.js';
-import { type Host, queryOptions, type StoreUrl } from '../url.js';
+} from '../shared/expectations.js';
+import { type BackendOptions, COMMON } from '../shared/options.js';
+import { type Host, queryOptions, type StoreUrl } from '../shared/url.js';
 
 /** What a URL can say, too. `namespace` is `conclave` by default. No type of the client's package is named here. */
 export interface RedisUrlOptions extends BackendOptions {

@@ -21,7 +21,7 @@ import {
   SessionLost,
   Unavailable,
 } from '../errors.js';
-import { decodeSegment } from '../keys.js';
+import { decodeSegment } from '../shared/keys.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import type { Acquaintance, Told } from './acquaintance.js';
 import type { Argument, Connections, Reply } from './connections.js';

@@ -1,5 +1,5 @@
 import { filter, from, map, Observable, switchMap, take } from 'rxjs';
-import type { Stores } from '../sharded-backend.js';
+import type { Stores } from '../kernel/sharded-backend.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { type Access, accessOf, type RedisOptions } from './access.js';
 import { Acquaintance } from './acquaintance.js';

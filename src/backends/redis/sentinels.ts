@@ -17,7 +17,7 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { reconnectMs } from '../options.js';
+import { reconnectMs } from '../shared/options.js';
 import { type Address, firstAnswer, type NatMap, translated, unique } from './addresses.js';
 import { listsIn, texts } from './replies.js';
 import { type Dial, MovedAway, type Wire, type WireOptions } from './wire.js';

@@ -1,5 +1,5 @@
 import { Observable } from 'rxjs';
-import type { Timing } from '../options.js';
+import type { Timing } from '../shared/options.js';
 import type { Address } from './addresses.js';
 
 /** What a command is made of, and what a script returns. Text comes back as bytes. */

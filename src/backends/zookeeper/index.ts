@@ -1,6 +1,6 @@
 import type { Backend } from '../backend.js';
-import { createBackend } from '../create-backend.js';
-import { orThrow } from '../or-throw.js';
+import { createBackend } from '../kernel/create-backend.js';
+import { orThrow } from '../shared/or-throw.js';
 import { zookeeperCharacteristics } from './characteristics.js';
 import { resolveOptions, type ZooKeeperOptions } from './options.js';
 import { zookeeperStore } from './zookeeper-store.js';

@@ -1,5 +1,5 @@
 import type { Mode, RosterKey, RosterKind } from '../backend.js';
-import { decodeSegment, encodeSegment } from '../keys.js';
+import { decodeSegment, encodeSegment } from '../shared/keys.js';
 
 const FOLDERS: Readonly<Record<RosterKind, string>> = { lock: 'locks', election: 'elections', group: 'groups' };
 

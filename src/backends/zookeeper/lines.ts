@@ -1,7 +1,7 @@
 import { defer, distinctUntilChanged, forkJoin, map, type Observable, of, switchMap, tap, throwError } from 'rxjs';
 import type { RosterKey } from '../backend.js';
-import { sameBytes } from '../codec.js';
 import { GroupNotFound, PlaceLost } from '../errors.js';
+import { sameBytes } from '../shared/codec.js';
 import type { Standing, StandRequest } from '../store.js';
 import type { Connection } from './connection.js';
 import { Code, onRefusal } from './failures.js';

@@ -15,7 +15,7 @@ import {
   timer,
 } from 'rxjs';
 import { AuthenticationFailed, InvalidOptions, SessionLost, type StoreLocation, Unavailable } from '../errors.js';
-import { reconnectMs } from '../options.js';
+import { reconnectMs } from '../shared/options.js';
 import type { StoreContext } from '../store.js';
 import { Connection } from './connection.js';
 import { isPassing } from './failures.js';

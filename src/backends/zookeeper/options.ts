@@ -13,9 +13,9 @@ import {
   TEXT,
   unknownIn,
   violationsOf,
-} from '../expectations.js';
-import { type BackendOptions, COMMON, timingOf } from '../options.js';
-import { type Host, queryOptions, type StoreUrl } from '../url.js';
+} from '../shared/expectations.js';
+import { type BackendOptions, COMMON, timingOf } from '../shared/options.js';
+import { type Host, queryOptions, type StoreUrl } from '../shared/url.js';
 import { modelOf } from './connection.js';
 import { Layout, rootOf } from './layout.js';
 import { followerPlan } from './proof.js';

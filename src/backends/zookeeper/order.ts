@@ -1,5 +1,5 @@
 import { forkJoin, map, type Observable, of } from 'rxjs';
-import { conflicts } from '../admission.js';
+import { conflicts } from '../shared/admission.js';
 import type { Connection } from './connection.js';
 import type { Named } from './layout.js';
 

@@ -1,4 +1,4 @@
-import { reliableMs, type Timing } from '../options.js';
+import { reliableMs, type Timing } from '../shared/options.js';
 import type { Role } from './role.js';
 
 /** More than a round trip to a healthy server: what one beat may come later than the one before it in a chain. */

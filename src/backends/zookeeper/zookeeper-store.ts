@@ -1,5 +1,5 @@
 import { map, Observable } from 'rxjs';
-import { loadClient, rethrow } from '../load-client.js';
+import { loadClient, rethrow } from '../shared/load-client.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { zookeeperCharacteristics } from './characteristics.js';
 import { Hosts } from './hosts.js';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { check, integer } from '../../backends/expectations.js';
+import { check, integer } from '../../backends/shared/expectations.js';
 import type { TestServer } from './server.js';
 import type { TestStore } from './test-store.js';
 

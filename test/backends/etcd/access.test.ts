@@ -16,7 +16,7 @@ import {
 } from '../../../src/backends/errors.js';
 import { etcd } from '../../../src/backends/etcd/index.js';
 import { etcdFromUrl } from '../../../src/backends/etcd/options.js';
-import { parseUrl, type StoreUrl } from '../../../src/backends/url.js';
+import { parseUrl, type StoreUrl } from '../../../src/backends/shared/url.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import { ReservedPorts } from '../../../src/testing/servers/ports.js';

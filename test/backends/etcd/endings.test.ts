@@ -1,6 +1,6 @@
 import { lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { join } from '../../../src/observables/join.js';
+import { join } from '../../../src/observables/groups/join.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';

@@ -15,8 +15,8 @@ import {
 import type { Backend, EntryRequest, Place, RosterKey } from '../../../src/backends/backend.js';
 import { etcdStore } from '../../../src/backends/etcd/etcd-store.js';
 import { type EtcdOptions, etcd } from '../../../src/backends/etcd/index.js';
-import { timingOf } from '../../../src/backends/options.js';
-import { orThrow } from '../../../src/backends/or-throw.js';
+import { timingOf } from '../../../src/backends/shared/options.js';
+import { orThrow } from '../../../src/backends/shared/or-throw.js';
 import type { StandRequest, StoreSession } from '../../../src/backends/store.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 

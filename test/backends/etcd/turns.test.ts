@@ -1,7 +1,7 @@
 import { lastValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Backend } from '../../../src/backends/backend.js';
-import { lock as lockOf } from '../../../src/observables/lock.js';
+import { lock as lockOf } from '../../../src/observables/locks/lock.js';
 import { startEtcd } from '../../../src/testing/servers/etcd.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startProxy, type TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';

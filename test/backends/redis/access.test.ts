@@ -6,7 +6,7 @@ import { firstValueFrom, retry, timer } from 'rxjs';
 import { expect, test } from 'vitest';
 import { redis } from '../../../src/backends/redis/index.js';
 import { redisFromUrl } from '../../../src/backends/redis/options.js';
-import { parseUrl } from '../../../src/backends/url.js';
+import { parseUrl } from '../../../src/backends/shared/url.js';
 import { startRedis } from '../../../src/testing/servers/redis.js';
 import { ask, client, enter, LOCK, request, startUsedRedis, waiting } from './support.js';
 

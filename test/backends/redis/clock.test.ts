@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { firstValueFrom } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Backend, Place } from '../../../src/backends/backend.js';
-import { monotonicScheduler } from '../../../src/backends/clock.js';
+import { monotonicScheduler } from '../../../src/backends/kernel/clock.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startProxy, type TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';

@@ -1,8 +1,8 @@
 import type { Backend, RosterKey } from '../../../src/backends/backend.js';
 import type { CoordinationError } from '../../../src/backends/errors.js';
+import { shardOf } from '../../../src/backends/kernel/sharded-backend.js';
 import { type Layout, layoutOf } from '../../../src/backends/redis/layout.js';
 import { shardsOf } from '../../../src/backends/redis/options.js';
-import { shardOf } from '../../../src/backends/sharded-backend.js';
 import { connect } from '../../../src/connect.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import { askRedis, type RedisCluster, startRedisCluster } from '../../../src/testing/servers/redis.js';

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { shardOf } from '../../../src/backends/kernel/sharded-backend.js';
 import { redis } from '../../../src/backends/redis/index.js';
 import { layoutOf } from '../../../src/backends/redis/layout.js';
-import { shardOf } from '../../../src/backends/sharded-backend.js';
 import { connect } from '../../../src/connect.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';

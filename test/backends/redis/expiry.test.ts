@@ -3,7 +3,7 @@ import { isRight } from 'fp-ts/lib/Either.js';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Backend } from '../../../src/backends/backend.js';
-import { monotonicScheduler } from '../../../src/backends/clock.js';
+import { monotonicScheduler } from '../../../src/backends/kernel/clock.js';
 import { members, tryLock } from '../../../src/index.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';

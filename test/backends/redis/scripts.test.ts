@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { conflictsAhead } from '../../../src/backends/admission.js';
 import type { RosterKey } from '../../../src/backends/backend.js';
+import { conflictsAhead } from '../../../src/backends/shared/admission.js';
 import type { Standing, StandRequest } from '../../../src/backends/store.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';

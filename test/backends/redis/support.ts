@@ -1,10 +1,10 @@
 import { firstValueFrom, type Observable, ReplaySubject, switchMap } from 'rxjs';
 import type { Backend, Entry, EntryRequest, Mode, Place, RosterKey } from '../../../src/backends/backend.js';
-import { monotonicScheduler } from '../../../src/backends/clock.js';
 import type { CoordinationError } from '../../../src/backends/errors.js';
-import { timingOf } from '../../../src/backends/options.js';
+import { monotonicScheduler } from '../../../src/backends/kernel/clock.js';
 import { type RedisOptions, redis } from '../../../src/backends/redis/index.js';
 import { redisStores } from '../../../src/backends/redis/redis-store.js';
+import { timingOf } from '../../../src/backends/shared/options.js';
 import type { StandRequest, StoreContext, StoreSession } from '../../../src/backends/store.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { asyncScheduler, firstValueFrom, lastValueFrom, shareReplay, switchMap } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { timingOf } from '../../../src/backends/options.js';
-import { orThrow } from '../../../src/backends/or-throw.js';
+import { timingOf } from '../../../src/backends/shared/options.js';
+import { orThrow } from '../../../src/backends/shared/or-throw.js';
 import type { StandRequest, StoreSession } from '../../../src/backends/store.js';
 import { resolveOptions } from '../../../src/backends/zookeeper/options.js';
 import { zookeeperStore } from '../../../src/backends/zookeeper/zookeeper-store.js';

@@ -1,8 +1,8 @@
 import { lastValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Backend } from '../../../src/backends/backend.js';
-import { join } from '../../../src/observables/join.js';
-import { members } from '../../../src/observables/members.js';
+import { join } from '../../../src/observables/groups/join.js';
+import { members } from '../../../src/observables/groups/members.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { askZooKeeper, startZooKeeper } from '../../../src/testing/servers/zookeeper.js';

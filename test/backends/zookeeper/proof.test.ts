@@ -1,6 +1,6 @@
 import { isRight } from 'fp-ts/lib/Either.js';
 import { describe, expect, test } from 'vitest';
-import { timingOf } from '../../../src/backends/options.js';
+import { timingOf } from '../../../src/backends/shared/options.js';
 import { followerPlan, Proof } from '../../../src/backends/zookeeper/proof.js';
 
 const tickTimeMs = 1_000; // beats of a chain are 550 ms apart

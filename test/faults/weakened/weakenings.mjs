@@ -14,7 +14,7 @@ export const weakenings = {
     what: 'the deadline counted from when a renewal was sent (from its reply instead)',
     edits: [
       {
-        file: '/src/backends/lease.ts',
+        file: '/src/backends/kernel/lease.ts',
         from: 'Math.max(this.#provedMs, provedMs);',
         to: 'Math.max(this.#provedMs, this.context.clock.now());',
       },
@@ -24,7 +24,7 @@ export const weakenings = {
     what: 'suspensions added up since the last proof (each forgotten at the next look, if it was short, instead)',
     edits: [
       {
-        file: '/src/backends/clock.ts',
+        file: '/src/backends/kernel/clock.ts',
         from: 'return Math.max(0, aheadMs - leastMs);',
         to: 'for (const mark of this.#marks) mark.leastAheadMs = aheadMs;\n    return aheadMs - leastMs > 50 ? aheadMs - leastMs : 0;',
       },
@@ -34,7 +34,7 @@ export const weakenings = {
     what: 'time counted in which the machine was suspended (what the monotonic clock says instead)',
     edits: [
       {
-        file: '/src/backends/lease.ts',
+        file: '/src/backends/kernel/lease.ts',
         from: 'this.#sinceProvedMs() - this.suspensions.aheadMs(this.#provedMs);',
         to: 'this.#sinceProvedMs();',
       },
@@ -44,7 +44,7 @@ export const weakenings = {
     what: 'withLock asking, when its work has been made, whether it has ended meanwhile',
     edits: [
       {
-        file: '/src/observables/guarded.ts',
+        file: '/src/observables/holding/guarded.ts',
         from: 'if (subscriber.closed || (isClosing && !isPromise)) {',
         to: 'if (subscriber.isStopped === undefined) {',
       },
@@ -79,7 +79,7 @@ export const weakenings = {
     what: 'the stream of guarded work going on through close() until that has settled',
     edits: [
       {
-        file: '/src/backends/participation.ts',
+        file: '/src/backends/kernel/participation.ts',
         from: 'this.#leaveBecause(new BackendClosed(this.context.name), !this.#isGuarding);',
         to: 'this.#leaveBecause(new BackendClosed(this.context.name), true);',
       },
@@ -99,7 +99,7 @@ export const weakenings = {
     what: 'sets of members that leave nobody out (one without whoever has joined again before each instead)',
     edits: [
       {
-        file: '/src/observables/members.ts',
+        file: '/src/observables/groups/members.ts',
         from: 'distinctUntilChanged(sameMembers), map(idsOf));',
         to:
           'distinctUntilChanged(sameMembers), (maps$) => new Observable((subscriber) => { let before = new Map();\n' +
@@ -107,7 +107,7 @@ export const weakenings = {
           'if (stayed.length < now.size) subscriber.next(new Set(stayed)); before = now; subscriber.next(idsOf(now)); }, error: (error) => subscriber.error(error), complete: () => subscriber.complete() }); }));',
       },
       {
-        file: '/src/observables/members.ts',
+        file: '/src/observables/groups/members.ts',
         from: 'import { distinctUntilChanged, map, type Observable }',
         to: 'import { distinctUntilChanged, Observable }',
       },
@@ -117,12 +117,12 @@ export const weakenings = {
     what: 'the clock asked on each use (validity left to the timer of the deadline instead)',
     edits: [
       {
-        file: '/src/backends/lease.ts',
+        file: '/src/backends/kernel/lease.ts',
         from: 'check(): boolean {',
         to: 'check(): boolean {\n    return !this.#over;\n  }\n\n  checkOnTime(): boolean {',
       },
       {
-        file: '/src/backends/lease.ts',
+        file: '/src/backends/kernel/lease.ts',
         from: 'if (this.check()) this.#armDeadline();',
         to: 'if (this.checkOnTime()) this.#armDeadline();',
       },

@@ -1,0 +1,326 @@
+import {
+  BehaviorSubject,
+  defer,
+  distinctUntilChanged,
+  filter,
+  type MonoTypeOperatorFunction,
+  merge,
+  mergeMap,
+  NEVER,
+  Observable,
+  of,
+  ReplaySubject,
+  retry,
+  Subject,
+  Subscription,
+  switchMap,
+  take,
+  takeUntil,
+  tap,
+  throwError,
+  timer,
+} from 'rxjs';
+import { type CoordinationError, SessionLost, type StoreLocation, Unavailable } from '../errors.js';
+import { reliableMs, type Timing } from '../shared/options.js';
+import type { StoreSession } from '../store.js';
+import type { ClockLike, SuspendWatch } from './clock.js';
+import type { Environment } from './environment.js';
+
+/** What the kernel's parts share. */
+export interface KernelContext extends Pick<Environment, 'random' | 'onDueCheck'> {
+  readonly timing: Timing;
+  readonly clock: ClockLike;
+  /** For messages: by its name alone until the adapter is there. */
+  readonly store: string | StoreLocation;
+  report(fault: CoordinationError): void;
+}
+
+/** Exponential back-off with jitter: between half of the pause and all of it. */
+export function backoffMs({ timing, random }: KernelContext, attempt: number): number {
+  const pause = Math.min(timing.maxBackoffMs, timing.initialBackoffMs * 2 ** Math.min(attempt, 30));
+  return pause * (0.5 + random() / 2);
+}
+
+/** How an operation is carried out, where not as usual. */
+interface Perseverance {
+  readonly again?: (cause: Unavailable) => boolean;
+  readonly sent$?: Observable<unknown>;
+}
+
+/** Told of what becomes of a lease; `lost` after everybody who held something in it was told. */
+export interface LeaseObserver {
+  proved(): void;
+  live(): void;
+  suspended(cause: CoordinationError): void;
+  lost(cause: SessionLost): void;
+}
+
+/**
+ * One session, held by the deadline rule:
+ *
+ *     deadline = send time of the last proved renewal + ttl × (1 − drift) − guard
+ *
+ * The store counts the ttl from when it received that renewal, which is later, so until the deadline nobody else can
+ * have been admitted. Time is what the monotonic clock says, or the wall clock where that says more: the former stands
+ * still while the machine is suspended. At the deadline everything held here is given up first; only then is the store talked to again.
+ * What arrives after the deadline revives nothing.
+ */
+export class Lease {
+  readonly lost$: Observable<SessionLost>;
+  readonly linked$: Observable<boolean>;
+  readonly #lost = new ReplaySubject<SessionLost>(1);
+  readonly #linked = new BehaviorSubject(false);
+  readonly #subscriptions = new Subscription();
+  #renewal: Subscription | undefined;
+  #deadlineTimer: Subscription | undefined;
+  /** When the last proved renewal was sent. */
+  #provedMs: number;
+  #isEnding = false;
+  #over = false;
+
+  constructor(
+    readonly session: StoreSession,
+    private readonly context: KernelContext,
+    private readonly observer: LeaseObserver,
+    /** Knows the moment at which the session was asked for. */
+    private readonly suspensions: SuspendWatch,
+  ) {
+    this.lost$ = this.#lost.asObservable();
+    this.linked$ = this.#linked.pipe(distinctUntilChanged());
+    this.#provedMs = session.provedMs;
+  }
+
+  /** Starts renewing and watching the deadline. */
+  start(): void {
+    this.#subscriptions.add(this.context.onDueCheck(() => this.check()));
+    this.#armDeadline();
+    this.#renewAfter(this.session.provedMs + this.context.timing.renewEveryMs - this.context.clock.now());
+    let up = true;
+    this.#subscriptions.add(
+      this.session.link$.subscribe({
+        next: (linked) => {
+          this.#linked.next(linked);
+          if (!linked && up)
+            this.#suspend(
+              new Unavailable(this.context.store, 'keep the connection', new Error('it is connected again by itself')),
+            );
+          if (linked && !up) this.#renewAfter(0);
+          up = linked;
+        },
+        error: (cause) => this.lose('the store has ended it', cause),
+      }),
+    );
+  }
+
+  /** Whether what is held in this session may be relied on, asked of the clocks now. Tells the loss if it is due. */
+  check(): boolean {
+    if (this.#over) return false;
+    if (this.remainingMs() <= 0) {
+      const aheadMs = this.suspensions.aheadMs(this.#provedMs);
+      const isSuspended = this.#sinceProvedMs() < this.#reliableMs;
+      this.lose(
+        isSuspended
+          ? `the machine was suspended or its wall clock set forward, by ${Math.round(aheadMs)} ms since it was last renewed`
+          : 'it was not renewed in time',
+      );
+    }
+    return !this.#over;
+  }
+
+  /** From now to the deadline. */
+  remainingMs(): number {
+    if (this.#over) return 0;
+    return this.#reliableMs - this.#sinceProvedMs() - this.suspensions.aheadMs(this.#provedMs);
+  }
+
+  /** Gives up everything held in this session. Nothing revives it. */
+  lose(reason: string, cause?: unknown): void {
+    if (this.#over) return;
+    this.#stop();
+    const lost = cause instanceof SessionLost ? cause : new SessionLost(this.session.id, reason, false, cause);
+    this.#lost.next(lost);
+    this.#lost.complete();
+    this.observer.lost(lost);
+  }
+
+  /** Whether it was lost or retired. Unlike `check`, does not ask the clocks. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** No renewal from here on: one that came after the session's end would be told of it as of a loss. */
+  stopRenewing(): void {
+    this.#isEnding = true;
+    this.#renewal?.unsubscribe();
+  }
+
+  /** Ends renewal and timers because the backend is being closed; nothing is reported lost. */
+  retire(): void {
+    this.#stop();
+    this.#lost.complete();
+  }
+
+  /**
+   * Carries out one idempotent operation: when the link is up, again after each passing failure, until the session is
+   * lost (then it errors with that). The time for the answer runs from when it is begun, or from each `sent$`. `again` is
+   * told of each passing failure, and may stop it by returning false.
+   */
+  perform<T>(
+    operation: string,
+    run: () => Observable<T>,
+    { again = () => true, sent$ = of(undefined) }: Perseverance = {},
+  ): Observable<T> {
+    const { timing } = this.context;
+    const attempt = this.linked$.pipe(
+      filter((linked) => linked),
+      take(1),
+      mergeMap(() => run().pipe(unansweredAfter(this.context, timing.requestTimeoutMs, operation, sent$))),
+    );
+    return this.#untilLost(
+      attempt.pipe(
+        retry({
+          delay: (error, count) => {
+            if (!(error instanceof Unavailable)) return throwError(() => error);
+            return again(error)
+              ? timer(backoffMs(this.context, count - 1), this.context.clock)
+              : throwError(() => error);
+          },
+        }),
+      ),
+    );
+  }
+
+  /** Follows a stream of the store while the link is up, and from its start again after each break. */
+  follow<T>(run: () => Observable<T>): Observable<T> {
+    const resumed = this.linked$.pipe(
+      switchMap((linked) => (linked ? defer(run) : NEVER)),
+      retry({
+        delay: (error, count) =>
+          error instanceof Unavailable
+            ? timer(backoffMs(this.context, count - 1), this.context.clock)
+            : throwError(() => error),
+        resetOnSuccess: true,
+      }),
+    );
+    return this.#untilLost(resumed);
+  }
+
+  #untilLost<T>(source: Observable<T>): Observable<T> {
+    return new Observable<T>((subscriber) => {
+      // Completes without a loss when the backend is closed: then nothing goes on either.
+      subscriber.add(
+        this.#lost.subscribe({ next: (cause) => subscriber.error(cause), complete: () => subscriber.complete() }),
+      );
+      if (subscriber.closed) return;
+      subscriber.add(
+        source.subscribe({
+          next: (value) => subscriber.next(value),
+          error: (error) => {
+            if (error instanceof SessionLost) this.lose(error.reason, error);
+            subscriber.error(error);
+          },
+          complete: () => subscriber.complete(),
+        }),
+      );
+    });
+  }
+
+  get #reliableMs(): number {
+    return reliableMs(this.context.timing, this.session.ttlMs);
+  }
+
+  #sinceProvedMs(): number {
+    return this.context.clock.now() - this.#provedMs;
+  }
+
+  #armDeadline(): void {
+    this.#deadlineTimer?.unsubscribe();
+    // A timer may fire a little early: then it is armed again.
+    this.#deadlineTimer = timer(Math.max(1, this.remainingMs()), this.context.clock).subscribe(() => {
+      if (this.check()) this.#armDeadline();
+    });
+  }
+
+  #renewAfter(delayMs: number): void {
+    this.#renewal?.unsubscribe();
+    if (this.#over || this.#isEnding) return;
+    this.#renewal = timer(Math.max(0, delayMs), this.context.clock).subscribe(() => this.#renew());
+  }
+
+  #renew(): void {
+    if (!this.check()) return;
+    const { timing, clock } = this.context;
+    this.suspensions.mark();
+    const sentMs = clock.now();
+    // Known before it is begun: it may fail at once, and set the next one's timer in its stead.
+    const renewal = new Subscription();
+    this.#renewal = renewal;
+    renewal.add(
+      this.session
+        .renew()
+        .pipe(unansweredAfter(this.context, timing.requestTimeoutMs, 'renew'))
+        .subscribe({
+          next: (provedMs) => this.#prove(provedMs),
+          error: (cause) => {
+            if (cause instanceof SessionLost) {
+              this.lose(cause.reason, cause);
+              return;
+            }
+            const unavailable =
+              cause instanceof Unavailable ? cause : new Unavailable(this.context.store, 'renew', cause);
+            if (unavailable !== cause) this.context.report(unavailable);
+            this.#suspend(unavailable);
+            this.#renewAfter(timing.renewEveryMs / 5);
+          },
+          complete: () => {
+            if (this.#linked.value) this.observer.live();
+            this.#renewAfter(sentMs + timing.renewEveryMs - clock.now());
+          },
+        }),
+    );
+  }
+
+  #prove(provedMs: number): void {
+    if (!this.check()) return;
+    this.#provedMs = Math.max(this.#provedMs, provedMs);
+    this.suspensions.forgetBefore(this.#provedMs);
+    this.observer.proved();
+  }
+
+  #suspend(cause: CoordinationError): void {
+    if (this.#over) return;
+    this.observer.suspended(cause);
+    if (this.context.timing.giveUpAt === 'suspended') this.lose('the connection is in doubt', cause);
+  }
+
+  #stop(): void {
+    this.#over = true;
+    this.#renewal?.unsubscribe();
+    this.#deadlineTimer?.unsubscribe();
+    this.#subscriptions.unsubscribe();
+  }
+}
+
+/** Fails with `Unavailable` where the first answer, or the completion without one, comes later than `ms` after `sent$`. */
+export function unansweredAfter<T>(
+  { store, clock }: Pick<KernelContext, 'store' | 'clock'>,
+  ms: number,
+  operation: string,
+  sent$: Observable<unknown> = of(undefined),
+): MonoTypeOperatorFunction<T> {
+  return (source) =>
+    defer(() => {
+      const answered = new Subject<void>();
+      const answer = (): void => {
+        answered.next();
+        answered.complete();
+      };
+      const overdue = sent$.pipe(
+        switchMap(() => timer(ms, clock)),
+        mergeMap(() => throwError(() => new Unavailable(store, operation, new Error(`no answer within ${ms} ms`)))),
+        takeUntil(answered),
+      );
+      // First, since the source may be sent, and answer, at once.
+      return merge(overdue, source.pipe(tap({ next: answer, complete: answer })));
+    });
+}

@@ -1,0 +1,342 @@
+import {
+  catchError,
+  defer,
+  EMPTY,
+  exhaustMap,
+  finalize,
+  ignoreElements,
+  type Observable,
+  of,
+  ReplaySubject,
+  repeat,
+  Subject,
+  type Subscriber,
+  Subscription,
+  take,
+  tap,
+  timer,
+} from 'rxjs';
+import type { Entry, EntryRequest, Place, RosterKey } from '../backend.js';
+import {
+  BackendClosed,
+  type CoordinationError,
+  PlaceLost,
+  Released,
+  ReleaseFailed,
+  SessionLost,
+  Unavailable,
+} from '../errors.js';
+import type { Standing, StandRequest } from '../store.js';
+import type { KernelContext, Lease } from './lease.js';
+
+/** What a participation needs of the backend it belongs to. */
+export interface ParticipationContext extends KernelContext {
+  readonly name: string;
+  newId(): string;
+  /** The entry with the token that users see. */
+  shown(entry: Entry): Entry;
+  /** While the backend closes, ending the session releases everything at once. */
+  readonly isClosing: boolean;
+}
+
+/**
+ * One subscription's stay in one roster, in one session: enters, tells the places, and leaves.
+ *
+ * An `enter` that is under way cannot be called back: whoever unsubscribes meanwhile leaves when it has come to an end.
+ * One whose reply was lost is repeated under the same id; if it is given up instead, the store is told to refuse it.
+ */
+export class Participation {
+  /** Completes when nothing of the guarded work is left: the entry may go. */
+  readonly settled$: Observable<never>;
+  readonly #settled = new ReplaySubject<never>();
+  readonly #request: StandRequest;
+  readonly #controller = new AbortController();
+  readonly #draining = new AbortController();
+  readonly #stay = new Subscription();
+  /** A request has gone out: until the one to enter has, nothing of it can be in doubt. */
+  readonly #sent = new Subject<void>();
+  #isEntering = true;
+  #entering: Subscription | undefined;
+  #standing: Standing | undefined;
+  #isAdmitted: boolean | undefined;
+  #isInFlight = false;
+  #inDoubt = false;
+  #isLeaving = false;
+  #isOver = false;
+  /** Why it leaves, where not because its owner wishes it. */
+  #reason: CoordinationError | undefined;
+
+  constructor(
+    private readonly roster: RosterKey,
+    private readonly wish: EntryRequest,
+    private readonly lease: Lease,
+    private readonly context: ParticipationContext,
+    private readonly subscriber: Subscriber<Place>,
+  ) {
+    this.settled$ = this.#settled.asObservable();
+    this.#request = {
+      id: context.newId(),
+      mode: wish.mode,
+      permits: wish.permits,
+      payload: wish.payload,
+      registered: wish.registered ?? false,
+      sent: () => {
+        this.#isInFlight ||= this.#isEntering;
+        this.#sent.next();
+      },
+    };
+  }
+
+  start(): void {
+    this.#stay.add(this.lease.lost$.subscribe((cause) => this.#lose('session lost', cause)));
+    if (this.#isOver) return;
+    const attempt = defer(() => this.lease.session.enter(this.roster, this.#request)).pipe(
+      take(1),
+      tap({ next: () => this.#answered(true), error: (error) => this.#answered(!(error instanceof Unavailable)) }),
+      finalize(() => this.#answered(false)),
+    );
+    this.#entering = this.lease
+      .perform(`enter ${this.#subject}`, () => attempt, {
+        again: () => {
+          this.#answered(false);
+          return !this.#isLeaving;
+        },
+        sent$: this.#sent,
+      })
+      .subscribe({
+        next: (standing) => {
+          this.#standing = standing;
+        },
+        error: (error) => {
+          if (this.#inDoubt) this.#sendLeave();
+          if (!this.#isLeaving && !(error instanceof SessionLost)) this.#fail(error);
+        },
+        complete: () => {
+          if (this.#isLeaving) this.#sendLeave();
+          else if (this.#standing !== undefined) this.#stand(this.#standing);
+        },
+      });
+  }
+
+  /**
+   * The backend closes: the stream completes, which leaves. Guarded work settles first, and what becomes of the place
+   * meanwhile is told as ever; the deadline that holds now is the last moment for it.
+   */
+  complete(): void {
+    if (this.#isOver) return;
+    this.#leaveBecause(new BackendClosed(this.context.name), !this.#isGuarding);
+    if (this.#isOver) return;
+    const { clock } = this.context;
+    this.#stay.add(
+      timer(Math.max(0, this.lease.remainingMs()), clock).subscribe(() => {
+        const why = 'the backend was closed, and the work has not settled in time';
+        this.#lose('session lost', new SessionLost(this.lease.session.id, why, false));
+      }),
+    );
+  }
+
+  /** The backend drains: who waits leaves, and so does who holds something and does not wish to stay. */
+  drain(): void {
+    if (this.#isOver || this.#isLeaving) return;
+    if (this.#isAdmitted === true && (this.wish.onDrain ?? 'leave') !== 'leave')
+      this.#draining.abort(new BackendClosed(this.context.name));
+    else this.#leaveBecause(new BackendClosed(this.context.name), true);
+  }
+
+  /** The backend that drains waits for it. Also where one has unsubscribed, and guarded work has not settled. */
+  get isWorking(): boolean {
+    return !this.#isOver && this.#isAdmitted === true && this.wish.onDrain === 'work';
+  }
+
+  /** Whoever is told that it completes unsubscribes, and is not the reason for it. */
+  #leaveBecause(reason: CoordinationError, completes: boolean): void {
+    this.#reason = reason;
+    this.#draining.abort(reason);
+    if (completes) this.subscriber.complete();
+    this.leave();
+  }
+
+  /** Waits for what must end first, then takes the entry out of the roster. */
+  leave(): void {
+    if (this.#isLeaving || this.#isOver) return;
+    this.#isLeaving = true;
+    this.#controller.abort(this.#reason ?? new Released(this.#subject));
+    const waiting = defer(() => this.wish.beforeLeave?.() ?? EMPTY)
+      .pipe(
+        ignoreElements(),
+        catchError((cause) => {
+          this.context.report(new ReleaseFailed(this.context.store, this.#subject, cause));
+          return EMPTY;
+        }),
+      )
+      .subscribe();
+    // A place that is lost is not waited for any longer.
+    this.#stay.add(waiting);
+    waiting.add(() => this.#depart());
+  }
+
+  /** It holds something under which work may run that cannot be stopped. */
+  get #isGuarding(): boolean {
+    return this.wish.beforeLeave !== undefined && this.#isAdmitted === true;
+  }
+
+  #depart(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#stay.unsubscribe();
+    if (!this.#isInFlight) {
+      this.#entering?.unsubscribe();
+      if (this.#standing !== undefined || this.#inDoubt) this.#sendLeave();
+    }
+    this.subscriber.complete();
+    this.#settled.complete();
+  }
+
+  get #subject(): string {
+    return `${this.roster.kind} ${JSON.stringify(this.roster.name)}`;
+  }
+
+  #stand(standing: Standing): void {
+    if (standing.ahead >= this.wish.permits && this.wish.wait === false) {
+      this.#isLeaving = true;
+      this.#stay.unsubscribe();
+      const place = this.#place(standing, standing.ahead);
+      this.#isOver = true;
+      this.#settled.complete();
+      this.#sendLeave(() => {
+        this.subscriber.next(place);
+        this.subscriber.complete();
+      });
+      return;
+    }
+    this.#tell(standing, standing.ahead);
+    if (this.#isOver || this.#isLeaving) return;
+    this.#stay.add(
+      this.lease
+        .follow(() => this.lease.session.place(this.roster, this.#request, standing))
+        .subscribe({
+          next: (ahead) => this.#tell(standing, ahead),
+          error: (error) => {
+            if (error instanceof PlaceLost) this.#lose('evicted', error.cause);
+            else if (!(error instanceof SessionLost)) this.#fail(error);
+          },
+        }),
+    );
+    if (this.wish.payload$ !== undefined) this.#update(this.wish.payload$);
+  }
+
+  /** Writes one payload after the other. Of those that come meanwhile only the latest is kept, and written next. */
+  #update(payload$: Observable<Uint8Array>): void {
+    let next: Uint8Array | undefined;
+    const write = defer(() => {
+      const payload = next;
+      next = undefined;
+      return payload === undefined
+        ? EMPTY
+        : this.#ask('update', () => this.lease.session.update(this.roster, this.#request, payload));
+    }).pipe(repeat({ delay: () => (next === undefined ? EMPTY : of(undefined)) }));
+    this.#stay.add(
+      payload$
+        .pipe(
+          tap((payload) => {
+            next = payload;
+          }),
+          exhaustMap(() => write),
+        )
+        .subscribe({
+          error: (error) => {
+            if (!(error instanceof SessionLost)) this.#fail(error);
+          },
+        }),
+    );
+  }
+
+  #tell(standing: Standing, ahead: number): void {
+    const admitted = ahead < this.wish.permits;
+    if (admitted === this.#isAdmitted || this.#isOver || this.#isLeaving) return;
+    // The reply may have come after the deadline: then the loss is told instead.
+    if (!this.lease.check()) return;
+    this.#isAdmitted = admitted;
+    this.subscriber.next(this.#place(standing, ahead));
+  }
+
+  #place(standing: Standing, ahead: number): Place {
+    const admitted = ahead < this.wish.permits;
+    return {
+      entry: this.context.shown(standing.entry),
+      admitted,
+      // Where any number may stand beside each other, adapters do not count.
+      ahead: this.wish.permits === Number.POSITIVE_INFINITY ? 0 : ahead,
+      ...(standing.barred === true && !admitted && { barred: true }),
+      isValid: () => admitted && !this.#isOver && this.lease.check(),
+      signal: this.#controller.signal,
+      draining: this.#draining.signal,
+    };
+  }
+
+  #lose(reason: 'session lost' | 'evicted', cause: unknown): void {
+    if (this.#isOver) return;
+    const lost = new PlaceLost(this.#subject, reason, cause);
+    this.#end(lost);
+  }
+
+  /** Or nobody waits any longer for the answer: then the entry may stand all the same, if the request was sent. */
+  #answered(isCertain: boolean): void {
+    if (this.#isInFlight && !isCertain) this.#inDoubt = true;
+    this.#isInFlight = false;
+  }
+
+  /** What waiting does not heal: the user gets it, and nothing stays in line. */
+  #fail(error: unknown): void {
+    if (this.#isOver || this.#isLeaving) return;
+    this.#end(error, () => {
+      if (this.#standing !== undefined) this.#sendLeave();
+    });
+  }
+
+  /** Over first: whatever the rest sets off finds it so. Settled last: the backend that closes may go on then. */
+  #end(error: unknown, leave: () => void = () => undefined): void {
+    this.#isOver = true;
+    this.#stay.unsubscribe();
+    this.#controller.abort(error);
+    leave();
+    // Whoever is told of it by the signal may close the backend: then nothing is to be tried again.
+    if (this.context.isClosing && !this.#isGuarding) this.subscriber.complete();
+    else this.subscriber.error(error);
+    this.#settled.complete();
+  }
+
+  /** Asks for something about the entry that stands, until it is done. */
+  #ask(
+    what: string,
+    run: () => Observable<void>,
+    again: (cause: Unavailable) => boolean = () => true,
+  ): Observable<void> {
+    this.#isEntering = false;
+    return this.lease.perform(`${what} ${this.#subject}`, run, { again, sent$: this.#sent });
+  }
+
+  #sendLeave(done: () => void = () => undefined): void {
+    if (this.context.isClosing) {
+      done();
+      return;
+    }
+    const failed = (cause: unknown): void =>
+      this.context.report(new ReleaseFailed(this.context.store, this.#subject, cause));
+    this.#ask(
+      'leave',
+      () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt),
+      (cause) => {
+        failed(cause);
+        return true;
+      },
+    ).subscribe({
+      error: (cause) => {
+        // With its session, the entry is gone as well.
+        if (!(cause instanceof SessionLost)) failed(cause);
+        done();
+      },
+      complete: done,
+    });
+  }
+}

@@ -1,0 +1,112 @@
+import { type Eq, fromEquals } from 'fp-ts/lib/Eq.js';
+import { isSome } from 'fp-ts/lib/Option.js';
+import { getEq } from 'fp-ts/lib/ReadonlyMap.js';
+import * as S from 'fp-ts/lib/string.js';
+import { distinctUntilChanged, map, type Observable } from 'rxjs';
+import type { Backend, Entry, RosterKey } from '../../backends/backend.js';
+import { checkName } from '../../backends/shared/keys.js';
+import { decoded } from '../holding/contender.js';
+
+/** A member of a group, as everybody sees it. */
+export interface Member {
+  readonly id: string;
+  readonly capabilities: unknown;
+  /** Changes when the member leaves and joins again. */
+  readonly token: bigint;
+}
+
+/** What a member's entry carries. `owner` tells a member that joins again from another one under the same id. */
+export interface MemberRecord {
+  readonly id: string;
+  readonly owner: string;
+  readonly capabilities?: unknown;
+}
+
+/**
+ * Emits the members of `group` with their capabilities.
+ *
+ * Looking never takes part.
+ *
+ *     output   {}--{a}--{a,b}--{a',b}----{b}--
+ *
+ * **Emits** the members on subscribe (as soon as the store has answered), then after each joining, leaving, or change of
+ * capabilities. A group that does not exist has no members. Silent while disconnected; never a false empty map.
+ * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost
+ * connection. A payload that cannot
+ * be read is reported on `faults$` and skipped.
+ * **Completes** when the backend is closed.
+ * **Teardown** stops looking.
+ * **Guarantee** a member that died is gone within `ttlMs` + 1 s; one whose session lives is never missing. Not: that each
+ * intermediate map is seen.
+ * **Source** tooz `get_members_with_capabilities`, kazoo `Party`.
+ *
+ * @example
+ * memberMap(backend, 'workers').subscribe((map) => console.log(map.get('w1')?.capabilities));
+ */
+export function memberMap(backend: Backend, group: string): Observable<ReadonlyMap<string, Member>> {
+  return memberEntries(backend, group).pipe(map(presentMembers), distinctUntilChanged(getEq(S.Eq, memberEq).equals));
+}
+
+/** An entry of a group whose payload is a member's. */
+export interface MemberEntry {
+  readonly entry: Entry;
+  readonly record: MemberRecord;
+}
+
+/** Who stands in the group, in the order of tokens; two may have the same id until the later one has seen it. */
+export function memberEntries(backend: Backend, group: string): Observable<readonly MemberEntry[]> {
+  return asMembers(backend, group, (roster) => backend.entries(roster));
+}
+
+/** The same, once, without watching anybody. */
+export function lookAtMembers(backend: Backend, group: string): Observable<readonly MemberEntry[]> {
+  return asMembers(backend, group, (roster) => backend.look(roster));
+}
+
+function asMembers(
+  backend: Backend,
+  group: string,
+  entriesOf: (roster: RosterKey) => Observable<readonly Entry[]>,
+): Observable<readonly MemberEntry[]> {
+  const subject = `group ${JSON.stringify(checkName(group))}`;
+  const read = (value: unknown): MemberRecord => {
+    if (isMemberRecord(value)) return value;
+    throw new TypeError('it is not a member: { id, owner, capabilities }');
+  };
+  return entriesOf({ kind: 'group', name: group }).pipe(
+    decoded(backend, subject, read),
+    map((entries) => entries.flatMap(({ entry, value }) => (isSome(value) ? [{ entry, record: value.value }] : []))),
+  );
+}
+
+/**
+ * The members that several entries make. An id belongs to whoever has stood under it longest; an owner who has joined
+ * again, while its lost session is still in the store, counts by its latest entry.
+ */
+function presentMembers(entries: readonly MemberEntry[]): ReadonlyMap<string, Member> {
+  const owners = new Map<string, string>();
+  const members = new Map<string, Member>();
+  for (const { entry, record } of entries) {
+    const { id, owner, capabilities } = record;
+    if ((owners.get(id) ?? owner) !== owner) continue;
+    owners.set(id, owner);
+    members.set(id, { id, capabilities, token: entry.token });
+  }
+  return members;
+}
+
+function isMemberRecord(value: unknown): value is MemberRecord {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'id' in value &&
+    typeof value.id === 'string' &&
+    'owner' in value &&
+    typeof value.owner === 'string'
+  );
+}
+
+/** Capabilities are decoded once for each write, so the same write gives the same value. */
+const memberEq: Eq<Member> = fromEquals(
+  (a, b) => a.id === b.id && a.token === b.token && a.capabilities === b.capabilities,
+);

@@ -1,0 +1,81 @@
+import { none, type Option, some } from 'fp-ts/lib/Option.js';
+import { defer, map, type Observable, type OperatorFunction } from 'rxjs';
+import type { Backend, Entry, Mode, RosterKey } from '../../backends/backend.js';
+import { UndecodablePayload } from '../../backends/errors.js';
+import { sameBytes } from '../../backends/shared/codec.js';
+
+/** Somebody who stands in line for a lock or in an election. */
+export interface Contender {
+  /** Made by the store; the `id` of its holder's `Grant`. */
+  readonly id: string;
+  readonly token: bigint;
+  readonly mode: Mode;
+  /** What the contender gave as `data`; `none` if it gave nothing, or another client wrote what the codec cannot read: see `toUndefined`. */
+  readonly data: Option<unknown>;
+}
+
+/** Everybody in line, in order, with what they gave as data. */
+export function contenders(backend: Backend, roster: RosterKey): Observable<readonly Contender[]> {
+  const subject = `${roster.kind} ${JSON.stringify(roster.name)}`;
+  return backend.entries(roster).pipe(
+    decoded(backend, subject, (value) => value),
+    map(toContenders),
+  );
+}
+
+/** Whether the same contenders stand there, with the same data. */
+export function sameContenders(a: readonly Contender[], b: readonly Contender[]): boolean {
+  return a.length === b.length && a.every((one, i) => sameContender(one, b[i]));
+}
+
+/** Data is decoded once for each write, so the same write gives the same value. */
+function sameContender(a: Contender, b: Contender | undefined): boolean {
+  if (b === undefined || a.id !== b.id || a.token !== b.token || a.mode !== b.mode) return false;
+  return a.data._tag === 'Some' ? b.data._tag === 'Some' && a.data.value === b.data.value : b.data._tag === 'None';
+}
+
+/** An entry and what its payload says; `none` where it cannot be read. */
+interface DecodedEntry<T> {
+  readonly entry: Entry;
+  readonly value: Option<T>;
+}
+
+/** Decodes each payload once, and reports each that cannot be read once. `read` may throw, as the codec may. */
+export function decoded<T>(
+  backend: Backend,
+  subject: string,
+  read: (value: unknown) => T,
+): OperatorFunction<readonly Entry[], readonly DecodedEntry<T>[]> {
+  const decode = (entry: Entry): Option<T> => {
+    try {
+      return some(read(backend.codec.decode(entry.payload)));
+    } catch (cause) {
+      backend.reportFault(new UndecodablePayload(`entry ${entry.id} of ${subject}`, cause));
+      return none;
+    }
+  };
+  return (entries$) =>
+    defer(() => {
+      let known = new Map<string, DecodedEntry<T>>();
+      return entries$.pipe(
+        map((entries) => {
+          const next = entries.map((entry) => {
+            const before = known.get(entry.id);
+            const isKnown = before !== undefined && sameBytes(before.entry.payload, entry.payload);
+            return { entry, value: isKnown ? before.value : decode(entry) };
+          });
+          known = new Map(next.map((one) => [one.entry.id, one]));
+          return next;
+        }),
+      );
+    });
+}
+
+function toContenders(entries: readonly DecodedEntry<unknown>[]): readonly Contender[] {
+  return entries.map(({ entry, value }) => ({
+    id: entry.id,
+    token: entry.token,
+    mode: entry.mode,
+    data: value._tag === 'Some' && value.value !== undefined ? value : none,
+  }));
+}

@@ -1,0 +1,55 @@
+import type { Place } from '../../backends/backend.js';
+import type { LeadershipLost, LockLost, MembershipLost, PlaceLost } from '../../backends/errors.js';
+import { isError } from '../../backends/shared/is-error.js';
+
+/**
+ * What one holds: a lock, a leadership. It lasts as long as the subscription that it came from, and no longer: what
+ * `await firstValueFrom(lock(…))` gives is released already.
+ */
+export interface Grant {
+  /** The lock's or the election's name. */
+  readonly name: string;
+  /** Fencing token: grows with every grant of this name. A resource that refuses smaller ones is safe from past holders. */
+  readonly token: bigint;
+  /** This holder's id, as `holders`, `leader` and `candidates` show it. */
+  readonly id: string;
+  /** Whether it is still held, asked of the clock at this moment. Ask before each step that matters. */
+  isValid(): boolean;
+  /**
+   * Aborts when it is lost or released. Its `reason` says which: the error that tells the loss (`LockLost`,
+   * `LeadershipLost`); `Released`, when the subscription has ended; `BackendClosed`, when the backend is closed.
+   */
+  readonly signal: AbortSignal;
+  /**
+   * Aborts when the backend drains or closes: begin no further step, and come to an end. While it drains, what is held
+   * stays held, and `signal` does not abort.
+   */
+  readonly draining: AbortSignal;
+}
+
+/** The loss of what was held, in the word of what it was. */
+export type Loss = LockLost | LeadershipLost | MembershipLost;
+
+/** The grant that an admitted place is. */
+export function grantOf(name: string, place: Place, lossOf: (lost: PlaceLost) => Loss): Grant {
+  return {
+    name,
+    token: place.entry.token,
+    id: place.entry.id,
+    isValid: () => place.isValid(),
+    signal: signalOf(place, lossOf),
+    draining: place.draining,
+  };
+}
+
+/** The signal of a place, whose reason for a loss is not the port's own word. */
+export function signalOf({ signal }: Place, lossOf: (lost: PlaceLost) => Loss): AbortSignal {
+  const told = new AbortController();
+  const tell = (): void => {
+    const { reason } = signal;
+    told.abort(isError<PlaceLost>(reason, 'PlaceLost') ? lossOf(reason) : reason);
+  };
+  if (signal.aborted) tell();
+  else signal.addEventListener('abort', tell);
+  return told.signal;
+}
