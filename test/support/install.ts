@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { etcdServer } from '../../src/testing/servers/etcd.js';
+import { mariaDbServer } from '../../src/testing/servers/mariadb.js';
+import { postgresServer } from '../../src/testing/servers/postgres.js';
 import { isInstalled, isOnPath } from '../../src/testing/servers/program.js';
 import { redisServer } from '../../src/testing/servers/redis.js';
 import { zooKeeperServer } from '../../src/testing/servers/zookeeper.js';
@@ -31,8 +33,10 @@ export const products = {
   },
 } as const satisfies Record<string, Product>;
 
-/** Programs of others with which the tests share a store, what stalls a disk, makes certificates, and builds the shim of shifted-clock.ts. */
+/** What is written to under a token, programs of others with which the tests share a store, what stalls a disk, makes certificates, and builds the shim of shifted-clock.ts. */
 const others: readonly Product[] = [
+  { package: 'postgresql', isInstalled: () => isInstalled(postgresServer()) },
+  { package: 'mariadb-server', isInstalled: () => isInstalled(mariaDbServer()) },
   { package: 'gcc', isInstalled: () => isOnPath('gcc') },
   { package: 'libc6-dev', isInstalled: () => existsSync('/usr/include/stdio.h') },
   { package: 'etcd-client', isInstalled: () => isOnPath('etcdctl') },

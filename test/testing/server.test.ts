@@ -1,11 +1,15 @@
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
+import mysql from 'mysql2/promise';
 import { createClient } from 'node-zookeeper-client';
+import pg from 'pg';
 import { expect, test } from 'vitest';
 import { askHttp } from '../../src/testing/servers/ask.js';
 import { startEtcd } from '../../src/testing/servers/etcd.js';
+import { startMariaDb } from '../../src/testing/servers/mariadb.js';
 import { loopback } from '../../src/testing/servers/ports.js';
+import { startPostgres } from '../../src/testing/servers/postgres.js';
 import { askRedis, startRedis } from '../../src/testing/servers/redis.js';
 import { onFreePorts, startServer, type TestServer } from '../../src/testing/servers/server.js';
 import { askZooKeeper, startZooKeeper } from '../../src/testing/servers/zookeeper.js';
@@ -45,6 +49,23 @@ const cases: Record<string, Case> = {
     ask: (server) => askZooKeeper(server, 'srvr'),
     write: (server) => withZooKeeper(server, (client, done) => client.create('/key', (error) => done(error))),
     holdsWhatWasWritten: async (server) => /Node count: 6/.test(await askZooKeeper(server, 'srvr')),
+  },
+  postgres: {
+    start: startPostgres,
+    ask: (server) => askPostgres(server, 'SELECT'),
+    write: async (server) => {
+      await askPostgres(server, 'CREATE TABLE written ()');
+    },
+    holdsWhatWasWritten: async (server) =>
+      (await askPostgres(server, "SELECT FROM pg_tables WHERE tablename = 'written'")) > 0,
+  },
+  mariadb: {
+    start: startMariaDb,
+    ask: (server) => askMariaDb(server, 'SELECT 1'),
+    write: async (server) => {
+      await askMariaDb(server, 'CREATE TABLE written (a int)');
+    },
+    holdsWhatWasWritten: async (server) => (await askMariaDb(server, 'SHOW TABLES')) > 0,
   },
 };
 
@@ -98,11 +119,24 @@ test.each(Object.entries(cases))(
   },
 );
 
-test('a paused server can be stopped', async () => {
-  await using server = await startRedis();
+test.each([
+  ['redis', startRedis],
+  ['postgres', startPostgres],
+])('%s that is paused can be stopped', async (_, start) => {
+  await using server = await start();
   await server.pause();
   await server.stop();
   expect(() => server.pid).toThrow(/does not run: call start\(\) first/);
+});
+
+test('PostgreSQL is stopped, though a client is connected', async () => {
+  await using server = await startPostgres();
+  const client = new pg.Client(server.url);
+  await client.connect();
+  const cut = new Promise((resolve) => client.on('error', resolve));
+  await server.stop();
+  expect(String(await cut)).toMatch(/administrator command/);
+  expect(() => server.pid).toThrow(/does not run/);
 });
 
 test('a server that cannot start says why', async () => {
@@ -137,6 +171,28 @@ test('Redis with a login', async () => {
   expect(await askRedis(server.url, 'ACL', 'WHOAMI')).toContain('bob');
   await expect(askRedis(server.url.replace('word', ''), 'PING')).rejects.toThrow(/refused the login/);
 });
+
+/** Resolves with the number of rows. */
+async function askPostgres({ url }: TestServer, query: string): Promise<number> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+  await client.connect();
+  try {
+    return (await client.query(query)).rowCount ?? 0;
+  } finally {
+    await client.end();
+  }
+}
+
+/** Resolves with the number of rows. */
+async function askMariaDb({ url }: TestServer, query: string): Promise<number> {
+  const client = await mysql.createConnection({ uri: url, connectTimeout: 2_000 });
+  try {
+    const [rows] = await client.query(query);
+    return Array.isArray(rows) ? rows.length : 0;
+  } finally {
+    await client.end();
+  }
+}
 
 function withZooKeeper(
   { host, port }: TestServer,

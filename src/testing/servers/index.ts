@@ -1,5 +1,7 @@
 export type { TestCluster } from './cluster.js';
 export { type EtcdCluster, type EtcdOptions, startEtcd } from './etcd.js';
+export { startMariaDb } from './mariadb.js';
+export { startPostgres } from './postgres.js';
 export { MissingProgram } from './program.js';
 export { type RedisOptions, startRedis } from './redis.js';
 export type { StartOptions, TestServer } from './server.js';

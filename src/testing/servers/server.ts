@@ -19,7 +19,7 @@ export interface TestServer extends AsyncDisposable {
   readonly dataDir: string;
   /** Resolves once the server answers. With `keepData: false` it begins with an empty data folder. */
   start(options?: StartOptions): Promise<void>;
-  /** SIGTERM; resolves when the process has ended. */
+  /** SIGTERM, or what the product wants instead; resolves when the process has ended. */
   stop(): Promise<void>;
   /** SIGKILL; resolves when the process has ended. */
   kill(): Promise<void>;
@@ -53,6 +53,8 @@ export interface ServerSpec {
   readonly env?: Readonly<Record<string, string>>;
   /** Written into the data folder before each start, by name. */
   files?(dataDir: string): Readonly<Record<string, string>>;
+  /** What ends it in good order, also where it is disposed of. Default: SIGTERM to stop it, SIGKILL to dispose of it. */
+  readonly endsOn?: NodeJS.Signals;
   /** One handshake in the server's own protocol; a rejection means "not yet" too. */
   answers(): Promise<boolean>;
 }
@@ -173,7 +175,8 @@ class ChildServer implements TestServer {
   async stop(): Promise<void> {
     if (this.#child === undefined) return;
     this.#child.kill('SIGCONT');
-    this.#child.kill('SIGTERM');
+    const signal = this.#spec.endsOn ?? 'SIGTERM';
+    this.#child.kill(signal);
     const patience = new AbortController();
     const tooLate = delay(stopLimitMs, true, { signal: patience.signal }).catch(() => false);
     const hangs = await Promise.race([tooLate, this.#ended.then(() => false)]);
@@ -181,7 +184,7 @@ class ChildServer implements TestServer {
     if (!hangs) return;
     await this.kill();
     throw new Error(
-      `${this} had not ended ${stopLimitMs} ms after SIGTERM and was killed:\n${this.log().slice(-4_000)}`,
+      `${this} had not ended ${stopLimitMs} ms after ${signal} and was killed:\n${this.log().slice(-4_000)}`,
     );
   }
 
@@ -209,7 +212,7 @@ class ChildServer implements TestServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDisposed = true;
-    await this.kill();
+    await (this.#spec.endsOn === undefined ? this.kill() : this.stop());
     rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
     this.#spec.ports?.[Symbol.dispose]();
   }
