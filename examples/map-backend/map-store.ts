@@ -200,7 +200,7 @@ export class MapStore {
         change('leave', () => {
           request.sent();
           if (inDoubt) this.#rows.set(keyOf('refused', request.id), { is: 'refusal', session: id });
-          this.#remove(rosterOf(roster), request.id);
+          return this.#remove(rosterOf(roster), request.id);
         }),
       entries: (roster) => follow(rosterOf(roster), () => this.#entries(rosterOf(roster))),
       look: (roster) => call(() => this.#entries(rosterOf(roster))),
@@ -251,7 +251,7 @@ export class MapStore {
     const known = this.#rows.get(roster + id);
     if (known?.is === 'entry') return { entry: known.entry, ahead: this.#ahead(roster, known.entry, permits) };
     this.#lastToken += 1n;
-    const entry: Entry = { id, token: this.#lastToken, mode, payload };
+    const entry: Entry = { id, token: this.#lastToken, mode, permits, payload };
     this.#rows.set(roster + id, { is: 'entry', session, entry, updates: 0 });
     const ahead = this.#ahead(roster, entry, permits);
     this.#changed$.next(roster);

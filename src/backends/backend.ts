@@ -20,6 +20,8 @@ export interface Entry {
   /** Grows with every entry ever made in the roster; of an admitted entry it is the fencing token. */
   readonly token: bigint;
   readonly mode: Mode;
+  /** As it was asked for: fewer than this many conflicting entries stand before one that is admitted. */
+  readonly permits: number;
   readonly payload: Uint8Array;
 }
 
@@ -74,6 +76,13 @@ export interface Place {
   readonly signal: AbortSignal;
   /** Aborts when the backend drains or closes. While it drains, what is admitted stays so, and is valid. */
   readonly draining: AbortSignal;
+  /** For how many ms it stays valid, if the session is not renewed meanwhile: asked of the clock, now. */
+  remainingMs(): number;
+  /**
+   * Leaves at the call, without waiting for what `beforeLeave` gives; the stream completes. What is returned tells, once the
+   * store has it, whether the entry was admitted and stood there until then.
+   */
+  leave(): Observable<boolean>;
 }
 
 /**

@@ -103,8 +103,11 @@ export interface StoreSession {
   place(roster: RosterKey, request: StandRequest, standing: Standing): Observable<number>;
   /** Replaces the payload. The one asked for last counts: what was overtaken on its way changes nothing any more. */
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void>;
-  /** Takes the entry out. `inDoubt`: an `enter` under this id may still be on its way and must not come to anything. */
-  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void>;
+  /**
+   * Takes the entry out. `inDoubt`: an `enter` under this id may still be on its way and must not come to anything. Emits
+   * whether it was there.
+   */
+  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<boolean>;
 
   entries(roster: RosterKey): Observable<readonly Entry[]>;
   /** Everybody in the roster, once, as of no earlier than the subscription; leaves nothing watched. Completes. */

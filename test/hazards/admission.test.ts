@@ -220,7 +220,12 @@ describe('kazoo #730, #606: sequence numbers that wrap leave no election unsettl
 
   test('two who look at each other across the wrap agree who is first, and each says so again', async () => {
     const sequences = [2147483645, 2147483647, -2147483648, -2147483646];
-    const entries = sequences.map((sequence) => ({ name: `n${sequence}`, mode: 'exclusive' as const, sequence }));
+    const entries = sequences.map((sequence) => ({
+      name: `n${sequence}`,
+      mode: 'exclusive' as const,
+      permits: 1,
+      sequence,
+    }));
     // Stands in for a server: it has made them in this order.
     const czxidOf = (name: string): bigint => BigInt(1 + entries.findIndex((entry) => entry.name === name));
     const exists = (path: string) => of({ czxid: czxidOf(path.slice('/p/'.length)) });

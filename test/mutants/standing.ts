@@ -177,7 +177,7 @@ export const standingMutants: readonly Mutant[] = [
   {
     rule: 'Takes the entry out',
     how: 'leaves it to the end of the session',
-    alter: above(inSession(() => ({ leave: () => of(undefined) }))),
+    alter: above(inSession(() => ({ leave: () => of(true) }))),
     caughtBy: [sharesNot],
   },
   {

@@ -82,7 +82,7 @@ describe('memberMap', () => {
     ['with an owner that is no string', new TextEncoder().encode('{"id":"a","owner":null}')],
   ])('skips and reports, once, a payload that is %s', (_, payload) => {
     virtually(({ cold, scheduler, expectObservable, at }) => {
-      const garbage: Entry = { id: 'foreign', token: 1n, mode: 'shared', payload };
+      const garbage: Entry = { id: 'foreign', token: 1n, mode: 'shared', permits: 1, payload };
       const entries = cold('a-b|', { a: [garbage], b: [garbage, member('b', 2n, 'B')] });
       const backend = scripted({ entries }, scheduler);
       expectObservable(memberMap(backend, 'g')).toBe('a-b|', { a: new Map(), b: new Map([is('b', 2n)]) });

@@ -4,6 +4,7 @@ import {
   firstValueFrom,
   NEVER,
   Observable,
+  of,
   type SchedulerLike,
   Subject,
   throwError,
@@ -230,6 +231,8 @@ export function placeOf(token: bigint, admitted = true, isValid: () => boolean =
       return new AbortController().signal;
     },
     draining: new AbortController().signal,
+    remainingMs: () => (isValid() ? 1_000 : 0),
+    leave: () => of(admitted),
   };
 }
 
@@ -240,7 +243,7 @@ export function entryOf(
   payload: unknown = undefined,
   mode: Entry['mode'] = 'exclusive',
 ): Entry {
-  return { id, token, mode, payload: jsonCodec.encode(payload) };
+  return { id, token, mode, permits: 1, payload: jsonCodec.encode(payload) };
 }
 
 /** What an option holds, for marbles: `none` or what is in it. */

@@ -5,7 +5,7 @@ import { PlaceLost } from '../errors.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import { swapCell, watchCell } from './cells.js';
 import type { Grant } from './grant.js';
-import { below, isEntry, type Layout, modeOf, oneKey } from './layout.js';
+import { below, isEntry, type Layout, oneKey, wishOf } from './layout.js';
 import type { Link } from './link.js';
 import { mirror } from './mirror.js';
 import { Outcomes } from './outcomes.js';
@@ -68,18 +68,18 @@ export class EtcdSession implements StoreSession {
     return this.#participant.update(roster, request, payload);
   }
 
-  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
+  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<boolean> {
     return this.#participant.leave(roster, request, inDoubt);
   }
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
     const prefix = this.layout.entries(roster);
-    return mirror(this.link, this.#pages, below(prefix)).pipe(map((found) => this.#entriesOf(prefix, found.values())));
+    return mirror(this.link, this.#pages, below(prefix)).pipe(map((found) => this.#entriesOf(roster, found.values())));
   }
 
   look(roster: RosterKey): Observable<readonly Entry[]> {
     const prefix = this.layout.entries(roster);
-    return this.#pages.read('look', below(prefix)).pipe(map(({ kvs }) => this.#entriesOf(prefix, kvs)));
+    return this.#pages.read('look', below(prefix)).pipe(map(({ kvs }) => this.#entriesOf(roster, kvs)));
   }
 
   evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
@@ -119,17 +119,19 @@ export class EtcdSession implements StoreSession {
     );
   }
 
-  #entriesOf(prefix: string, kvs: Iterable<IKeyValue>): readonly Entry[] {
+  #entriesOf(roster: RosterKey, kvs: Iterable<IKeyValue>): readonly Entry[] {
+    const { length } = this.layout.entries(roster);
     return [...kvs]
-      .map((kv) => this.#entry(kv.key.toString().slice(prefix.length), kv))
+      .map((kv) => this.#entry(roster, kv.key.toString().slice(length), kv))
       .filter(({ id }) => isEntry(id));
   }
 
   /** Each snapshot of a roster is mostly the one before. */
-  #entry(id: string, kv: IKeyValue): Entry {
+  #entry({ kind }: RosterKey, id: string, kv: IKeyValue): Entry {
     const known = this.#entries.get(kv);
     if (known !== undefined) return known;
-    const entry = { id, token: BigInt(kv.create_revision), mode: modeOf(id), payload: new Uint8Array(kv.value) };
+    const [token, payload] = [BigInt(kv.create_revision), new Uint8Array(kv.value)];
+    const entry = { id, token, ...wishOf(kind, id), payload };
     this.#entries.set(kv, entry);
     return entry;
   }

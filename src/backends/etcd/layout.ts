@@ -1,5 +1,7 @@
-import type { Mode, RosterKey, RosterKind } from '../backend.js';
+import type { Entry, RosterKey, RosterKind } from '../backend.js';
+import { permitsInName, permitsOf } from '../shared/admission.js';
 import { decodeSegment, encodeSegment, escapeFirst } from '../shared/keys.js';
+import type { StandRequest } from '../store.js';
 
 /** Everything but locks lives below this word, so that locks can stand where Go's `concurrency` package has them. */
 const RESERVED = 'conclave';
@@ -23,7 +25,8 @@ export interface KeyRange {
  *                                                    the entry of this id was given up and must not come to anything
  *     conclave/outcomes/<id>/<lease hex>             a request of this id that carries this lease comes too late
  *
- * An `r` at the end of an entry's key says that it is shared; whatever others write there is exclusive.
+ * An `r` at the end of an entry's key says that it is shared; whatever others write there is exclusive. `.3` after that says
+ * that three may hold it, where that is not as usual.
  */
 export class Layout {
   readonly #root: string;
@@ -70,12 +73,17 @@ function lockSegment(part: string): string {
 }
 
 /** What follows the roster's prefix. `session` is the hex of the lease that the session began with. */
-export function entryId(session: string, id: string, mode: Mode): string {
-  return `${session}-${id}${mode === 'shared' ? 'r' : ''}`;
+export function entryId(session: string, kind: RosterKind, { id, mode, permits }: StandRequest): string {
+  const limit = permitsInName(kind, permits);
+  return `${session}-${id}${mode === 'shared' ? 'r' : ''}${limit === '' ? '' : `.${limit}`}`;
 }
 
-export function modeOf(entryId: string): Mode {
-  return /^[0-9a-f]+-[0-9a-f]{32}r$/.test(entryId) ? 'shared' : 'exclusive';
+const ENTRY_ID = /^[0-9a-f]+-[0-9a-f]{32}(r?)(?:\.(\d+))?$/;
+
+/** Mode and permits of an entry. */
+export function wishOf(kind: RosterKind, entryId: string): Pick<Entry, 'mode' | 'permits'> {
+  const [, shared, limit] = ENTRY_ID.exec(entryId) ?? [];
+  return { mode: shared === 'r' ? 'shared' : 'exclusive', permits: permitsOf(kind, limit) };
 }
 
 /**

@@ -4,7 +4,7 @@ import type { RosterKey } from '../backend.js';
 import { PlaceLost } from '../errors.js';
 import { conflicts } from '../shared/admission.js';
 import type { StandRequest } from '../store.js';
-import { below, isEntry, modeOf, oneKey } from './layout.js';
+import { below, isEntry, oneKey, wishOf } from './layout.js';
 import type { Link } from './link.js';
 import { keysRead, read } from './requests.js';
 
@@ -50,14 +50,14 @@ export function lineOf(
   revision: bigint,
   isFull: boolean,
 ): Line | undefined {
-  const { prefix, request } = contender;
+  const { prefix, request, roster } = contender;
   const before = found
     .map(({ key, create_revision }) => ({ key: key.toString(), created: BigInt(create_revision) }))
     .filter(({ created }) => created < token);
   const entries = before.filter(({ key }) => isEntry(key.slice(prefix.length)));
   if (!isFull && entries.length < before.length) return undefined;
   const ahead = entries
-    .filter(({ key }) => conflicts(modeOf(key.slice(prefix.length)), request.mode))
+    .filter(({ key }) => conflicts(wishOf(roster.kind, key.slice(prefix.length)).mode, request.mode))
     .sort((a, b) => (a.created < b.created ? -1 : 1))
     .map(({ key }) => key);
   return { revision, ahead: request.permits === 1 ? ahead.slice(-1) : ahead };

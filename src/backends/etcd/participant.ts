@@ -60,7 +60,7 @@ export class Participant {
 
   contender(roster: RosterKey, request: StandRequest): Contender {
     const prefix = this.layout.entries(roster);
-    return { roster, request, prefix, key: prefix + entryId(this.lease.hex, request.id, request.mode) };
+    return { roster, request, prefix, key: prefix + entryId(this.lease.hex, roster.kind, request) };
   }
 
   /** For the first who follows the place: who follows it again knows of what came since. */
@@ -164,19 +164,21 @@ export class Participant {
     );
   }
 
-  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
+  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<boolean> {
     return defer(() => {
       const { key, prefix } = this.contender(roster, request);
       this.lease.attached.forget(key);
       this.forget(request);
       const left = inDoubt
         ? this.#refuse(key, request)
-        : this.link.call('leave', ({ kv }, options) => {
-            request.sent();
-            return kv.deleteRange({ key: oneKey(key).start }, options);
-          });
+        : this.link
+            .call('leave', ({ kv }, options) => {
+              request.sent();
+              return kv.deleteRange({ key: oneKey(key).start }, options);
+            })
+            .pipe(map(({ deleted }) => Number(deleted) > 0));
       // Who leaves and enters again must not find the entry that is on its way out.
-      return this.#inTurn(prefix, () => left.pipe(map(() => undefined)));
+      return this.#inTurn(prefix, () => left);
     });
   }
 
@@ -207,7 +209,7 @@ export class Participant {
    * An entry that comes late finds the refusal, or the end of the lease that it wants to be attached to: leases are
    * replaced in order, so the refusal's outlives its own.
    */
-  #refuse(key: string, { id, sent }: StandRequest): Observable<unknown> {
+  #refuse(key: string, { id, sent }: StandRequest): Observable<boolean> {
     const { lease } = this.lease.newest;
     const refusal = {
       request_put: { key: oneKey(this.layout.outcome(id)).start, value: Buffer.from('refused'), lease },
@@ -219,7 +221,10 @@ export class Participant {
         this.lease.lingerIfMade(answer);
         return answer;
       })
-      .pipe(catchError((error) => throwError(() => this.lease.lostIfGone(error, lease))));
+      .pipe(
+        map(({ responses }) => Number(responses[0]?.response_delete_range?.deleted ?? 0) > 0),
+        catchError((error) => throwError(() => this.lease.lostIfGone(error, lease))),
+      );
   }
 
   #entered(
@@ -267,7 +272,7 @@ export class Participant {
     const { mode, payload, permits } = request;
     return (seen === undefined ? readLine(this.link, contender, token) : of(seen)).pipe(
       map((line) => {
-        const entry = { id: key.slice(prefix.length), token, mode, payload };
+        const entry = { id: key.slice(prefix.length), token, mode, permits, payload };
         const standing = { entry, ahead: Math.min(line.ahead.length, permits) };
         this.#firstLooks.set(standing, { line, connection });
         return standing;

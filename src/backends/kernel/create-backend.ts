@@ -94,6 +94,7 @@ export function createBackend(
     get isClosing() {
       return isClosing;
     },
+    ended$: ended,
   };
   const storeContext: StoreContext = {
     timing,

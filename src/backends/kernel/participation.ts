@@ -5,7 +5,9 @@ import {
   exhaustMap,
   finalize,
   ignoreElements,
+  map,
   type Observable,
+  type ObservableInput,
   of,
   ReplaySubject,
   repeat,
@@ -37,6 +39,8 @@ export interface ParticipationContext extends KernelContext {
   shown(entry: Entry): Entry;
   /** While the backend closes, ending the session releases everything at once. */
   readonly isClosing: boolean;
+  /** Emits when it has closed. */
+  readonly ended$: Observable<void>;
 }
 
 /**
@@ -62,6 +66,9 @@ export class Participation {
   #isInFlight = false;
   #inDoubt = false;
   #isLeaving = false;
+  /** For what must end before it leaves. */
+  #waiting: Subscription | undefined;
+  readonly #left = new ReplaySubject<boolean>(1);
   #isOver = false;
   /** Why it leaves, where not because its owner wishes it. */
   #reason: CoordinationError | undefined;
@@ -109,6 +116,7 @@ export class Participation {
         },
         error: (error) => {
           if (this.#inDoubt) this.#sendLeave();
+          else if (this.#isLeaving) this.#tellLeft(false);
           if (!this.#isLeaving && !(error instanceof SessionLost)) this.#fail(error);
         },
         complete: () => {
@@ -158,10 +166,21 @@ export class Participation {
 
   /** Waits for what must end first, then takes the entry out of the roster. */
   leave(): void {
+    this.#leaveAfter(() => this.wish.beforeLeave?.() ?? EMPTY);
+  }
+
+  /** Takes the entry out without waiting for anything. */
+  leaveNow(): Observable<boolean> {
+    this.#leaveAfter(() => EMPTY);
+    this.#waiting?.unsubscribe();
+    return this.#left.asObservable();
+  }
+
+  #leaveAfter(first: () => ObservableInput<unknown>): void {
     if (this.#isLeaving || this.#isOver) return;
     this.#isLeaving = true;
     this.#controller.abort(this.#reason ?? new Released(this.#subject));
-    const waiting = defer(() => this.wish.beforeLeave?.() ?? EMPTY)
+    const waiting = defer(first)
       .pipe(
         ignoreElements(),
         catchError((cause) => {
@@ -171,6 +190,7 @@ export class Participation {
       )
       .subscribe();
     // A place that is lost is not waited for any longer.
+    this.#waiting = waiting;
     this.#stay.add(waiting);
     waiting.add(() => this.#depart());
   }
@@ -187,6 +207,7 @@ export class Participation {
     if (!this.#isInFlight) {
       this.#entering?.unsubscribe();
       if (this.#standing !== undefined || this.#inDoubt) this.#sendLeave();
+      else this.#tellLeft(false);
     }
     this.subscriber.complete();
     this.#settled.complete();
@@ -262,13 +283,16 @@ export class Participation {
 
   #place(standing: Standing, ahead: number): Place {
     const admitted = ahead < this.wish.permits;
+    const isValid = (): boolean => admitted && !this.#isOver && this.lease.check();
     return {
       entry: this.context.shown(standing.entry),
       admitted,
       // Where any number may stand beside each other, adapters do not count.
       ahead: this.wish.permits === Number.POSITIVE_INFINITY ? 0 : ahead,
       ...(standing.barred === true && !admitted && { barred: true }),
-      isValid: () => admitted && !this.#isOver && this.lease.check(),
+      isValid,
+      remainingMs: () => (isValid() ? this.lease.remainingMs() : 0),
+      leave: () => this.leaveNow(),
       signal: this.#controller.signal,
       draining: this.#draining.signal,
     };
@@ -300,6 +324,7 @@ export class Participation {
     this.#stay.unsubscribe();
     this.#controller.abort(error);
     leave();
+    this.#tellLeft(false);
     // Whoever is told of it by the signal may close the backend: then nothing is to be tried again.
     if (this.context.isClosing && !this.#isGuarding) this.subscriber.complete();
     else this.subscriber.error(error);
@@ -307,36 +332,47 @@ export class Participation {
   }
 
   /** Asks for something about the entry that stands, until it is done. */
-  #ask(
-    what: string,
-    run: () => Observable<void>,
-    again: (cause: Unavailable) => boolean = () => true,
-  ): Observable<void> {
+  #ask<T>(what: string, run: () => Observable<T>, again: (cause: Unavailable) => boolean = () => true): Observable<T> {
     this.#isEntering = false;
     return this.lease.perform(`${what} ${this.#subject}`, run, { again, sent$: this.#sent });
   }
 
   #sendLeave(done: () => void = () => undefined): void {
     if (this.context.isClosing) {
+      this.context.ended$.subscribe(() => this.#tellLeft(true));
       done();
       return;
     }
+    let isRepeated = false;
     const failed = (cause: unknown): void =>
       this.context.report(new ReleaseFailed(this.context.store, this.#subject, cause));
     this.#ask(
       'leave',
-      () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt),
+      // Of one that is repeated, the first may have taken it out.
+      () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt).pipe(map((was) => was || isRepeated)),
       (cause) => {
+        isRepeated = true;
         failed(cause);
         return true;
       },
     ).subscribe({
+      next: (wasThere) => this.#tellLeft(wasThere),
       error: (cause) => {
         // With its session, the entry is gone as well.
-        if (!(cause instanceof SessionLost)) failed(cause);
+        if (cause instanceof SessionLost) this.#tellLeft(false);
+        else {
+          failed(cause);
+          this.#left.error(cause);
+        }
         done();
       },
       complete: done,
     });
+  }
+
+  /** The store has it, or there is nothing to take out. */
+  #tellLeft(wasThere: boolean): void {
+    this.#left.next(wasThere && this.#isAdmitted === true);
+    this.#left.complete();
   }
 }

@@ -212,7 +212,7 @@ export class MemoryStore {
         call('leave', () => {
           request.sent();
           if (inDoubt) session.refused.add(request.id);
-          this.#remove(keyOf(roster), request.id);
+          return this.#remove(keyOf(roster), request.id);
         }),
       entries: (roster) => follow('watch entries', keyOf(roster), () => this.#entriesOf(keyOf(roster))),
       look: (roster) => call('look', () => this.#entriesOf(keyOf(roster))),
@@ -265,8 +265,8 @@ export class MemoryStore {
     let entry = entries.get(request.id);
     const isNew = entry === undefined;
     if (entry === undefined) {
-      const { id, mode, payload } = request;
-      entry = { id, mode, payload, token: this.tokens(), sessionId: session.id, updates: 0 };
+      const { id, mode, permits, payload } = request;
+      entry = { id, mode, permits, payload, token: this.tokens(), sessionId: session.id, updates: 0 };
       entries.set(id, entry);
     }
     const ahead = this.#conflictsAhead(entries, entry, request.permits);
@@ -307,10 +307,11 @@ export class MemoryStore {
 
   #entriesOf(key: string): readonly Entry[] {
     // A Map keeps the order of insertion, which is the order of tokens.
-    return [...(this.#rosters.get(key)?.values() ?? [])].map(({ id, token, mode, payload }) => ({
+    return [...(this.#rosters.get(key)?.values() ?? [])].map(({ id, token, mode, permits, payload }) => ({
       id,
       token,
       mode,
+      permits,
       payload,
     }));
   }

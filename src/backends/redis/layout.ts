@@ -1,4 +1,4 @@
-import type { RosterKey } from '../backend.js';
+import type { Entry, RosterKey } from '../backend.js';
 import { encodeSegment } from '../shared/keys.js';
 import type { StandRequest } from '../store.js';
 import { slotOf, tagOf } from './slots.js';
@@ -69,10 +69,11 @@ export function entryIdOf(sessionId: string, { id, mode, permits }: StandRequest
   return `${sessionId}.${compact(id)}.${mode === 'exclusive' ? 'x' : 's'}${limit}`;
 }
 
-const ENTRY_ID = /^[\w-]+\.[\w-]+\.([sx])\d*$/;
+const ENTRY_ID = /^[\w-]+\.[\w-]+\.([sx])(\d*)$/;
 
-/** The mode of an entry; `undefined` for what is not an entry of ours. */
-export function modeOf(entryId: string): 'exclusive' | 'shared' | undefined {
-  const mode = ENTRY_ID.exec(entryId)?.[1];
-  return mode === 'x' ? 'exclusive' : mode === 's' ? 'shared' : undefined;
+/** Mode and permits of an entry; `undefined` for what is not an entry of ours. */
+export function wishOf(entryId: string): Pick<Entry, 'mode' | 'permits'> | undefined {
+  const [, mode, limit] = ENTRY_ID.exec(entryId) ?? [];
+  if (mode === undefined) return undefined;
+  return { mode: mode === 'x' ? 'exclusive' : 'shared', permits: limit ? Number(limit) : Number.POSITIVE_INFINITY };
 }

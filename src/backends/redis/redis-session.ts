@@ -26,7 +26,7 @@ import type { Standing, StandRequest, StoreContext, StoreSession } from '../stor
 import type { Acquaintance, Told } from './acquaintance.js';
 import type { Argument, Connections, Reply } from './connections.js';
 import { Heartbeat } from './heartbeat.js';
-import { entryIdOf, type Layout, modeOf } from './layout.js';
+import { entryIdOf, type Layout, wishOf } from './layout.js';
 import { type Look, Places } from './places.js';
 import { bytes, numbers, outlookOf, payloadOf, text, texts } from './replies.js';
 import * as scripts from './scripts.js';
@@ -128,7 +128,11 @@ export class RedisSession implements StoreSession {
           const before = Number(reply[5]);
           const ahead = this.#places.entered(stay, before, outlookOf(reply));
           const barred = ahead >= request.permits && before < request.permits;
-          return { entry: { id, token, mode: request.mode, payload: request.payload }, ahead, barred };
+          return {
+            entry: { id, token, mode: request.mode, permits: request.permits, payload: request.payload },
+            ahead,
+            barred,
+          };
         }),
         tap({
           error: (cause) => {
@@ -156,7 +160,7 @@ export class RedisSession implements StoreSession {
     );
   }
 
-  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<void> {
+  leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<boolean> {
     const id = entryIdOf(this.id, request);
     return defer(() => {
       this.#places.forget(id);
@@ -277,8 +281,8 @@ export class RedisSession implements StoreSession {
     );
   }
 
-  #leave(at: string, entryId: string, sent?: () => void): Observable<void> {
-    return this.#run('leave', scripts.LEAVE, [at, entryId], sent).pipe(map(() => undefined));
+  #leave(at: string, entryId: string, sent?: () => void): Observable<boolean> {
+    return this.#run('leave', scripts.LEAVE, [at, entryId], sent).pipe(map((reply) => text(reply[1]) === '1'));
   }
 
   /** Takes out what nobody asks for any more. */
@@ -332,9 +336,14 @@ export class RedisSession implements StoreSession {
     const entries: Entry[] = [];
     for (let at = 1; at + 2 < reply.length; at += 3) {
       const id = text(reply[at]);
-      const mode = modeOf(id);
-      if (mode === undefined) continue;
-      entries.push({ id, mode, token: this.acquaintance.met(text(reply[at + 1])), payload: payloadOf(reply[at + 2]) });
+      const wish = wishOf(id);
+      if (wish === undefined) continue;
+      entries.push({
+        id,
+        ...wish,
+        token: this.acquaintance.met(text(reply[at + 1])),
+        payload: payloadOf(reply[at + 2]),
+      });
     }
     return entries;
   }

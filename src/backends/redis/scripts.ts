@@ -121,13 +121,13 @@ local before = ahead(r, entry, at)
 return { 'ok', quarantine, earliest(), '', at, before }
 `);
 
-/** ARGV: roster, entry. */
+/** ARGV: roster, entry. Returns '1' if it was there. */
 export const LEAVE: Script = script(`
-remove(A[1], A[2])
+local wasThere = remove(A[1], A[2])
 save(redis.pcall)
 reap(100)
 tell()
-return { 'ok' }
+return { 'ok', wasThere and '1' or '' }
 `);
 
 /** ARGV: pairs of roster and entry. Returns quarantine, earliest lease, more to reap, then for each: ahead, or -1. */

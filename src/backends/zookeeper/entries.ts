@@ -143,13 +143,14 @@ function seen(connection: Connection, roster: RosterKey, parent: string): Observ
 function entryAt(
   connection: Connection,
   path: string,
-  { name: id, mode }: Named,
+  { name: id, mode, permits }: Named,
   watched: boolean,
 ): Observable<Entry | undefined> {
   const toEntry = ({ czxid: token }: Stat, data: Uint8Array): Entry => ({
     id,
     token,
     mode,
+    permits,
     payload: new Uint8Array(data),
   });
   return connection.read(path, watched).pipe(

@@ -1,5 +1,7 @@
 import type { Mode, RosterKey, RosterKind } from '../backend.js';
+import { permitsInName, permitsOf } from '../shared/admission.js';
 import { decodeSegment, encodeSegment } from '../shared/keys.js';
+import type { StandRequest } from '../store.js';
 
 const FOLDERS: Readonly<Record<RosterKind, string>> = { lock: 'locks', election: 'elections', group: 'groups' };
 
@@ -38,6 +40,7 @@ export function isKept(data: Buffer): boolean {
 export interface Named {
   readonly name: string;
   readonly mode: Mode;
+  readonly permits: number;
   /** 32 bits; it goes up with each child that is made, and is negative beyond the last. */
   readonly sequence: number;
 }
@@ -80,19 +83,22 @@ export function rootOf(chroot: string, namespace: string): string {
   return segments.map((segment) => `/${encodeSegment(segment)}`).join('');
 }
 
-/** The start of an entry's name, to which the server adds the sequence number. */
-export function prefixOf(kind: RosterKind, mode: Mode, id: string): string {
+/** The start of an entry's name, to which the server adds the sequence number; with the permits, where they are not as usual. */
+export function prefixOf(kind: RosterKind, { id, mode, permits }: StandRequest): string {
   const marker = Object.entries(MARKERS[kind]).find(([, meant]) => meant === mode)?.[0];
-  return `${id}${marker}`;
+  const limit = permitsInName(kind, permits);
+  return `${id}${limit === '' ? '' : `.${limit}`}${marker}`;
 }
 
 /** `undefined` for whatever else stands there. */
 export function parseEntry(kind: RosterKind, name: string): Named | undefined {
   // The server pads to ten characters, of which a minus is one.
-  const [, marker = '', digits] = /(__[A-Za-z]+__|-[a-z]+-)(\d{10}|-\d{9,10})$/.exec(name) ?? [];
+  const [, limit, marker = '', digits] =
+    /(?:^[0-9a-f]{32}\.(\d+))?(__[A-Za-z]+__|-[a-z]+-)(\d{10}|-\d{9,10})$/.exec(name) ?? [];
   const markers = MARKERS[kind];
   const mode = Object.hasOwn(markers, marker) ? markers[marker] : undefined;
-  return mode === undefined ? undefined : { name, mode, sequence: Number(digits) | 0 };
+  if (mode === undefined) return undefined;
+  return { name, mode, permits: permitsOf(kind, limit), sequence: Number(digits) | 0 };
 }
 
 export function parseEntries(kind: RosterKind, names: readonly string[]): readonly Named[] {

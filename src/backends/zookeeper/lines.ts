@@ -67,7 +67,7 @@ export class Lines {
     }).pipe(
       switchMap((stand) => this.#glance(connection, roster, request, stand)),
       map(({ mine, ahead }) => ({
-        entry: { id: mine.name, token: mine.token, mode: mine.mode, payload: request.payload },
+        entry: { id: mine.name, token: mine.token, mode: mine.mode, permits: mine.permits, payload: request.payload },
         ahead: Math.min(ahead.length, request.permits),
       })),
     );
@@ -115,7 +115,7 @@ export class Lines {
     );
   }
 
-  leave(connection: Connection, roster: RosterKey, request: StandRequest): Observable<void> {
+  leave(connection: Connection, roster: RosterKey, request: StandRequest): Observable<boolean> {
     const parent = this.layout.parent(roster);
     return defer(() => {
       const stand = this.#stands.get(request.id);
@@ -130,8 +130,8 @@ export class Lines {
             : of(undefined),
       });
     }).pipe(
-      switchMap((path) => (path === undefined ? of(undefined) : remove(connection, path))),
-      map(() => {
+      switchMap((path) => (path === undefined ? of(false) : remove(connection, path))),
+      tap(() => {
         this.outcomes.forget(request.id);
         this.#drop(request.id);
       }),
@@ -163,7 +163,7 @@ export class Lines {
 
   #make(connection: Connection, roster: RosterKey, request: StandRequest, commit: Commit): Observable<string> {
     const parent = this.layout.parent(roster);
-    const path = `${parent}/${prefixOf(roster.kind, request.mode, request.id)}`;
+    const path = `${parent}/${prefixOf(roster.kind, request)}`;
     const missing = (): Observable<never> => throwError(() => new GroupNotFound(roster.name));
     const child = (): Observable<string> =>
       commit('entered', [{ act: 'create', path, data: request.payload, kind: 'ephemeralSequential' }]).pipe(

@@ -83,7 +83,7 @@ export class ZooKeeperSession implements StoreSession {
     });
   }
 
-  leave(roster: RosterKey, request: StandRequest): Observable<void> {
+  leave(roster: RosterKey, request: StandRequest): Observable<boolean> {
     return this.#use('leave', (connection) => {
       request.sent();
       return this.#lines.leave(connection, roster, request);
