@@ -79,10 +79,10 @@ export interface Place {
   /** For how many ms it stays valid, if the session is not renewed meanwhile: asked of the clock, now. */
   remainingMs(): number;
   /**
-   * Leaves at the call, without waiting for what `beforeLeave` gives; the stream completes. What is returned tells, once the
-   * store has it, whether the entry was admitted and stood there until then.
+   * Leaves at the call, after what `first` gives rather than `beforeLeave`; the stream completes. What is returned tells, once
+   * the store has it, whether the entry was admitted and stood there until then.
    */
-  leave(): Observable<boolean>;
+  leave(first?: ObservableInput<unknown>): Observable<boolean>;
 }
 
 /**

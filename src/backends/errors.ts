@@ -220,15 +220,56 @@ export class MemberAlreadyExists extends CoordinationError {
   }
 }
 
-/** The lock was not free within `waitMs`. */
+/** One who holds something, as an error names it. */
+export interface HolderInfo {
+  /** As `holders` shows it. */
+  readonly id: string;
+  readonly token: bigint;
+  /** What it gave as `data`, if it gave anything that can be read. */
+  readonly data?: unknown;
+}
+
+/**
+ * The lock was not free within `waitMs`. `reason`: others hold it (`held`), or wait in front; the store admits nobody yet, since it
+ * was started or may have lost data (`barred`); it has not answered at all (`unreachable`). `holders`: who held it shortly
+ * before, if the store has told.
+ */
 export class LockNotAcquired extends CoordinationError {
   readonly _tag = 'LockNotAcquired';
   override readonly name = 'LockNotAcquired';
   constructor(
     readonly lock: string,
     readonly waitMs: number,
+    readonly reason: 'held' | 'barred' | 'unreachable' = 'held',
+    readonly holders: readonly HolderInfo[] = [],
   ) {
-    super(`Lock ${JSON.stringify(lock)} was not acquired within ${waitMs} ms.`);
+    super(`Lock ${JSON.stringify(lock)} was not acquired within ${waitMs} ms: ${whyNot(reason, holders)}`);
+  }
+}
+
+function whyNot(reason: LockNotAcquired['reason'], holders: readonly HolderInfo[]): string {
+  switch (reason) {
+    case 'unreachable':
+      return 'the store has not answered. See status and faults$ for why.';
+    case 'barred':
+      return 'the store may have lost data, and admits nobody for up to the ttl. Wait for longer, or try again then.';
+    case 'held':
+      return holders.length === 0
+        ? 'it is held by others. Wait for longer, or ask holders who has it.'
+        : `it is held by ${holders.map(named).join(', ')}. Wait for longer, or ask them to let go.`;
+  }
+}
+
+function named({ id, token, data }: HolderInfo): string {
+  return `${data === undefined ? id : inWords(data)} (token ${token})`;
+}
+
+/** What a codec gave may be anything. */
+function inWords(data: unknown): string {
+  try {
+    return JSON.stringify(data) ?? String(data);
+  } catch {
+    return String(data);
   }
 }
 
@@ -253,7 +294,7 @@ export class Contended extends CoordinationError {
 }
 
 /** Why a place in a roster came to its end without its owner's doing. */
-export type LossReason = 'session lost' | 'evicted';
+export type LossReason = 'session lost' | 'evicted' | 'held too long';
 
 /** The lock is not held any longer; the work under it must stop. Subscribing again acquires it again. */
 export class LockLost extends CoordinationError {

@@ -1,4 +1,4 @@
-import { asyncScheduler, Observable, type SchedulerLike } from 'rxjs';
+import { asyncScheduler, Observable, of, type SchedulerLike } from 'rxjs';
 import { LockLost, Released } from '../backends/errors.js';
 import type { Grant } from '../observables/holding/grant.js';
 import { parseMarbles } from './marble-text.js';
@@ -96,6 +96,11 @@ export function grantOf(script: string, options: GrantScriptOptions = {}): Obser
         isValid: () => !signal.aborted,
         signal,
         draining: draining.signal,
+        release: () => {
+          const wasHeld = !signal.aborted;
+          subscriber.complete();
+          return of(wasHeld);
+        },
       };
     };
     subscriber.add(() => end());

@@ -138,7 +138,7 @@ describe('lock', () => {
   it('errors at once with waitMs: 0 when the lock is not free, though never before the store has answered', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
       const taken = cold('---w', places);
-      const backend = scripted({ enter: taken }, scheduler);
+      const backend = scripted({ enter: taken, look: cold('(a|)', { a: [] }) }, scheduler);
       const output = tokensOf(lock(backend, 'l', { waitMs: 0 }));
       expectObservable(output).toBe('---#', tokens, new LockNotAcquired('l', 0));
       const free = cold('---a', places);

@@ -246,13 +246,13 @@ describe('withLock over a store', () => {
   it('whoever has waited for waitMs is told LockNotAcquired, and not that the work is done', () => {
     virtually(({ process, expectObservable, expectSubscriptions, cold, at }) => {
       const [first, second] = [process(), process()];
-      const held = lock(first, 'l').subscribe();
+      const held = lock(first, 'l', { data: 'me' }).subscribe();
       const work = cold('-');
       at(20, () => held.unsubscribe());
       expectObservable(withLock(second, 'l', () => work, { waitMs: 10 })).toBe(
         '10ms #',
         undefined,
-        new LockNotAcquired('l', 10),
+        new LockNotAcquired('l', 10, 'held', [{ id: expect.any(String), token: 1n, data: 'me' }]),
       );
       expectSubscriptions(work.subscriptions).toBe([]);
     });

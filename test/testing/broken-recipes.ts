@@ -82,7 +82,7 @@ export function notReadAgainAfterWaiting(cluster: Cluster): Doings {
               .pipe(
                 switchMap(() => {
                   isWaiting = false;
-                  return work(doings, name, { ...place, name: 'lock', token, id }, 50);
+                  return work(doings, name, { ...place, name: 'lock', token, id, release: () => place.leave() }, 50);
                 }),
               )
               .subscribe(subscriber),

@@ -112,7 +112,7 @@ describe('errors', () => {
       switch (error._tag) {
         case 'LockLost':
           expectTypeOf(error.token).toEqualTypeOf<bigint>();
-          expectTypeOf(error.reason).toEqualTypeOf<'session lost' | 'evicted'>();
+          expectTypeOf(error.reason).toEqualTypeOf<'session lost' | 'evicted' | 'held too long'>();
           return error.lock;
         case 'LockNotAcquired':
           expectTypeOf(error.waitMs).toEqualTypeOf<number>();

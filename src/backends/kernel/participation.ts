@@ -169,10 +169,15 @@ export class Participation {
     this.#leaveAfter(() => this.wish.beforeLeave?.() ?? EMPTY);
   }
 
-  /** Takes the entry out without waiting for anything. */
-  leaveNow(): Observable<boolean> {
-    this.#leaveAfter(() => EMPTY);
-    this.#waiting?.unsubscribe();
+  /** Takes the entry out after `first`, whatever else it would have waited for, or waits for already. */
+  leaveAfter(first: ObservableInput<unknown>): Observable<boolean> {
+    const waiting = this.#waiting;
+    if (waiting === undefined) this.#leaveAfter(() => first);
+    else {
+      const instead = this.#end$(() => first).subscribe();
+      this.#stay.add(instead);
+      instead.add(() => waiting.unsubscribe());
+    }
     return this.#left.asObservable();
   }
 
@@ -180,19 +185,22 @@ export class Participation {
     if (this.#isLeaving || this.#isOver) return;
     this.#isLeaving = true;
     this.#controller.abort(this.#reason ?? new Released(this.#subject));
-    const waiting = defer(first)
-      .pipe(
-        ignoreElements(),
-        catchError((cause) => {
-          this.context.report(new ReleaseFailed(this.context.store, this.#subject, cause));
-          return EMPTY;
-        }),
-      )
-      .subscribe();
+    const waiting = this.#end$(first).subscribe();
     // A place that is lost is not waited for any longer.
     this.#waiting = waiting;
     this.#stay.add(waiting);
     waiting.add(() => this.#depart());
+  }
+
+  /** Completes when what must end first has ended, or failed. */
+  #end$(first: () => ObservableInput<unknown>): Observable<never> {
+    return defer(first).pipe(
+      ignoreElements(),
+      catchError((cause) => {
+        this.context.report(new ReleaseFailed(this.context.store, this.#subject, cause));
+        return EMPTY;
+      }),
+    );
   }
 
   /** It holds something under which work may run that cannot be stopped. */
@@ -292,7 +300,7 @@ export class Participation {
       ...(standing.barred === true && !admitted && { barred: true }),
       isValid,
       remainingMs: () => (isValid() ? this.lease.remainingMs() : 0),
-      leave: () => this.leaveNow(),
+      leave: (first = EMPTY) => this.leaveAfter(first),
       signal: this.#controller.signal,
       draining: this.#draining.signal,
     };

@@ -45,6 +45,11 @@ export function listOf([words, fits]: Expectation): Expectation {
   return [`a list, and each of it ${words}`, (value) => Array.isArray(value) && value.every(fits)];
 }
 
+/** One of these words. */
+export function oneOf(...words: readonly string[]): Expectation {
+  return [words.map((word) => `'${word}'`).join(' or '), (value) => words.some((word) => word === value)];
+}
+
 export const FUNCTION: Expectation = ['a function', (value) => typeof value === 'function'];
 
 /**

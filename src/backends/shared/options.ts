@@ -2,7 +2,7 @@ import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { asapScheduler, type SchedulerLike } from 'rxjs';
 import type { Codec } from '../backend.js';
 import { InvalidOptions } from '../errors.js';
-import { type Expectation, number, objectWith, TEXT, violationsOf } from './expectations.js';
+import { type Expectation, number, objectWith, oneOf, TEXT, violationsOf } from './expectations.js';
 
 /** Options that every backend takes. */
 export interface BackendOptions {
@@ -105,7 +105,7 @@ const TOKEN_BASE: Expectation = [
 /** What the options of every backend must be. */
 export const COMMON: Readonly<Record<string, Expectation>> = {
   ...TIMES,
-  giveUpAt: ["'deadline' or 'suspended'", (value) => value === 'deadline' || value === 'suspended'],
+  giveUpAt: oneOf('deadline', 'suspended'),
   tokenBase: TOKEN_BASE,
   namespace: TEXT,
   codec: objectWith('encode', 'decode'),

@@ -5,7 +5,7 @@ import { LeadershipLost } from '../../backends/errors.js';
 import { encodePayload } from '../../backends/shared/codec.js';
 import { ANYTHING, checkAll } from '../../backends/shared/expectations.js';
 import { checkName } from '../../backends/shared/keys.js';
-import { type Grant, grantOf } from '../holding/grant.js';
+import { type Grant, toldBy } from '../holding/grant.js';
 import { reentering } from './reentering.js';
 
 /** Options of `campaign`, `leadership` and `withLeadership`. */
@@ -69,11 +69,16 @@ export function payloadOf(backend: Backend, election: string, { data }: Campaign
 
 /** The grant of a leader. */
 function leadOf(election: string, place: Place): Grant {
-  return grantOf(
-    election,
-    place,
-    ({ reason, cause }) => new LeadershipLost(election, place.entry.token, reason, cause),
-  );
+  const { token, id } = place.entry;
+  return {
+    name: election,
+    token,
+    id,
+    isValid: () => place.isValid(),
+    signal: toldBy(place, ({ reason, cause }) => new LeadershipLost(election, token, reason, cause)).signal,
+    draining: place.draining,
+    release: () => place.leave(),
+  };
 }
 
 function sameGrant(a: Option<Grant>, b: Option<Grant>): boolean {

@@ -73,7 +73,7 @@ export function withLeadership<T>(
       contending(
         backend,
         { kind: 'election', name: election },
-        () => ({ payload: payloadOf(backend, election, options), beforeLeave }),
+        { payload: payloadOf(backend, election, options), beforeLeave },
         (token, { reason, cause }) => lossOf(token, reason, cause),
       );
     const lead$ = guarded(work, {

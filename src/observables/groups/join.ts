@@ -1,11 +1,9 @@
 import {
   catchError,
-  concat,
   defaultIfEmpty,
   defer,
   EMPTY,
   filter,
-  ignoreElements,
   isObservable,
   map,
   Observable,
@@ -31,7 +29,8 @@ import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../../backends/s
 import { ANYTHING, checkAll, FLAG } from '../../backends/shared/expectations.js';
 import { isError } from '../../backends/shared/is-error.js';
 import { checkName } from '../../backends/shared/keys.js';
-import { signalOf } from '../holding/grant.js';
+import { closed } from '../holding/closed.js';
+import { toldBy } from '../holding/grant.js';
 import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
 
 /** Options of `join`. */
@@ -57,6 +56,11 @@ export interface Membership {
    * has ended; `BackendClosed`, when the backend is closed.
    */
   readonly signal: AbortSignal;
+  /**
+   * Leaves the group, at the call: the stream completes. What is returned tells whether one was a member until then, once the
+   * store has it, and completes; nobody needs to subscribe to it.
+   */
+  leave(): Observable<boolean>;
 }
 
 /**
@@ -166,7 +170,14 @@ function membership(
         hasJoined = true;
         const { token } = place.entry;
         const lossOf = ({ reason, cause }: PlaceLost) => new MembershipLost(group, token, reason, cause);
-        return { group, id, token, isValid: () => place.isValid(), signal: signalOf(place, lossOf) };
+        return {
+          group,
+          id,
+          token,
+          isValid: () => place.isValid(),
+          signal: toldBy(place, lossOf).signal,
+          leave: () => place.leave(),
+        };
       }),
       retry({
         delay: (error) => {
@@ -179,24 +190,6 @@ function membership(
     );
     subscriber.add(joining.subscribe(subscriber));
     if (!hasPayload) hasWaited = true;
-  });
-}
-
-/** Completes when the backend is closed; errors where it was closed before. */
-function closed(backend: Backend): Observable<never> {
-  return defer(() => {
-    let wasOpen = false;
-    const until$ = backend.session$.pipe(
-      tap(() => {
-        wasOpen = true;
-      }),
-      ignoreElements(),
-    );
-    return concat(
-      until$,
-      // Whatever is asked of a backend that was closed before says so.
-      defer(() => (wasOpen ? EMPTY : backend.registered('group').pipe(ignoreElements()))),
-    );
   });
 }
 

@@ -14,13 +14,52 @@ export interface Contender {
   readonly data: Option<unknown>;
 }
 
-/** Everybody in line, in order, with what they gave as data. */
-export function contenders(backend: Backend, roster: RosterKey): Observable<readonly Contender[]> {
+/** Everybody in line, in order, with what they gave as data; or those `among` them. */
+export function contenders(
+  backend: Backend,
+  roster: RosterKey,
+  among: Among = (line) => line,
+): Observable<readonly Contender[]> {
+  return backend.entries(roster).pipe(toContenders(backend, roster, among));
+}
+
+/** The same, once. */
+export function lookAtContenders(backend: Backend, roster: RosterKey, among: Among): Observable<readonly Contender[]> {
+  return backend.look(roster).pipe(toContenders(backend, roster, among));
+}
+
+/** Some of those who stand in a line. */
+type Among = (line: readonly Entry[]) => readonly Entry[];
+
+function toContenders(
+  backend: Backend,
+  roster: RosterKey,
+  among: Among,
+): OperatorFunction<readonly Entry[], readonly Contender[]> {
   const subject = `${roster.kind} ${JSON.stringify(roster.name)}`;
-  return backend.entries(roster).pipe(
-    decoded(backend, subject, (value) => value),
-    map(toContenders),
-  );
+  return (entries$) =>
+    entries$.pipe(
+      map(among),
+      decoded(backend, subject, (value) => value),
+      map((entries) =>
+        entries.map(({ entry: { id, token, mode }, value }) => ({
+          id,
+          token,
+          mode,
+          data: value._tag === 'Some' && value.value !== undefined ? value : none,
+        })),
+      ),
+    );
+}
+
+/** Of those who stand in a line, in its order, those who are admitted: before each, fewer who conflict with it than its permits. */
+export function admittedIn<T extends Pick<Entry, 'mode' | 'permits'>>(line: readonly T[]): readonly T[] {
+  let exclusives = 0;
+  return line.filter(({ mode, permits }, before) => {
+    const ahead = mode === 'exclusive' ? before : exclusives;
+    if (mode === 'exclusive') exclusives++;
+    return ahead < permits;
+  });
 }
 
 /** Whether the same contenders stand there, with the same data. */
@@ -69,13 +108,4 @@ export function decoded<T>(
         }),
       );
     });
-}
-
-function toContenders(entries: readonly DecodedEntry<unknown>[]): readonly Contender[] {
-  return entries.map(({ entry, value }) => ({
-    id: entry.id,
-    token: entry.token,
-    mode: entry.mode,
-    data: value._tag === 'Some' && value.value !== undefined ? value : none,
-  }));
 }

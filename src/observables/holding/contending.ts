@@ -1,10 +1,23 @@
-import { defer, map, type Observable, of, retry, throwError } from 'rxjs';
+import {
+  defer,
+  EMPTY,
+  ignoreElements,
+  map,
+  merge,
+  NEVER,
+  Observable,
+  of,
+  retry,
+  takeUntil,
+  throwError,
+  timer,
+} from 'rxjs';
 import type { Backend, EntryRequest, Place, RosterKey } from '../../backends/backend.js';
-import type { PlaceLost } from '../../backends/errors.js';
+import { PlaceLost } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
-import { type Grant, grantOf, type Loss } from './grant.js';
+import { type Grant, type Loss, toldBy } from './grant.js';
 
-/** Where one stands in a line for what only one may hold. */
+/** Where one stands in a line for what only so many may hold. */
 export interface Contention {
   readonly place: Place;
   /** While it is held. */
@@ -12,23 +25,78 @@ export interface Contention {
 }
 
 /** How one stands in such a line, besides what is so in all of them. */
-type Stand = Pick<EntryRequest, 'payload' | 'wait' | 'beforeLeave'>;
+interface Stand
+  extends Pick<EntryRequest, 'payload' | 'payload$' | 'wait' | 'beforeLeave'>,
+    Partial<Pick<EntryRequest, 'mode' | 'permits'>> {
+  /** It is lost when it has been held for so long, whatever becomes of the work. */
+  readonly maxHoldMs?: number | undefined;
+  /** It is not given up before it has been held for so long, while its session lives. */
+  readonly holdAtLeastMs?: number | undefined;
+}
 
-/** Stands in line for what only one may hold. Lost while waiting: it stands again. Lost while held: it errors with the loss. */
+/** Stands in line for what only so many may hold. Lost while waiting: it stands again. Lost while held: it errors with the loss. */
 export function contending(
   backend: Backend,
   roster: RosterKey,
-  stand: () => Stand,
+  { maxHoldMs, holdAtLeastMs, beforeLeave, ...stand }: Stand,
   lossOf: (token: bigint, lost: PlaceLost) => Loss,
 ): Observable<Contention> {
-  return defer(() => {
+  const { scheduler } = backend;
+  return new Observable<Contention>((subscriber) => {
     let lossOfHeld: ((lost: PlaceLost) => Loss) | undefined;
-    return backend.enter(roster, { mode: 'exclusive', permits: 1, onDrain: 'work', ...stand() }).pipe(
-      map((place): Contention => {
-        if (!place.admitted) return { place };
-        lossOfHeld = once((lost) => lossOf(place.entry.token, lost));
-        return { place, grant: grantOf(roster.name, place, lossOfHeld) };
+    let heldFromMs = 0;
+    const heldFor = (ms: number): Observable<unknown> =>
+      defer(() => timer(Math.max(0, heldFromMs + ms - scheduler.now()), scheduler));
+    const least$ = holdAtLeastMs === undefined ? EMPTY : heldFor(holdAtLeastMs);
+    const most$ = maxHoldMs === undefined ? NEVER : heldFor(maxHoldMs);
+    const settled = (): Observable<unknown> => {
+      // It is told in any case that the entry is about to go.
+      const work$ = beforeLeave?.() ?? EMPTY;
+      return lossOfHeld === undefined ? merge(work$) : merge(work$, least$).pipe(ignoreElements(), takeUntil(most$));
+    };
+    const isAwaited = beforeLeave !== undefined || holdAtLeastMs !== undefined;
+
+    const grantOf = (place: Place): Grant => {
+      const { token, id } = place.entry;
+      const loss = once((lost) => lossOf(token, lost));
+      lossOfHeld = loss;
+      heldFromMs = scheduler.now();
+      const told = toldBy(place, loss);
+      /** Told first, then given up; the work is not waited for. */
+      const giveUp = (): void => {
+        const lost = loss(new PlaceLost(`${roster.kind} ${JSON.stringify(roster.name)}`, 'held too long'));
+        told.abort(lost);
+        subscriber.error(lost);
+        place.leave();
+      };
+      subscriber.add(most$.subscribe(giveUp));
+      const isOverdue = (): boolean => {
+        if (maxHoldMs === undefined || scheduler.now() < heldFromMs + maxHoldMs) return false;
+        giveUp();
+        return true;
+      };
+      return {
+        name: roster.name,
+        token,
+        id,
+        isValid: () => place.isValid() && !isOverdue(),
+        signal: told.signal,
+        draining: place.draining,
+        release: () => place.leave(least$),
+      };
+    };
+
+    const place$ = defer(() =>
+      backend.enter(roster, {
+        mode: 'exclusive',
+        permits: 1,
+        onDrain: 'work',
+        ...stand,
+        ...(isAwaited && { beforeLeave: settled }),
       }),
+    );
+    const contention$ = place$.pipe(
+      map((place): Contention => (place.admitted ? { place, grant: grantOf(place) } : { place })),
       retry({
         delay: (error) => {
           if (!isError<PlaceLost>(error, 'PlaceLost')) return throwError(() => error);
@@ -37,6 +105,7 @@ export function contending(
         },
       }),
     );
+    subscriber.add(contention$.subscribe(subscriber));
   });
 }
 

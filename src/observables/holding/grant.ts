@@ -1,3 +1,4 @@
+import type { Observable } from 'rxjs';
 import type { Place } from '../../backends/backend.js';
 import type { LeadershipLost, LockLost, MembershipLost, PlaceLost } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
@@ -25,25 +26,18 @@ export interface Grant {
    * stays held, and `signal` does not abort.
    */
   readonly draining: AbortSignal;
+  /**
+   * Gives it up, at the call: the stream that it came from completes. What is returned tells whether it was held until then,
+   * once the store has it, and completes; nobody needs to subscribe to it. Work under it is not waited for.
+   */
+  release(): Observable<boolean>;
 }
 
 /** The loss of what was held, in the word of what it was. */
 export type Loss = LockLost | LeadershipLost | MembershipLost;
 
-/** The grant that an admitted place is. */
-export function grantOf(name: string, place: Place, lossOf: (lost: PlaceLost) => Loss): Grant {
-  return {
-    name,
-    token: place.entry.token,
-    id: place.entry.id,
-    isValid: () => place.isValid(),
-    signal: signalOf(place, lossOf),
-    draining: place.draining,
-  };
-}
-
-/** The signal of a place, whose reason for a loss is not the port's own word. */
-export function signalOf({ signal }: Place, lossOf: (lost: PlaceLost) => Loss): AbortSignal {
+/** Tells the end of a place in a word of its primitive's own, where it is a loss. May be told another end before. */
+export function toldBy({ signal }: Place, lossOf: (lost: PlaceLost) => Loss): AbortController {
   const told = new AbortController();
   const tell = (): void => {
     const { reason } = signal;
@@ -51,5 +45,5 @@ export function signalOf({ signal }: Place, lossOf: (lost: PlaceLost) => Loss): 
   };
   if (signal.aborted) tell();
   else signal.addEventListener('abort', tell);
-  return told.signal;
+  return told;
 }

@@ -1,7 +1,7 @@
 import { concatMap, forkJoin, map, type Observable, of } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { checkName } from '../../backends/shared/keys.js';
-import { holdersIn } from './holders.js';
+import { admittedIn } from '../holding/contender.js';
 
 /**
  * Takes the lock `name` away from whoever holds it now. For administrators: the next in line is admitted at once, while
@@ -23,7 +23,7 @@ import { holdersIn } from './holders.js';
 export function breakLock(backend: Backend, name: string): Observable<boolean> {
   const roster = { kind: 'lock', name: checkName(name) } as const;
   return backend.look(roster).pipe(
-    map(holdersIn),
+    map(admittedIn),
     concatMap((held) =>
       held.length === 0
         ? of(false)

@@ -1,7 +1,7 @@
-import { distinctUntilChanged, map, type Observable } from 'rxjs';
-import type { Backend, Mode } from '../../backends/backend.js';
+import { distinctUntilChanged, type Observable } from 'rxjs';
+import type { Backend } from '../../backends/backend.js';
 import { checkName } from '../../backends/shared/keys.js';
-import { type Contender, contenders, sameContenders } from '../holding/contender.js';
+import { admittedIn, type Contender, contenders, sameContenders } from '../holding/contender.js';
 
 /**
  * Emits who holds the lock `name`: nobody, one, or several who share it.
@@ -23,14 +23,7 @@ import { type Contender, contenders, sameContenders } from '../holding/contender
  * holders(backend, 'invoice-42').subscribe((held) => console.log(held.length));
  */
 export function holders(backend: Backend, name: string): Observable<readonly Contender[]> {
-  return contenders(backend, { kind: 'lock', name: checkName(name) }).pipe(
-    map(holdersIn),
+  return contenders(backend, { kind: 'lock', name: checkName(name) }, admittedIn).pipe(
     distinctUntilChanged(sameContenders),
   );
-}
-
-/** Of those who stand in the line of a lock, who holds it: the first, and all who share it with that one. */
-export function holdersIn<T extends { readonly mode: Mode }>(line: readonly T[]): readonly T[] {
-  const firstExclusive = line.findIndex(({ mode }) => mode === 'exclusive');
-  return firstExclusive < 0 ? line : line.slice(0, Math.max(1, firstExclusive));
 }

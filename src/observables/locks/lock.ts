@@ -1,18 +1,53 @@
-import { concatMap, type Observable, type ObservableInput, throwError, timeout } from 'rxjs';
-import type { Backend } from '../../backends/backend.js';
-import { LockLost, LockNotAcquired } from '../../backends/errors.js';
+import {
+  catchError,
+  concat,
+  concatMap,
+  defer,
+  EMPTY,
+  finalize,
+  ignoreElements,
+  map,
+  type Observable,
+  type ObservableInput,
+  switchMap,
+  takeUntil,
+  tap,
+  throwError,
+  timeout,
+  timer,
+} from 'rxjs';
+import type { Backend, Mode } from '../../backends/backend.js';
+import { type HolderInfo, InvalidOptions, LockLost, LockNotAcquired } from '../../backends/errors.js';
 import { encodePayload } from '../../backends/shared/codec.js';
-import { ANYTHING, checkAll, number } from '../../backends/shared/expectations.js';
+import { ANYTHING, checkAll, type Expectation, number, oneOf } from '../../backends/shared/expectations.js';
 import { checkName } from '../../backends/shared/keys.js';
+import { admittedIn, lookAtContenders } from '../holding/contender.js';
 import { type Contention, contending } from '../holding/contending.js';
 import type { Grant } from '../holding/grant.js';
+import { withData } from '../holding/with-data.js';
+
+/** Options of `tryLock`, and of all that wait for a lock. */
+export interface HoldOptions {
+  /** Shown to everybody by `holders`; encoded by the backend's codec, at most 64 KiB. An Observable's values replace each other. */
+  readonly data?: unknown;
+  /** `shared`: beside others who share it, and never beside one who does not. Default `exclusive`. */
+  readonly mode?: Mode;
+  /**
+   * The longest that it is held: then it is lost, with the reason `held too long`, whatever becomes of the work. Default: as
+   * long as the session lives.
+   */
+  readonly maxHoldMs?: number;
+  /**
+   * The least that it is held: who lets go of it sooner keeps others waiting until then. For jobs that are over sooner than
+   * clocks differ. It ends with the session: at `close()` it is waited for until the deadline that holds then. Default 0.
+   */
+  readonly holdAtLeastMs?: number;
+}
 
 /** Options of `lock` and `withLock`. */
-export interface LockOptions {
+export interface LockOptions extends HoldOptions {
   /** Error with `LockNotAcquired` after this long. `0`: unless the lock is free when the store answers. Default: wait. */
   readonly waitMs?: number;
-  /** Shown to everybody by `holders`; encoded by the backend's codec, at most 64 KiB. */
-  readonly data?: unknown;
 }
 
 /**
@@ -49,29 +84,66 @@ export function lock(backend: Backend, name: string, options: LockOptions = {}):
 export function acquiring(
   backend: Backend,
   name: string,
-  { waitMs, data }: LockOptions,
+  { waitMs, ...options }: LockOptions,
   beforeLeave?: () => ObservableInput<unknown>,
+  permits = 1,
 ): Observable<Grant> {
-  const grant$ = placesFor(backend, name, { data, wait: waitMs !== 0, beforeLeave }).pipe(
-    concatMap(({ grant }) => {
-      if (grant === undefined && waitMs === 0) throw new LockNotAcquired(name, 0);
-      return grant === undefined ? [] : [grant];
-    }),
-  );
-  if (waitMs === undefined || waitMs === 0) return grant$;
-  return grant$.pipe(
-    timeout({
-      first: waitMs,
-      scheduler: backend.scheduler,
-      with: () => throwError(() => new LockNotAcquired(name, waitMs)),
-    }),
+  return defer(() => {
+    /** What keeps one waiting, as far as it is known. */
+    let reason: LockNotAcquired['reason'] = 'unreachable';
+    let holders: readonly HolderInfo[] = [];
+    const refusal = (): LockNotAcquired => new LockNotAcquired(name, waitMs ?? 0, reason, holders);
+    const look$ = lookAtHolders(backend, name).pipe(
+      tap((found) => {
+        holders = found;
+      }),
+      ignoreElements(),
+    );
+    const grant$ = placesFor(backend, name, { ...options, wait: waitMs !== 0, permits, beforeLeave }).pipe(
+      concatMap(({ place, grant }) => {
+        if (grant !== undefined) return [grant];
+        reason = place.barred === true ? 'barred' : 'held';
+        return waitMs === 0
+          ? concat(
+              look$,
+              throwError(() => refusal()),
+            )
+          : EMPTY;
+      }),
+    );
+    if (waitMs === undefined || waitMs === 0) return grant$;
+    return defer(() => {
+      // Asked shortly before the end, so that the end comes in time.
+      const asking = timer(waitMs - Math.min(waitMs / 2, LOOK_MS), backend.scheduler)
+        .pipe(switchMap(() => (reason === 'unreachable' ? EMPTY : look$)))
+        .subscribe();
+      return grant$.pipe(
+        tap(() => asking.unsubscribe()),
+        timeout({ first: waitMs, scheduler: backend.scheduler, with: () => throwError(() => refusal()) }),
+        finalize(() => asking.unsubscribe()),
+      );
+    });
+  });
+}
+
+/** How long who holds a lock may be asked for, for the sake of a message. */
+const LOOK_MS = 1_000;
+
+/** Who holds the lock, once, as an error tells it. Without an answer, nothing: it is a help, and no more. */
+function lookAtHolders(backend: Backend, name: string): Observable<readonly HolderInfo[]> {
+  return lookAtContenders(backend, { kind: 'lock', name }, admittedIn).pipe(
+    map((line) =>
+      line.map(({ id, token, data }) => ({ id, token, ...(data._tag === 'Some' && { data: data.value }) })),
+    ),
+    takeUntil(timer(LOOK_MS, backend.scheduler)),
+    catchError(() => EMPTY),
   );
 }
 
 /** How to stand in the line for a lock. */
-interface LineOptions {
-  readonly data: unknown;
+interface LineOptions extends HoldOptions {
   readonly wait: boolean;
+  readonly permits?: number;
   readonly beforeLeave?: (() => ObservableInput<unknown>) | undefined;
 }
 
@@ -79,25 +151,40 @@ interface LineOptions {
 export function placesFor(
   backend: Backend,
   name: string,
-  { data, wait, beforeLeave }: LineOptions,
+  { data, mode = 'exclusive', permits = 1, beforeLeave, ...options }: LineOptions,
 ): Observable<Contention> {
-  return contending(
-    backend,
-    { kind: 'lock', name },
-    () => ({
-      payload: encodePayload(backend.codec, `lock ${JSON.stringify(name)}`, data),
-      wait,
-      ...(beforeLeave && { beforeLeave }),
-    }),
-    (token, { reason, cause }) => new LockLost(name, token, reason, cause),
+  const encode = (value: unknown): Uint8Array => encodePayload(backend.codec, `lock ${JSON.stringify(name)}`, value);
+  return withData(backend, data, encode, (stand) =>
+    contending(
+      backend,
+      { kind: 'lock', name },
+      { ...stand, ...options, mode, permits, ...(beforeLeave && { beforeLeave }) },
+      (token, { reason, cause }) => new LockLost(name, token, reason, cause),
+    ),
   );
+}
+
+/** Longest delay a timer of the platform carries. */
+const MAX_MS = 2 ** 31 - 1;
+
+/** What the options of holding a lock must be. */
+const HOLD_OPTIONS = {
+  data: ANYTHING,
+  mode: oneOf('exclusive', 'shared'),
+  maxHoldMs: number(1, MAX_MS),
+  holdAtLeastMs: number(0, MAX_MS),
+};
+
+/** Throws `InvalidName` or `InvalidOptions`. */
+export function checkHold(name: string, options: HoldOptions, more: Readonly<Record<string, Expectation>> = {}): void {
+  checkName(name);
+  checkAll(options, { ...HOLD_OPTIONS, ...more });
+  const { maxHoldMs, holdAtLeastMs } = options;
+  if (maxHoldMs !== undefined && holdAtLeastMs !== undefined && maxHoldMs < holdAtLeastMs)
+    throw new InvalidOptions([`maxHoldMs (${maxHoldMs}) must not be less than holdAtLeastMs (${holdAtLeastMs})`]);
 }
 
 /** Throws `InvalidName` or `InvalidOptions`. */
 export function checkLock(name: string, options: LockOptions): void {
-  checkName(name);
-  checkAll(options, { waitMs: number(0, MAX_WAIT_MS), data: ANYTHING });
+  checkHold(name, options, { waitMs: number(0, MAX_MS) });
 }
-
-/** Longest delay a timer of the platform carries. */
-const MAX_WAIT_MS = 2 ** 31 - 1;

@@ -2,10 +2,8 @@ import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { map, type Observable } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { Contended } from '../../backends/errors.js';
-import { ANYTHING, checkAll } from '../../backends/shared/expectations.js';
-import { checkName } from '../../backends/shared/keys.js';
 import type { Grant } from '../holding/grant.js';
-import { type LockOptions, placesFor } from './lock.js';
+import { checkHold, type HoldOptions, placesFor } from './lock.js';
 
 /**
  * Takes the lock `name` if it is free, without waiting for it.
@@ -33,11 +31,10 @@ import { type LockOptions, placesFor } from './lock.js';
 export function tryLock(
   backend: Backend,
   name: string,
-  options: Pick<LockOptions, 'data'> = {},
+  options: HoldOptions = {},
 ): Observable<Either<Contended, Grant>> {
-  checkName(name);
-  checkAll(options, { data: ANYTHING });
-  return placesFor(backend, name, { data: options.data, wait: false }).pipe(
+  checkHold(name, options);
+  return placesFor(backend, name, { ...options, wait: false }).pipe(
     map(({ place, grant }) =>
       grant === undefined ? left(new Contended(name, place.barred === true ? 'barred' : 'held')) : right(grant),
     ),
