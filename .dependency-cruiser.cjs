@@ -81,6 +81,14 @@ const places = [
     rxjs,
     fpTs,
   ]),
+  place('promises-know-only-observables', '^src/promises/', [
+    '^src/(promises|observables)/',
+    port,
+    errors,
+    pure,
+    rxjs,
+    fpTs,
+  ]),
   place('connect-knows-backends', '^src/connect[.]ts$', [
     kernel,
     shared,
@@ -120,7 +128,7 @@ const places = [
   ),
   place('index-only-re-exports', '^src/index[.]ts$', [
     '^src/connect[.]ts$',
-    '^src/(operators|observables)/',
+    '^src/(operators|observables|promises)/',
     shared,
     port,
     errors,

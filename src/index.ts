@@ -36,6 +36,7 @@ export type { Grant } from './observables/holding/grant.js';
 export { breakLock } from './observables/locks/break-lock.js';
 export { holders } from './observables/locks/holders.js';
 export { type LockOptions, lock } from './observables/locks/lock.js';
+export { lockName } from './observables/locks/lock-name.js';
 export { tryLock } from './observables/locks/try-lock.js';
 export { withLock } from './observables/locks/with-lock.js';
 export { closeOnSignals, type EndingSignal, type SignalOptions } from './observables/session/close-on-signals.js';
@@ -46,3 +47,10 @@ export { settled } from './operators/settled.js';
 export { whileLeader } from './operators/while-leader.js';
 export { whileLocked } from './operators/while-locked.js';
 export { type GateOptions, whileTrue } from './operators/while-true.js';
+export {
+  type BackendOf,
+  type Synchronized,
+  type SynchronizedOptions,
+  type SynchronizedStream,
+  synchronized,
+} from './promises/synchronized.js';

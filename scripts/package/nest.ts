@@ -12,7 +12,7 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { type Backend, closeOnSignals, connect, type Grant, status, withLeadership } from 'conclave';
+import { type Backend, closeOnSignals, connect, type Grant, status, synchronized, withLeadership } from 'conclave';
 import { firstValueFrom } from 'rxjs';
 
 const BACKEND = 'BACKEND';
@@ -43,6 +43,8 @@ class Reports implements OnApplicationBootstrap, OnApplicationShutdown {
 class Health {
   @Inject(BACKEND) private readonly backend!: Backend;
 
+  // The route that the decorator below has left at the method is found at the one that stands in its place.
+  @synchronized(({ backend }: Health) => backend, '{method}')
   @Get('ready')
   async ready(): Promise<string> {
     return (await firstValueFrom(status(this.backend))).state;

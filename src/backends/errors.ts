@@ -478,6 +478,26 @@ export class ReleaseFailed extends StoreError {
   }
 }
 
+/**
+ * A template of names that cannot be read, or a `field` of it that cannot be filled in: it is not there, or nothing that can
+ * stand in a name.
+ */
+export class InvalidTemplate extends LastingError {
+  readonly _tag = 'InvalidTemplate';
+  override readonly name = 'InvalidTemplate';
+  constructor(
+    readonly template: unknown,
+    readonly reason: string,
+    /** As it stands between the braces. */
+    readonly field?: string,
+    cause?: unknown,
+  ) {
+    const which = typeof template === 'string' ? ` ${JSON.stringify(template)}` : '';
+    const what = field === undefined ? '' : `{${field}} cannot be filled in, since `;
+    super(`Invalid template${which}: ${what}${reason}${because(cause)}.`, cause);
+  }
+}
+
 function reasonOf(cause: unknown): string {
   if (cause instanceof Error) return `${cause.message || cause.name}`;
   // What is no Error may have a toString that throws.
