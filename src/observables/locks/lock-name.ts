@@ -29,7 +29,7 @@ export interface Template {
 }
 
 /** A field of a template. */
-export interface Field {
+interface Field {
   /** As it stands between the braces. */
   readonly text: string;
   /** Where it leads, step by step. */
