@@ -273,6 +273,23 @@ function inWords(data: unknown): string {
   }
 }
 
+/** Those who stand in line for this semaphore go by another number of permits. */
+export class PermitsMismatch extends CoordinationError {
+  readonly _tag = 'PermitsMismatch';
+  override readonly name = 'PermitsMismatch';
+  constructor(
+    readonly semaphore: string,
+    /** What was asked for. */
+    readonly permits: number,
+    /** What the others go by. */
+    readonly otherPermits: number,
+  ) {
+    super(
+      `Semaphore ${JSON.stringify(semaphore)} was asked for with ${permits} permits, and those who stand there go by ${otherPermits} (a lock is one). Use one number for each name; to change it, take another name, or wait until all have left.`,
+    );
+  }
+}
+
 /**
  * What `tryLock` gives on its left side: somebody else holds the lock (`held`); or nobody is admitted for now, since the
  * store was started or lost data, until whoever held something before must have given it up (`barred`).

@@ -5,7 +5,9 @@ import {
   defer,
   EMPTY,
   finalize,
+  identity,
   ignoreElements,
+  type MonoTypeOperatorFunction,
   map,
   type Observable,
   type ObservableInput,
@@ -87,6 +89,7 @@ export function acquiring(
   { waitMs, ...options }: LockOptions,
   beforeLeave?: () => ObservableInput<unknown>,
   permits = 1,
+  checked: MonoTypeOperatorFunction<Contention> = identity,
 ): Observable<Grant> {
   return defer(() => {
     /** What keeps one waiting, as far as it is known. */
@@ -100,6 +103,7 @@ export function acquiring(
       ignoreElements(),
     );
     const grant$ = placesFor(backend, name, { ...options, wait: waitMs !== 0, permits, beforeLeave }).pipe(
+      checked,
       concatMap(({ place, grant }) => {
         if (grant !== undefined) return [grant];
         reason = place.barred === true ? 'barred' : 'held';
