@@ -17,6 +17,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type { Backend, Codec } from '../../src/backends/backend.js';
 import { jsonCodec } from '../../src/backends/codec.js';
 import { type MemoryOptions, MemoryStore, memory } from '../../src/backends/memory/index.js';
+import { onDueCheck } from '../../src/backends/validity.js';
 import { campaign } from '../../src/observables/campaign.js';
 import { candidates } from '../../src/observables/candidates.js';
 import type { Grant } from '../../src/observables/grant.js';
@@ -290,6 +291,51 @@ describe('gates, whose source or whose observer ends or turns them in the midst 
       expect(runs).toBe(1);
     }
   });
+
+  test('a loss is told when the source is torn down, though the gate turns and turns back meanwhile', () => {
+    for (const onLoss of ['complete', 'error'] as const) {
+      const gate = new Subject<boolean>();
+      const log: string[] = [];
+      const source = new Observable<never>(() => () => {
+        gate.next(true);
+        gate.next(false);
+        log.push('torn down');
+      });
+      const told = (): unknown => log.push('told');
+      source.pipe(whileTrue(gate, { onLoss })).subscribe({ error: told, complete: told });
+      gate.next(true);
+      gate.next(false);
+      expect(log).toEqual(['torn down', 'told']);
+    }
+  });
+
+  test.each(['resubscribe', 'complete', 'error'] as const)(
+    'a gate that is closed again, or that one leaves, while it is asked has not opened: %s',
+    (onLoss) => {
+      for (const act of ['close', 'leave'] as const)
+        for (const asked of ['the clock', 'isOpen'] as const) {
+          const gate = new Subject<boolean>();
+          const leaving = new Subject<void>();
+          const log: string[] = [];
+          const end = (): void => (act === 'close' ? gate.next(false) : leaving.next());
+          const forget = asked === 'the clock' ? onDueCheck(end) : (): void => undefined;
+          const isOpen = (): boolean => {
+            if (asked === 'isOpen') end();
+            return true;
+          };
+          const source = new Observable<never>(() => {
+            log.push('subscribed to');
+          });
+          const told = (): unknown => log.push('told');
+          const gated = source.pipe(whileTrue(gate, { onLoss, isOpen })).subscribe({ error: told, complete: told });
+          gated.add(leaving.subscribe(() => gated.unsubscribe()));
+          gate.next(true);
+          forget();
+          expect([act, asked, log, gate.observed]).toEqual([act, asked, [], act === 'close']);
+          gated.unsubscribe();
+        }
+    },
+  );
 
   test('an item does not pass a gate that closes while it is asked', () => {
     const gate = new Subject<boolean>();
