@@ -1,5 +1,5 @@
 import { EMPTY, Observable, type ObservableInput, ReplaySubject, Subscription } from 'rxjs';
-import type { Grant, Loss } from './grant.js';
+import type { Grant } from './grant.js';
 import { disown, settling } from './settling.js';
 import { Work } from './work.js';
 
@@ -7,8 +7,6 @@ import { Work } from './work.js';
 interface Guard {
   /** Emits the grant, and errors with its loss. It is let go when what `beforeLeave` gives has completed. */
   acquire(beforeLeave: () => ObservableInput<unknown>): Observable<Grant>;
-  /** The loss of a grant that is found not to be valid. */
-  lossOf(grant: Grant): Loss;
   /** Told when work begins; `settled$` completes when nothing of it runs any more, whatever has become of the grant. */
   begun?(settled$: Observable<never>): void;
 }
@@ -45,9 +43,12 @@ export function guarded<T>(work: (grant: Grant) => ObservableInput<T>, guard: Gu
       const settled = new ReplaySubject<never>();
       settled$ = settled;
       guard.begun?.(settled);
-      /** Asked of the clock: a blocked event loop runs what the work tells before the timer that tells the loss. */
+      /**
+       * Asked of the clock: a blocked event loop runs what the work tells before the timer that tells the loss. And the
+       * signal, which has aborted by then, tells the work before the stream: what the work tells of that comes too late.
+       */
       const tellLoss = (): void => {
-        if (!grant.isValid()) fail(guard.lossOf(grant));
+        if (!grant.isValid()) fail(grant.signal.reason);
       };
       stage = 'called';
       const made = attempt(() => {

@@ -1,6 +1,7 @@
 import {
   concat,
   finalize,
+  fromEvent,
   map,
   merge,
   NEVER,
@@ -18,6 +19,7 @@ import type { Backend, Codec } from '../../src/backends/backend.js';
 import { jsonCodec } from '../../src/backends/codec.js';
 import { type MemoryOptions, MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { onDueCheck } from '../../src/backends/validity.js';
+import { breakLock } from '../../src/observables/break-lock.js';
 import { campaign } from '../../src/observables/campaign.js';
 import { candidates } from '../../src/observables/candidates.js';
 import type { Grant } from '../../src/observables/grant.js';
@@ -36,7 +38,7 @@ import { settled } from '../../src/operators/settled.js';
 import { whileLeader } from '../../src/operators/while-leader.js';
 import { whileLocked } from '../../src/operators/while-locked.js';
 import { whileTrue } from '../../src/operators/while-true.js';
-import { ManualTime, promises, QUICK, virtually } from '../support/virtual-time.js';
+import { ManualTime, promises, QUICK, sessionIdOf, virtually } from '../support/virtual-time.js';
 
 /** One store, any number of processes, and a log of what is told. */
 function setUp() {
@@ -189,6 +191,22 @@ describe('withLock, whose work ends it while it is being made', () => {
     await endAll();
   });
 
+  test('a promise that fails is no failed release: also one that fails when its lock was lost', async () => {
+    for (const isLost of [true, false]) {
+      const { time, store, process, log, observer, endAll } = setUp();
+      const backend = process();
+      const faults: unknown[] = [];
+      backend.faults$.subscribe((fault) => faults.push(fault));
+      withLock(backend, 'l', () => {
+        if (isLost) store.expire(sessionIdOf(backend));
+        return Promise.reject(new RangeError('no'));
+      }).subscribe(observer);
+      await time.passWithPromises(250);
+      expect([log, faults]).toEqual([[isLost ? 'LockLost' : 'RangeError'], []]);
+      await endAll();
+    }
+  });
+
   test('what begins with each call of its `then` is begun once', async () => {
     const { time, process, log, observer, endAll } = setUp();
     // biome-ignore lint/suspicious/noThenProperty: that is what is tested
@@ -224,6 +242,29 @@ describe('withLock, whose work ends it while it is being made', () => {
       expect(log).toEqual(['complete', 'subscribed', 'torn down', 'next']);
       await endAll();
     }
+  });
+});
+
+describe('withLock whose work tells something because its signal aborts', () => {
+  test.each(['evicted', 'session lost'] as const)('that comes after the loss: as LockLost, %s', async (reason) => {
+    const { time, store, process, log, endAll } = setUp();
+    const [mine, other] = [process(), process()];
+    const reasons: unknown[] = [];
+    withLock(mine, 'l', ({ signal }) =>
+      fromEvent(signal, 'abort').pipe(
+        map(() => {
+          reasons.push(signal.reason);
+          return 'late';
+        }),
+      ),
+    ).subscribe({ next: (item) => log.push(item), error: (error) => log.push(error) });
+    await time.passWithPromises(1);
+    if (reason === 'session lost') store.expire(sessionIdOf(mine));
+    else breakLock(other, 'l').subscribe();
+    await time.passWithPromises(1);
+    expect(log).toEqual([expect.objectContaining({ _tag: 'LockLost', reason })]);
+    expect(log).toEqual(reasons);
+    await endAll();
   });
 });
 
