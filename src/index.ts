@@ -35,8 +35,11 @@ export type { Contender } from './observables/holding/contender.js';
 export type { Grant } from './observables/holding/grant.js';
 export { breakLock } from './observables/locks/break-lock.js';
 export { holders } from './observables/locks/holders.js';
-export { type LockOptions, lock } from './observables/locks/lock.js';
+export { type HoldOptions, type LockOptions, lock } from './observables/locks/lock.js';
+export { type GrantOfAll, lockAll, withLocks } from './observables/locks/lock-all.js';
 export { lockName } from './observables/locks/lock-name.js';
+export { readLock, writeLock } from './observables/locks/read-write-lock.js';
+export { type SemaphoreOptions, semaphore, trySemaphore, withPermit } from './observables/locks/semaphore.js';
 export { tryLock } from './observables/locks/try-lock.js';
 export { withLock } from './observables/locks/with-lock.js';
 export { closeOnSignals, type EndingSignal, type SignalOptions } from './observables/session/close-on-signals.js';
@@ -47,6 +50,8 @@ export { settled } from './operators/settled.js';
 export { whileLeader } from './operators/while-leader.js';
 export { whileLocked } from './operators/while-locked.js';
 export { type GateOptions, whileTrue } from './operators/while-true.js';
+export { type Acquired, type AcquireOptions, acquire } from './promises/acquire.js';
+export { latest } from './promises/latest.js';
 export {
   type BackendOf,
   type Synchronized,

@@ -1,7 +1,10 @@
 // A page: leadership over memory that is handed over, and a simulation. Tells the server of the page what came of it.
-import { connect, leadership, lock, NotSupported } from 'conclave';
+import { closeOnSignals, connect, leadership, lock, NotSupported } from 'conclave';
+import { etcd } from 'conclave/etcd';
 import { memory } from 'conclave/memory';
+import { redis } from 'conclave/redis';
 import { marbles, partition, simulate } from 'conclave/testing';
+import { zookeeper } from 'conclave/zookeeper';
 import { filter, firstValueFrom, interval, lastValueFrom, Observable } from 'rxjs';
 
 const check = (holds: boolean, what: string): void => {
@@ -51,12 +54,30 @@ async function passesTime(): Promise<void> {
   check(ticks === 10, `${ticks} ticks`);
 }
 
+async function hasNoSignals(): Promise<void> {
+  const backend = connect('memory:');
+  const error = await lastValueFrom(closeOnSignals(backend)).catch((cause: unknown) => cause);
+  check(error instanceof NotSupported, `closeOnSignals: ${error}`);
+  await backend.close();
+}
+
 async function refusesStores(): Promise<void> {
-  for (const url of ['redis://127.0.0.1', 'etcd://127.0.0.1:2379', 'zookeeper://127.0.0.1:2181']) {
-    const backend = connect(url);
-    const error = await lastValueFrom(backend.session$).catch((cause: unknown) => cause);
-    check(error instanceof NotSupported, `${url}: ${error}`);
-    await backend.close();
+  for (const host of ['127.0.0.1', 'user:pass@127.0.0.1'])
+    for (const scheme of ['redis', 'rediss', 'redis-cluster', 'etcd', 'etcds', 'zookeeper']) {
+      const backend = connect(`${scheme}://${host}`);
+      const error = await lastValueFrom(backend.session$).catch((cause: unknown) => cause);
+      check(error instanceof NotSupported, `${scheme}://${host}: ${error}`);
+      await backend.close();
+    }
+  const auth = { scheme: 'digest', auth: 'user:pass' };
+  for (const make of [redis, etcd, () => zookeeper({ auth })]) {
+    let thrown: unknown;
+    try {
+      make();
+    } catch (error) {
+      thrown = error;
+    }
+    check(thrown instanceof NotSupported, `${make}: ${thrown}`);
   }
 }
 
@@ -67,6 +88,7 @@ const tell = (outcome: string): Promise<unknown> => fetch('/outcome', { method: 
   simulates();
   await passesTime();
   await refusesStores();
+  await hasNoSignals();
 })().then(
   () => tell(`ok${globalThis.isSecureContext ? '' : ', from an insecure origin'}`),
   (error: unknown) => tell(error instanceof Error ? `${error.stack}` : String(error)),

@@ -82,19 +82,18 @@ export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}
       /** Asks the clock, and whoever else may know of a loss that the gate has not told. Whatever is asked may end anything. */
       const isStillOpen = (mine: Work<T>): boolean => {
         tellDueLosses();
-        if (mine.isStopped) return false;
         const isHeld = isOpen();
         if (mine.isStopped) return false;
         if (!isHeld) lose();
         return isHeld;
       };
       const open = (): void => {
-        if (running !== undefined || isAsking || isOver || subscriber.closed) return;
+        if (running !== undefined || isAsking || isOver) return;
         isAsking = true;
         tellDueLosses();
         const isHeld = isTrue && isOpen();
         isAsking = false;
-        if (!isTrue || isOver || subscriber.closed) return;
+        if (!isTrue || subscriber.closed) return;
         if (!isHeld) {
           lose();
           return;
@@ -110,7 +109,7 @@ export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}
           over: () => {
             running = undefined;
             if (subscriber.closed) gate.unsubscribe();
-            else if (isTrue) open();
+            else open();
           },
         });
         running = mine;
@@ -128,14 +127,9 @@ export function whileTrue<T>(gate$: Observable<boolean>, options: AskedGate = {}
       gate.add(
         gate$.subscribe({
           next: (says) => {
-            if (says) {
-              isTrue = true;
-              open();
-            } else if (isTrue) {
-              const wasOpen = running !== undefined && !running.isStopped;
-              isTrue = false;
-              if (wasOpen) lose();
-            }
+            isTrue = says;
+            if (says) open();
+            else if (running?.isStopped === false) lose();
           },
           error: (error) => end(() => subscriber.error(error)),
           complete: () => end(() => subscriber.complete()),

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { catchError, concat, merge, type Observable, of, Subject, take } from 'rxjs';
+import { catchError, concat, merge, NEVER, type Observable, of, Subject, take } from 'rxjs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend, Entry, Versioned } from '../../src/backends/backend.js';
 import { InvalidPayload, PermissionDenied, PlaceLost, SessionLost, Unavailable } from '../../src/backends/errors.js';
@@ -423,6 +423,44 @@ describe('close', () => {
     await time.passWithPromises(200);
     await closed;
     expect(about(log, 'end s1', 'PlaceLost', 'complete')).toEqual(['94 place PlaceLost', '94 end s1']);
+  });
+
+  it('says of guarded work that has not settled by the deadline that it was lost here, not by the store', async () => {
+    const { time, backend } = setUp();
+    const errors: unknown[] = [];
+    const payload = new Uint8Array();
+    backend
+      .enter(roster, { mode: 'exclusive', permits: 1, payload, beforeLeave: () => NEVER })
+      .subscribe({ error: (error) => errors.push(error) });
+    const closed = backend.close();
+    await time.passWithPromises(200);
+    await closed;
+    const reason = 'the backend was closed, and the work has not settled in time';
+    expect(errors).toMatchObject([
+      { _tag: 'PlaceLost', reason: 'session lost', cause: { _tag: 'SessionLost', byStore: false, reason } },
+    ]);
+  });
+
+  it('ends at once the stay of one who waits: under it no work can run', async () => {
+    const { store, backend, enter, log, time } = setUp();
+    store.on('enter', (call) => call.answer(store.standing(1)));
+    enter({ beforeLeave: () => NEVER });
+    const closed = backend.close();
+    expect(about(log, 'complete')).toEqual(['0 place complete']);
+    await time.passWithPromises(200);
+    await closed;
+  });
+
+  it('is told to nobody who leaves because another was told: he has his Released', async () => {
+    const { backend, enter } = setUp();
+    const second = { leave: (): void => undefined };
+    const payload = new Uint8Array();
+    backend.enter(roster, { mode: 'exclusive', permits: 1, payload }).subscribe({ complete: () => second.leave() });
+    const { places, leave } = enter();
+    second.leave = leave;
+    await backend.close();
+    expect(places[0]?.signal.reason).toMatchObject({ _tag: 'Released' });
+    expect(places[0]?.draining.aborted).toBe(false);
   });
 
   it('waits for guarded work of one who has unsubscribed no longer than to the deadline that holds when it is closed', async () => {

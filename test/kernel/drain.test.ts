@@ -109,6 +109,50 @@ describe('draining', () => {
     expect(about(log, 'complete')).toEqual(['0 leader complete', '0 other complete', '200 member complete']);
   });
 
+  it('is not told to one who has left before, nor to one who leaves because another was told', async () => {
+    const { time, backend, enter } = setUp();
+    const before = enter({ onDrain: 'work', beforeLeave: () => NEVER });
+    before.leave();
+    const first = enter({ onDrain: 'work' });
+    const second = enter({ onDrain: 'work' });
+    first.places[0]?.draining.addEventListener('abort', () => {
+      first.leave();
+      second.leave();
+    });
+    const closed = backend.close({ drainMs: 10 });
+    expect([before, first, second].map(({ places }) => places[0]?.draining.aborted)).toEqual([false, true, false]);
+    await time.passWithPromises(200);
+    await closed;
+  });
+
+  it('does not wait for one who waits in line, whatever is to come to its end before he leaves it', async () => {
+    const { time, store, backend, enter, log } = setUp();
+    store.on('enter', (call) => call.answer(store.standing(1)));
+    enter({ onDrain: 'work', beforeLeave: () => NEVER });
+    const closed = backend.close({ drainMs: 1_000 });
+    await time.passWithPromises(200);
+    await closed;
+    expect(about(log, 'complete', 'end s1')).toEqual(['0 place complete', '94 end s1']);
+  });
+
+  it('is over, and nothing is tried again, where it is begun by who is told that the last of the work is lost', async () => {
+    const { store, backend, enter, log } = setUp();
+    const { places } = enter({ onDrain: 'work' });
+    let closed: Promise<void> | undefined;
+    places[0]?.signal.addEventListener('abort', () => {
+      closed = backend.close({ drainMs: 1_000 });
+    });
+    store.last('place').fail(new PlaceLost('lock "l"', 'evicted'));
+    await closed;
+    expect(about(log, 'place ', 'end')).toEqual([
+      '0 place admitted',
+      '0 place s1',
+      '0 place aborted',
+      '0 place complete',
+      '0 end s1',
+    ]);
+  });
+
   it('is over at once where nobody works, though there are members', async () => {
     const { time, backend, enter, log, watchSession } = setUp();
     watchSession();

@@ -9,6 +9,7 @@ import {
   integer,
   listOf,
   number,
+  objectOf,
   objectWith,
   shown,
   TEXT,
@@ -33,6 +34,13 @@ describe('an expectation', () => {
       [{ a: nothing, b: nothing, c: 1 }],
       [{ a: nothing }, { b: nothing }, { a: nothing, b: 1 }, {}, bare, null, Object.assign(nothing, { a: 1 })],
     ],
+    [
+      'objectOf({ a }, { b })',
+      objectOf({ a: FLAG }, { b: number(1, 2) }),
+      [{ a: true }, { a: false, b: 1 }, { a: true, b: undefined }, { a: true, c: undefined }],
+      [{}, { b: 1 }, { a: 1 }, { a: undefined, b: 1 }, { a: true, b: 3 }, { a: true, c: 1 }, bare, null, nothing, 'x'],
+    ],
+    ['objectOf({ a })', objectOf({ a: FLAG }), [{ a: true }], [{}, { a: 1 }, { a: true, b: 1 }]],
     ['either', either(FLAG, number(1, 2)), [true, 1], ['x', 3, null]],
     ['listOf', listOf(FLAG), [[], [true], [true, false]], [true, [1], [true, 1], { length: 0 }, 'ab']],
   ])('%s is met by what fits, and by nothing else', (_, [, fits], those, others) => {
@@ -45,6 +53,7 @@ describe('an expectation', () => {
     [objectWith(), 'an object'],
     [objectWith('a'), 'an object with the methods a'],
     [objectWith('a', 'b'), 'an object with the methods a and b'],
+    [objectOf({ a: FLAG }, { b: FLAG }), 'an object { a, b }, with no other fields'],
     [either(FLAG, FUNCTION), 'true or false, or a function'],
     [listOf(FUNCTION), 'a list, and each of it a function'],
   ])('says in words what it asks for: %#', ([words], expected) => {

@@ -177,6 +177,20 @@ describe('an enter that is answered', () => {
   });
 });
 
+describe('an enter that ends without an answer', () => {
+  it('is taken back, in doubt, by whoever leaves before or after', () => {
+    for (const leavesAtMs of [5, 15]) {
+      const { time, store, enter, log } = setUp();
+      store.on('enter', (call) => call.later(10, () => call.done()));
+      const { leave } = enter();
+      time.schedule(leave, leavesAtMs);
+      time.pass(20);
+      expect(about(log, 'leave')).toEqual([`${Math.max(10, leavesAtMs)} leave s1`]);
+      expect(store.last('leave').args[2]).toBe(true);
+    }
+  });
+});
+
 describe('an enter whose reply is lost', () => {
   it('is sent again under the same id after a pause, until it is answered', () => {
     const { time, store, enter, log } = setUp();

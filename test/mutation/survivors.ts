@@ -53,6 +53,15 @@ export const explanations: readonly Explanation[] = [
     },
   },
   {
+    why: 'For the compiler only: one comes so far with a signal only, and with a payload that waits to be written.',
+    mutants: {
+      'src/backends/kernel/participation.ts': ['return [-payload === undefined-]{+false+}'],
+      'src/observables/session/close-on-signals.ts': [
+        'if ([-signal !== undefined-]{+true+} && process.listenerCount(signal) === 0) process.kill(process.pid, signal);',
+      ],
+    },
+  },
+  {
     why: 'What is set here is set again before it is read.',
     mutants: {
       'src/backends/kernel/lease.ts': ['readonly #linked = new BehaviorSubject([-false-]{+true+});'],
@@ -123,7 +132,7 @@ export const explanations: readonly Explanation[] = [
     why: 'The same without it: what is not said, or not returned, is `undefined`; an empty user is none; hosts of which nothing is there are one empty part; the first colon is found from wherever before it one looks.',
     mutants: {
       'src/backends/kernel/create-backend.ts': [
-        'await lastValueFrom(concat(settled, sessions.close(timing.closeTimeoutMs)), [-{ defaultValue: undefined }-]{+{}+});',
+        'await lastValueFrom(drainMs === 0 ? goodbye : concat(drained(drainMs), goodbye), [-{ defaultValue: undefined }-]{+{}+});',
       ],
       'src/backends/shared/keys.ts': ['} catch [-{ return undefined; }-]{+{}+}'],
       'src/backends/shared/url.ts': [

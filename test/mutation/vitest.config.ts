@@ -8,7 +8,7 @@ export default defineConfig({
     // One module graph for all files: importing it anew for each takes longer than the tests. A mutant gets its own.
     isolate: false,
     // Virtual time takes none: what hangs is wrong.
-    testTimeout: 4_000,
+    testTimeout: 8_000,
     reporters: ['dot'],
   },
 });

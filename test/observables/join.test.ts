@@ -6,6 +6,7 @@ import {
   BackendClosed,
   GroupNotFound,
   MemberAlreadyExists,
+  OutcomeUnknown,
   PlaceLost,
 } from '../../src/backends/errors.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
@@ -140,6 +141,22 @@ describe('join', () => {
         scheduler,
       );
       expectObservable(tokensOf(join(backend, 'g', { create: true })), '^---!').toBe('--a', tokens);
+    });
+  });
+
+  it('joins again, which shows whether the group is there, when it is not known whether it was created', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const doubt = new OutcomeUnknown('scripted', 'create group "g"');
+      const backend = scripted(
+        {
+          enter: [cold('-#', undefined, unknown), cold('-a', places)],
+          register: cold('--#', undefined, doubt),
+          look: nobody,
+        },
+        scheduler,
+      );
+      expectObservable(tokensOf(join(backend, 'g', { create: true })), '^-----!').toBe('----a', tokens);
+      at(9, () => expect(backend.calls.slice(0, 3)).toEqual(['enter group g', 'register group g', 'enter group g']));
     });
   });
 
@@ -466,6 +483,20 @@ describe('join over a store', () => {
         {
           enter: cold('-#', undefined, unknown),
           register: cold('--#', undefined, new BackendClosed('scripted')),
+        },
+        scheduler,
+      );
+      expectObservable(join(backend, 'g', { create: true })).toBe('---|');
+    });
+  });
+
+  it('completes, and does not error, when the backend is closed by who is told that the group was created', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const closed = new BackendClosed('scripted');
+      const backend = scripted(
+        {
+          enter: [cold('-#', undefined, unknown), cold('#', undefined, closed)],
+          register: cold('--(c|)', { c: true }),
         },
         scheduler,
       );

@@ -7,6 +7,7 @@ import { campaign } from '../../src/observables/elections/campaign.js';
 import { join } from '../../src/observables/groups/join.js';
 import type { Grant } from '../../src/observables/holding/grant.js';
 import { breakLock } from '../../src/observables/locks/break-lock.js';
+import { holders } from '../../src/observables/locks/holders.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { withLock } from '../../src/observables/locks/with-lock.js';
 import { placeOf, scripted, virtually } from '../support/virtual-time.js';
@@ -419,6 +420,178 @@ describe('the signal of a grant', () => {
           ...['BackendClosed', 'BackendClosed', 'BackendClosed'],
         ]),
       );
+    });
+  });
+});
+
+describe('how long one holds', () => {
+  it('HungWork: after maxHoldMs it is lost, told before the next is admitted, whatever becomes of the work', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      const log: unknown[] = [];
+      lock(first, 'l', { maxHoldMs: 20 }).subscribe({
+        next: (grant) =>
+          grant.signal.addEventListener('abort', () => log.push([grant.signal.reason.reason, grant.isValid()])),
+        error: (error) => log.push([error._tag, error.reason]),
+      });
+      lock(second, 'l').subscribe(() => log.push('next'));
+      at(19, () => expect(log).toEqual([]));
+      at(25, () => expect(log).toEqual([['held too long', false], ['LockLost', 'held too long'], 'next']));
+      expectObservable(withLock(first, 'm', () => new Promise(() => undefined), { maxHoldMs: 20 })).toBe(
+        '20ms #',
+        undefined,
+        expect.objectContaining({ _tag: 'LockLost', lock: 'm', reason: 'held too long' }),
+      );
+      expectObservable(lock(second, 'm').pipe(map(() => 'g')), '-^ 40ms !').toBe('20ms g');
+    });
+  });
+
+  it('maxHoldMs is asked of the clock: a blocked event loop does not prolong it', () => {
+    virtually(({ process, at, block }) => {
+      let held: Grant | undefined;
+      const lost: unknown[] = [];
+      lock(process(), 'l', { maxHoldMs: 20 }).subscribe({
+        next: (grant) => {
+          held = grant;
+        },
+        error: (error) => lost.push(error.reason),
+      });
+      at(5, () => {
+        block(30);
+        expect([held?.isValid(), lost]).toEqual([false, ['held too long']]);
+      });
+    });
+  });
+
+  it('maxHoldMs bounds what a promise holds after its owner has unsubscribed', () => {
+    virtually(({ process, expectObservable, at }) => {
+      const [first, second] = [process(), process()];
+      const working = withLock(first, 'l', () => new Promise(() => undefined), { maxHoldMs: 20 }).subscribe();
+      at(5, () => working.unsubscribe());
+      expectObservable(lock(second, 'l').pipe(map(() => 'g')), '-^ 40ms !').toBe('20ms g');
+    });
+  });
+
+  it('holdAtLeastMs keeps others waiting until then, whoever lets go sooner', () => {
+    virtually(({ process, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      expectObservable(lock(first, 'l', { holdAtLeastMs: 20 }).pipe(map(() => 'g')), '^----!').toBe('g');
+      expectObservable(lock(second, 'l').pipe(map(() => 'g')), '-^ 40ms !').toBe('20ms g');
+    });
+  });
+
+  it('holdAtLeastMs holds for release(), which tells when the store has it', () => {
+    virtually(({ process, at }) => {
+      const log: unknown[] = [];
+      lock(process(), 'l', { holdAtLeastMs: 20 }).subscribe({
+        next: (grant) => at(5, () => grant.release().subscribe((was) => log.push(was))),
+        complete: () => log.push('complete'),
+      });
+      at(19, () => expect(log).toEqual([]));
+      at(21, () => expect(log).toEqual([true, 'complete']));
+    });
+  });
+
+  it('who only waits leaves at once, whatever holdAtLeastMs says', () => {
+    virtually(({ process, at }) => {
+      const [first, second] = [process(), process()];
+      lock(first, 'l').subscribe();
+      const waiting = lock(second, 'l', { holdAtLeastMs: 500 }).subscribe();
+      at(5, () => waiting.unsubscribe());
+      at(6, () => first.look({ kind: 'lock', name: 'l' }).subscribe((line) => expect(line).toHaveLength(1)));
+    });
+  });
+
+  it('refuses bounds that contradict each other, at the call', () => {
+    virtually(({ process }) => {
+      expect(() => lock(process(), 'l', { maxHoldMs: 5, holdAtLeastMs: 6 })).toThrow(
+        expect.objectContaining({ violations: ['maxHoldMs (5) must not be less than holdAtLeastMs (6)'] }),
+      );
+    });
+  });
+});
+
+describe('release()', () => {
+  it('gives it up at the call: the stream completes, and it is told when the store has it', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      const log: unknown[] = [];
+      lock(first, 'l').subscribe({
+        next: (grant) =>
+          at(5, () => {
+            const released$ = grant.release();
+            log.push(['at the call', grant.isValid(), grant.signal.reason?._tag]);
+            released$.subscribe({ next: (was) => log.push(was), complete: () => log.push('told') });
+          }),
+        complete: () => log.push('complete'),
+      });
+      at(6, () => expect(log).toEqual(['complete', ['at the call', false, 'Released'], true, 'told']));
+      expectObservable(lock(second, 'l').pipe(map(() => 'g')), '-^ 9ms !').toBe('-----g');
+    });
+  });
+
+  it('tells that it was not held any longer, after a loss', () => {
+    virtually(({ process, at, expire }) => {
+      const backend = process();
+      const log: unknown[] = [];
+      let held: Grant | undefined;
+      lock(backend, 'l').subscribe({
+        next: (grant) => {
+          held = grant;
+        },
+        error: () => held?.release().subscribe((was) => log.push(was)),
+      });
+      at(5, () => expire(backend));
+      at(6, () => expect(log).toEqual([false]));
+    });
+  });
+
+  it('does not wait for work: who awaits it within a promise does not wait for itself', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      const log: unknown[] = [];
+      withLock(first, 'l', (grant) => {
+        at(5, () => grant.release().subscribe((was) => log.push(was)));
+        return new Promise(() => undefined);
+      }).subscribe();
+      at(6, () => expect(log).toEqual([true]));
+      expectObservable(lock(second, 'l').pipe(map(() => 'g')), '-^ 9ms !').toBe('-----g');
+    });
+  });
+});
+
+describe('data as an Observable', () => {
+  it('enters with the first value, and each further one replaces the last', () => {
+    virtually(({ process, hot, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      lock(first, 'l', { data: hot('-a--b----') }).subscribe();
+      const shown = holders(second, 'l').pipe(
+        map((held) => held.map(({ data }) => (data._tag === 'Some' ? data.value : 'none')).join()),
+      );
+      expectObservable(shown, '^ 9ms !').toBe('na--b', { n: '', a: 'a', b: 'b' });
+    });
+  });
+
+  it('a later value that cannot be encoded is a fault, and the last one stays', () => {
+    virtually(({ process, hot, at }) => {
+      const backend = process();
+      const log: string[] = [];
+      backend.faults$.subscribe(({ name }) => log.push(name));
+      lock(backend, 'l', { data: hot('a--b-', { a: 'a', b: () => 1 }) }).subscribe({ error: () => log.push('error') });
+      at(9, () => {
+        expect(log).toEqual(['InvalidPayload']);
+        holders(backend, 'l').subscribe(([held]) => expect(held?.data).toMatchObject({ value: 'a' }));
+      });
+    });
+  });
+
+  it('what it errors with ends it; one without a value enters with none; one that is silent ends with the backend', () => {
+    virtually(({ process, cold, expectObservable, at }) => {
+      const [first, second] = [process(), process()];
+      expectObservable(lock(first, 'l', { data: cold('--#') })).toBe('--#');
+      expectObservable(lock(first, 'm', { data: cold('--|') }).pipe(map(() => 'g')), '^ 9ms !').toBe('--g');
+      expectObservable(lock(second, 'n', { data: cold('-') })).toBe('5ms |');
+      at(5, () => void second.close());
     });
   });
 });

@@ -1,6 +1,7 @@
 import {
   concat,
   finalize,
+  fromEvent,
   map,
   merge,
   NEVER,
@@ -17,6 +18,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type { Backend, Codec } from '../../src/backends/backend.js';
 import { type MemoryOptions, MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { jsonCodec } from '../../src/backends/shared/codec.js';
+import { onDueCheck } from '../../src/backends/validity.js';
 import { campaign } from '../../src/observables/elections/campaign.js';
 import { candidates } from '../../src/observables/elections/candidates.js';
 import { leader } from '../../src/observables/elections/leader.js';
@@ -25,6 +27,7 @@ import { join } from '../../src/observables/groups/join.js';
 import { memberMap } from '../../src/observables/groups/member-map.js';
 import { members } from '../../src/observables/groups/members.js';
 import type { Grant } from '../../src/observables/holding/grant.js';
+import { breakLock } from '../../src/observables/locks/break-lock.js';
 import { holders } from '../../src/observables/locks/holders.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { tryLock } from '../../src/observables/locks/try-lock.js';
@@ -35,7 +38,7 @@ import { settled } from '../../src/operators/settled.js';
 import { whileLeader } from '../../src/operators/while-leader.js';
 import { whileLocked } from '../../src/operators/while-locked.js';
 import { whileTrue } from '../../src/operators/while-true.js';
-import { ManualTime, promises, QUICK, virtually } from '../support/virtual-time.js';
+import { ManualTime, promises, QUICK, sessionIdOf, virtually } from '../support/virtual-time.js';
 
 /** One store, any number of processes, and a log of what is told. */
 function setUp() {
@@ -188,6 +191,22 @@ describe('withLock, whose work ends it while it is being made', () => {
     await endAll();
   });
 
+  test('a promise that fails is no failed release: also one that fails when its lock was lost', async () => {
+    for (const isLost of [true, false]) {
+      const { time, store, process, log, observer, endAll } = setUp();
+      const backend = process();
+      const faults: unknown[] = [];
+      backend.faults$.subscribe((fault) => faults.push(fault));
+      withLock(backend, 'l', () => {
+        if (isLost) store.expire(sessionIdOf(backend));
+        return Promise.reject(new RangeError('no'));
+      }).subscribe(observer);
+      await time.passWithPromises(250);
+      expect([log, faults]).toEqual([[isLost ? 'LockLost' : 'RangeError'], []]);
+      await endAll();
+    }
+  });
+
   test('what begins with each call of its `then` is begun once', async () => {
     const { time, process, log, observer, endAll } = setUp();
     // biome-ignore lint/suspicious/noThenProperty: that is what is tested
@@ -223,6 +242,29 @@ describe('withLock, whose work ends it while it is being made', () => {
       expect(log).toEqual(['complete', 'subscribed', 'torn down', 'next']);
       await endAll();
     }
+  });
+});
+
+describe('withLock whose work tells something because its signal aborts', () => {
+  test.each(['evicted', 'session lost'] as const)('that comes after the loss: as LockLost, %s', async (reason) => {
+    const { time, store, process, log, endAll } = setUp();
+    const [mine, other] = [process(), process()];
+    const reasons: unknown[] = [];
+    withLock(mine, 'l', ({ signal }) =>
+      fromEvent(signal, 'abort').pipe(
+        map(() => {
+          reasons.push(signal.reason);
+          return 'late';
+        }),
+      ),
+    ).subscribe({ next: (item) => log.push(item), error: (error) => log.push(error) });
+    await time.passWithPromises(1);
+    if (reason === 'session lost') store.expire(sessionIdOf(mine));
+    else breakLock(other, 'l').subscribe();
+    await time.passWithPromises(1);
+    expect(log).toEqual([expect.objectContaining({ _tag: 'LockLost', reason })]);
+    expect(log).toEqual(reasons);
+    await endAll();
   });
 });
 
@@ -290,6 +332,51 @@ describe('gates, whose source or whose observer ends or turns them in the midst 
       expect(runs).toBe(1);
     }
   });
+
+  test('a loss is told when the source is torn down, though the gate turns and turns back meanwhile', () => {
+    for (const onLoss of ['complete', 'error'] as const) {
+      const gate = new Subject<boolean>();
+      const log: string[] = [];
+      const source = new Observable<never>(() => () => {
+        gate.next(true);
+        gate.next(false);
+        log.push('torn down');
+      });
+      const told = (): unknown => log.push('told');
+      source.pipe(whileTrue(gate, { onLoss })).subscribe({ error: told, complete: told });
+      gate.next(true);
+      gate.next(false);
+      expect(log).toEqual(['torn down', 'told']);
+    }
+  });
+
+  test.each(['resubscribe', 'complete', 'error'] as const)(
+    'a gate that is closed again, or that one leaves, while it is asked has not opened: %s',
+    (onLoss) => {
+      for (const act of ['close', 'leave'] as const)
+        for (const asked of ['the clock', 'isOpen'] as const) {
+          const gate = new Subject<boolean>();
+          const leaving = new Subject<void>();
+          const log: string[] = [];
+          const end = (): void => (act === 'close' ? gate.next(false) : leaving.next());
+          const forget = asked === 'the clock' ? onDueCheck(end) : (): void => undefined;
+          const isOpen = (): boolean => {
+            if (asked === 'isOpen') end();
+            return true;
+          };
+          const source = new Observable<never>(() => {
+            log.push('subscribed to');
+          });
+          const told = (): unknown => log.push('told');
+          const gated = source.pipe(whileTrue(gate, { onLoss, isOpen })).subscribe({ error: told, complete: told });
+          gated.add(leaving.subscribe(() => gated.unsubscribe()));
+          gate.next(true);
+          forget();
+          expect([act, asked, log, gate.observed]).toEqual([act, asked, [], act === 'close']);
+          gated.unsubscribe();
+        }
+    },
+  );
 
   test('an item does not pass a gate that closes while it is asked', () => {
     const gate = new Subject<boolean>();

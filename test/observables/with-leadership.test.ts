@@ -23,7 +23,7 @@ import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { leadership } from '../../src/observables/elections/leadership.js';
 import { withLeadership } from '../../src/observables/elections/with-leadership.js';
 import type { Grant } from '../../src/observables/holding/grant.js';
-import { ManualTime, placeOf, promises, QUICK, scripted, virtually } from '../support/virtual-time.js';
+import { ManualTime, placeOf, promises, QUICK, scripted, sessionIdOf, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };
 const gone = new PlaceLost('election "e"', 'session lost');
@@ -123,6 +123,34 @@ describe('withLeadership', () => {
     });
   });
 
+  it('errors where the backend was closed before', async () => {
+    const time = new ManualTime();
+    const backend = memory({ ...QUICK, scheduler: time });
+    await backend.close();
+    const log: unknown[] = [];
+    withLeadership(backend, 'e', () => NEVER).subscribe({
+      error: (error) => log.push(error.name),
+      complete: () => log.push('complete'),
+    });
+    time.pass(1);
+    expect(log).toEqual(['BackendClosed']);
+  });
+
+  it('errors with what opening a session fails of while it waits for the promise of a lost lead', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const error = new AuthenticationFailed('scripted', 'nowhere');
+      const backend = scripted(
+        { enter: cold('-a-#', places, gone), session$: cold('--#', undefined, error) },
+        scheduler,
+      );
+      expectObservable(withLeadership(backend, 'e', () => new Promise(() => undefined))).toBe(
+        '-----#',
+        undefined,
+        error,
+      );
+    });
+  });
+
   it('unsubscribes from the work first, then steps down, when unsubscribed from early', () => {
     const log: string[] = [];
     const enter = concat(of(places.a), NEVER).pipe(finalize(() => log.push('stepped down')));
@@ -194,6 +222,15 @@ describe('withLeadership over a store', () => {
           }),
         );
       expectObservable(withLeadership(backend, 'e', work).pipe(map(() => 'x')), '^ 99ms !').toBe('x 24ms x');
+      at(20, () => expire(backend));
+    });
+  });
+
+  it('drops what the work tells because its signal aborts, and begins it again', () => {
+    virtually(({ process, expire, at, expectObservable }) => {
+      const backend = process();
+      const work = ({ signal }: Grant) => concat(of('begun'), fromEvent(signal, 'abort').pipe(map(() => 'late')));
+      expectObservable(withLeadership(backend, 'e', work), '^ 99ms !').toBe('b 24ms b', { b: 'begun' });
       at(20, () => expire(backend));
     });
   });
@@ -349,6 +386,19 @@ describe('withLeadership with a promise', () => {
       expect(log).toEqual(['complete']);
       expect(time.pending).toBe(0);
     }
+  });
+
+  it('completes when its backend begins to drain while it waits for a promise of a lost lead, though others work on', async () => {
+    const { time, store, process, log, observer } = setUp();
+    const backend = process();
+    withLeadership(backend, 'e', () => new Promise<void>(() => undefined)).subscribe(observer);
+    store.expire(sessionIdOf(backend));
+    await time.passWithPromises(50);
+    withLeadership(backend, 'f', () => NEVER).subscribe();
+    const closed = backend.close({ drainMs: 1_000 });
+    expect(log).toEqual(['complete']);
+    await time.passWithPromises(1_100);
+    await closed;
   });
 
   it('emits what it resolves with; what it rejects with is its error, unless the lead was lost', async () => {

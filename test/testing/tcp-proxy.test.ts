@@ -81,12 +81,12 @@ async function greeted(): Promise<Client> {
 
 test('passes on what both sides send, and counts it', async () => {
   const chunks: string[] = [];
-  const stop = proxy.onData((direction, chunk) => chunks.push(`${direction} ${chunk}`));
+  const stop = proxy.onData((direction, chunk, first) => chunks.push(`${direction} ${chunk} (${first})`));
   const client = await greeted();
   stop();
   client.socket.write('b');
   await receives(client, 'echo aecho b');
-  expect(chunks).toEqual(['toServer a', 'toClient echo a']);
+  expect(chunks).toEqual(['toServer a (a)', 'toClient echo a (a)']);
   expect(proxy.counters).toEqual({
     toServerBytes: 2,
     toServerChunks: 2,

@@ -101,8 +101,13 @@ const forbearing = {
 function credentialsOf(tls: NonNullable<EtcdUrlOptions['tls']>): NonNullable<IOptions['credentials']> {
   const { rootCertificate, privateKey, certChain } = tls;
   return {
-    rootCertificate,
-    ...(privateKey === undefined ? {} : { privateKey }),
-    ...(certChain === undefined ? {} : { certChain }),
+    rootCertificate: bytes(rootCertificate),
+    ...(privateKey === undefined ? {} : { privateKey: bytes(privateKey) }),
+    ...(certChain === undefined ? {} : { certChain: bytes(certChain) }),
   };
+}
+
+/** gRPC takes no other view of bytes. */
+function bytes({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }

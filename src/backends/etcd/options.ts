@@ -56,7 +56,8 @@ export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, 
   });
 }
 
-const BYTES: Expectation = ['a Buffer', (value) => Buffer.isBuffer(value)];
+// Asked in browsers, too, which have no `Buffer`.
+const BYTES: Expectation = ['a Buffer', (value) => ArrayBuffer.isView(value)];
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
   ...COMMON,
@@ -104,7 +105,6 @@ export const NAMESPACED =
 /** What `namespace()` of a client makes has all that is used of a client, and its prefix would be dropped. */
 export function isNamespaced(client: unknown): boolean {
   const prefix = typeof client === 'object' && client !== null && 'prefix' in client ? client.prefix : undefined;
-  // Asked in browsers, too, which have no `Buffer`.
   return ArrayBuffer.isView(prefix) && prefix.byteLength > 0;
 }
 

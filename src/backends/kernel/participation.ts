@@ -3,7 +3,6 @@ import {
   defer,
   EMPTY,
   exhaustMap,
-  finalize,
   ignoreElements,
   map,
   type Observable,
@@ -99,8 +98,11 @@ export class Participation {
     if (this.#isOver) return;
     const attempt = defer(() => this.lease.session.enter(this.roster, this.#request)).pipe(
       take(1),
-      tap({ next: () => this.#answered(true), error: (error) => this.#answered(!(error instanceof Unavailable)) }),
-      finalize(() => this.#answered(false)),
+      tap({
+        next: () => this.#answered(true),
+        error: (error) => this.#answered(!(error instanceof Unavailable)),
+        complete: () => this.#answered(false),
+      }),
     );
     this.#entering = this.lease
       .perform(`enter ${this.#subject}`, () => attempt, {

@@ -1,7 +1,7 @@
 import type { Backend } from '../backend.js';
 import { createShardedBackend } from '../kernel/sharded-backend.js';
 import { orThrow } from '../shared/or-throw.js';
-import { checkClient, type RedisOptions } from './access.js';
+import type { RedisOptions } from './access.js';
 import { redisCharacteristics } from './characteristics.js';
 import { checkOptions, shardsOf } from './options.js';
 import { redisStores } from './redis-store.js';
@@ -45,6 +45,5 @@ export type { SentinelOptions } from './options.js';
  */
 export function redis(options: RedisOptions = {}): Backend {
   orThrow(checkOptions(options));
-  checkClient(options);
   return createShardedBackend('redis', redisCharacteristics, shardsOf(options), redisStores(options), options);
 }

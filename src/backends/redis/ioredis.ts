@@ -1,5 +1,5 @@
 import type { RedisOptions as ClientOptions, Redis } from 'ioredis';
-import { defer, from, map, type Observable, shareReplay, switchMap, tap } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { loadClient, rethrow } from '../shared/load-client.js';
 import type { Address } from './addresses.js';
 import type { Login } from './way.js';
@@ -11,7 +11,7 @@ type Ioredis = Pick<typeof import('ioredis'), 'Redis'>;
 /** Loads the package when it is first needed. */
 export const ioredis$: Observable<Ioredis> = loadClient('ioredis', 'redis', () =>
   import(/* webpackIgnore: true */ 'ioredis').catch(rethrow),
-).pipe(switchMap((loaded) => guarded$.pipe(map(() => loaded))));
+);
 
 /** Connections that log in as they are told. */
 export function ioredisLogin({ Redis: Client }: Ioredis, login: Login): Dial {
@@ -59,24 +59,22 @@ function strictOptions({ timing }: WireOptions): StrictOptions {
 
 /** Connections over ioredis, version 5 or 6. */
 export function ioredisDial(make: MakeRedis): Dial {
-  return (options, to) => guarded$.pipe(switchMap(() => ioredisWire((strict) => make(strict, to), options)));
+  return (options, to) => ioredisWire((strict) => make(strict, to), options);
 }
 
 function ioredisWire(make: (strict: StrictOptions) => Redis, options: WireOptions): Observable<Wire> {
   const { isSharded, heard } = options;
-  return wireOver(options, ({ connected, ready, ended }) => {
+  return wireOver(options, ({ connected, ready, ended: end }) => {
     const client = make(strictOptions(options));
+    const ended = outside(end);
     hear(client, ended);
     client.on('error', ended);
     client.on('close', () => ended(new Error('the server has closed the connection')));
     client.on('end', () => ended(new Error('the connection has ended')));
     client.on('moved', () => ended(unsubscribed()));
-    client.on('connect', () => {
-      guard(client, ended);
-      connected();
-    });
+    client.on('connect', connected);
     client.on('ready', ready);
-    if (heard !== undefined) client.on(isSharded ? 'smessage' : 'message', heard);
+    if (heard !== undefined) client.on(isSharded ? 'smessage' : 'message', outside(heard));
     // What becomes of it is told by events.
     client.connect().catch(() => undefined);
     return {
@@ -88,87 +86,78 @@ function ioredisWire(make: (strict: StrictOptions) => Redis, options: WireOption
   });
 }
 
-/** What reads the replies of one connection in ioredis 6. */
-interface DataHandler {
-  readonly redis: Redis;
-  dispatch(read: () => void): void;
-  returnFatalError(error: unknown): void;
-}
-
 /** What of a client makes its sockets. */
 interface WithConnector {
-  readonly connector: {
-    connect(...args: unknown[]): Promise<{ on(event: 'error', listener: (cause: unknown) => void): unknown }>;
-  };
+  readonly connector: { connect(...args: unknown[]): Promise<Stream> };
 }
 
-/** A socket over TLS may tell of two errors. The client hears the first, and another one would end the process. */
+interface Stream {
+  on(event: 'error', listener: (cause: unknown) => void): unknown;
+  emit(event: string, ...told: unknown[]): boolean;
+}
+
+/**
+ * Has told what would end the process otherwise: the second error of a socket over TLS, of which the client hears the
+ * first; and what it stumbles over in a reply that is rubbish.
+ */
 function hear(client: Redis, failed: (cause: unknown) => void): void {
   const { connector } = client as unknown as WithConnector;
   const { connect } = connector;
   connector.connect = async (...args) => {
     const stream = await connect.apply(connector, args);
+    const { emit } = stream;
     stream.on('error', failed);
+    stream.emit = (event, ...told) => {
+      const pass = (): boolean => emit.call(stream, event, ...told);
+      return event === 'data' || event === 'readable' ? reading(pass, failed) : pass();
+    };
     return stream;
   };
 }
 
-const ours = new WeakSet<Redis>();
+type NextTick = typeof process.nextTick;
+
+/** The real one, while another one stands in its place. */
+let hidden: NextTick | undefined;
 
 /**
- * Makes rubbish in a reply break this client's connection. What ioredis's own reading stumbles over it throws where
- * nobody can catch it, at once (5) or in the next tick (6, see `guarded$`), and that would end the process.
+ * Reads replies, and has told what is thrown meanwhile: ioredis 5 throws at once, and 6 in the next tick, where nobody
+ * could catch it. Whose class it is of makes no difference, since a client that was given may be of another copy.
  */
-function guard(client: Redis, failed: (cause: unknown) => void): void {
-  const { stream } = client;
-  ours.add(client);
-  for (const read of stream.listeners('data')) {
-    stream.off('data', read as () => void);
-    stream.on('data', (chunk) => {
-      try {
-        read.call(stream, chunk);
-      } catch (error) {
-        failed(error);
-      }
-    });
+function reading(read: () => boolean, failed: (cause: unknown) => void): boolean {
+  const { nextTick } = process;
+  const before = hidden;
+  const caught = (call: () => void) => () => {
+    try {
+      call();
+    } catch (error) {
+      failed(error);
+    }
+  };
+  hidden = before ?? nextTick;
+  // Those with arguments are of the socket.
+  process.nextTick = (call: (...args: unknown[]) => void, ...args: unknown[]): void =>
+    nextTick(args.length === 0 ? caught(call) : call, ...args);
+  try {
+    return read();
+  } catch (error) {
+    failed(error);
+    return true;
+  } finally {
+    process.nextTick = nextTick;
+    hidden = before;
   }
 }
 
-/** Has ioredis 6 tell a guarded client what it stumbles over. Clients that are not ours go on as they did. */
-const guarded$ = defer(() => from(dataHandler())).pipe(
-  tap((handler) => {
-    if (handler === undefined) return;
-    const { dispatch } = handler;
-    handler.dispatch = function (this: DataHandler, read: () => void): void {
-      if (!ours.has(this.redis)) {
-        dispatch.call(this, read);
-        return;
-      }
-      try {
-        read();
-      } catch (error) {
-        this.returnFatalError(error);
-      }
-    };
-  }),
-  shareReplay(1),
-);
-
-/** `undefined` in a version of ioredis that reads its replies elsewhere. */
-async function dataHandler(): Promise<DataHandler | undefined> {
-  const module: { readonly default?: unknown } | undefined = await import(
-    /* webpackIgnore: true */ 'ioredis/built/DataHandler.js'
-  ).catch(() => undefined);
-  // As Node imports it, what it exports by default stands one deeper.
-  const found = [module, module?.default].map(defaultOf).find((each) => typeof each === 'function');
-  const prototype: unknown = found?.prototype;
-  return isDataHandler(prototype) ? prototype : undefined;
-}
-
-function defaultOf(exports: unknown): unknown {
-  return typeof exports === 'object' && exports !== null && 'default' in exports ? exports.default : undefined;
-}
-
-function isDataHandler(value: unknown): value is DataHandler {
-  return typeof value === 'object' && value !== null && 'dispatch' in value && 'returnFatalError' in value;
+/** What is called while replies are read, and throws in the next tick, throws there as ever. */
+function outside<A extends readonly unknown[]>(call: (...args: A) => void): (...args: A) => void {
+  return (...args) => {
+    const { nextTick } = process;
+    process.nextTick = hidden ?? nextTick;
+    try {
+      call(...args);
+    } finally {
+      process.nextTick = nextTick;
+    }
+  };
 }

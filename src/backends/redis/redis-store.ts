@@ -1,7 +1,7 @@
 import { filter, from, map, Observable, switchMap, take } from 'rxjs';
 import type { Stores } from '../kernel/sharded-backend.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
-import { type Access, accessOf, type RedisOptions } from './access.js';
+import { type Access, accessOf, checkClient, type RedisOptions } from './access.js';
 import { Acquaintance } from './acquaintance.js';
 import { redisCharacteristics } from './characteristics.js';
 import { Connections } from './connections.js';
@@ -11,8 +11,9 @@ import { RedisSession } from './redis-session.js';
 import { text } from './replies.js';
 import { END, OPEN } from './scripts.js';
 
-/** The adapter for Redis, when its client is loaded: a store for each shard. */
+/** The adapter for Redis, when its client is loaded: a store for each shard. **Throws** `InvalidOptions`. */
 export function redisStores(options: RedisOptions): Observable<Stores> {
+  checkClient(options);
   const shards = shardsOf(options);
   const namespace = options.namespace ?? DEFAULT_NAMESPACE;
   const acquaint = (): Acquaintance => new Acquaintance(options.trustEmpty);

@@ -102,7 +102,7 @@ export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions
   const copied = makeClient === undefined ? model : undefined;
   const chroot = `${copied?.chroot ?? ''}${options.chroot ?? ''}`;
   const { auth } = options;
-  const said = auth === undefined ? [] : [{ scheme: auth.scheme, auth: Buffer.from(auth.auth) }];
+  const said = auth === undefined ? [] : [{ scheme: auth.scheme, auth: new TextEncoder().encode(auth.auth) }];
   if (model !== undefined && options.hosts !== undefined)
     violations.push('client says how to connect, so hosts must not be given beside it');
   const given = options.hosts ?? model?.servers ?? [{ host: '127.0.0.1', port: undefined }];

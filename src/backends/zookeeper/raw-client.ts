@@ -12,7 +12,7 @@ export interface Server {
 /** What the servers are told about oneself. */
 export interface Credentials {
   readonly scheme: string;
-  readonly auth: Buffer;
+  readonly auth: Uint8Array;
 }
 
 type Done<T extends readonly unknown[]> = (error: Error | null | undefined, ...values: T) => void;

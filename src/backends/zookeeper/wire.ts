@@ -91,7 +91,7 @@ export abstract class Wire {
       throw new InvalidOptions(['client must make a new client each time, which is not connected yet']);
     this.client = client;
     this.connectSentMs = scheduler.now();
-    for (const each of auth) client.addAuthInfo(each.scheme, each.auth);
+    for (const each of auth) client.addAuthInfo(each.scheme, Buffer.from(each.auth));
     const manager = client.connectionManager;
     manager.updateTimeout(sessionTimeoutMs);
     if (ticket !== undefined)

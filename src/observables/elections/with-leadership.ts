@@ -1,5 +1,4 @@
 import {
-  catchError,
   concat,
   concatMap,
   defer,
@@ -65,20 +64,18 @@ export function withLeadership<T>(
     let settled$: Observable<never> = EMPTY;
     let loss: Loss | undefined;
     let isAgain = false;
-    const lossOf = (token: bigint, reason: Loss['reason'], cause?: unknown): Loss => {
-      loss = new LeadershipLost(election, token, reason, cause);
-      return loss;
-    };
     const stand = (beforeLeave: () => ObservableInput<unknown>): Observable<Contention> =>
       contending(
         backend,
         { kind: 'election', name: election },
         { payload: payloadOf(backend, election, options), beforeLeave },
-        (token, { reason, cause }) => lossOf(token, reason, cause),
+        (token, { reason, cause }) => {
+          loss = new LeadershipLost(election, token, reason, cause);
+          return loss;
+        },
       );
     const lead$ = guarded(work, {
       acquire: (beforeLeave) => stand(beforeLeave).pipe(concatMap(({ grant }) => (grant === undefined ? [] : [grant]))),
-      lossOf: ({ token }) => lossOf(token, 'session lost'),
       begun: (rest$) => {
         isAgain = false;
         settled$ = rest$;
@@ -97,13 +94,12 @@ export function withLeadership<T>(
   });
 }
 
-/** Emits when nobody can stand any more: the backend drains, or is closed. */
+/** Emits when nobody can stand any more: the backend drains, or is closed. Errors with what waiting does not heal. */
 function ending(backend: Backend): Observable<number> {
   return concat(
     backend.session$.pipe(
       takeWhile(({ state }) => state !== 'draining'),
       ignoreElements(),
-      catchError(() => EMPTY),
     ),
     of(0),
   );

@@ -194,12 +194,12 @@ function membership(
 }
 
 /** Emits when the group is there; completes without where the backend is closed meanwhile. */
-function created(backend: Backend, roster: RosterKey): Observable<boolean> {
+function created(backend: Backend, roster: RosterKey): Observable<unknown> {
   return backend.register(roster).pipe(
     catchError((error) => {
       if (isError<BackendClosed>(error, 'BackendClosed')) return EMPTY;
       // Joining again shows whether it is there.
-      return isError<OutcomeUnknown>(error, 'OutcomeUnknown') ? of(true) : throwError(() => error);
+      return isError<OutcomeUnknown>(error, 'OutcomeUnknown') ? of(undefined) : throwError(() => error);
     }),
   );
 }

@@ -62,8 +62,11 @@ export function contending(
       lossOfHeld = loss;
       heldFromMs = scheduler.now();
       const told = toldBy(place, loss);
+      let isGivenUp = false;
       /** Told first, then given up; the work is not waited for. */
       const giveUp = (): void => {
+        if (isGivenUp) return;
+        isGivenUp = true;
         const lost = loss(new PlaceLost(`${roster.kind} ${JSON.stringify(roster.name)}`, 'held too long'));
         told.abort(lost);
         subscriber.error(lost);
@@ -71,7 +74,7 @@ export function contending(
       };
       subscriber.add(most$.subscribe(giveUp));
       const isOverdue = (): boolean => {
-        if (maxHoldMs === undefined || scheduler.now() < heldFromMs + maxHoldMs) return false;
+        if (maxHoldMs === undefined || (!isGivenUp && scheduler.now() < heldFromMs + maxHoldMs)) return false;
         giveUp();
         return true;
       };

@@ -1,20 +1,21 @@
 import { EMPTY, Observable, type ObservableInput, ReplaySubject, Subscription } from 'rxjs';
-import type { Grant, Loss } from './grant.js';
+import type { Grant } from './grant.js';
 import { disown, settling } from './settling.js';
 import { Work } from './work.js';
 
 /** What work is done under. */
-interface Guard {
+interface Guard<G> {
   /** Emits the grant, and errors with its loss. It is let go when what `beforeLeave` gives has completed. */
-  acquire(beforeLeave: () => ObservableInput<unknown>): Observable<Grant>;
-  /** The loss of a grant that is found not to be valid. */
-  lossOf(grant: Grant): Loss;
+  acquire(beforeLeave: () => ObservableInput<unknown>): Observable<G>;
   /** Told when work begins; `settled$` completes when nothing of it runs any more, whatever has become of the grant. */
   begun?(settled$: Observable<never>): void;
 }
 
 /** Does `work` under what `guard` acquires: work first, then release. */
-export function guarded<T>(work: (grant: Grant) => ObservableInput<T>, guard: Guard): Observable<T> {
+export function guarded<T, G extends Pick<Grant, 'isValid' | 'signal'> = Grant>(
+  work: (grant: G) => ObservableInput<T>,
+  guard: Guard<G>,
+): Observable<T> {
   return new Observable<T>((subscriber) => {
     let running: Work<T> | undefined;
     /** What there is of the work. While it is `called` nobody knows what it will be; `settling` is a promise. */
@@ -41,13 +42,16 @@ export function guarded<T>(work: (grant: Grant) => ObservableInput<T>, guard: Gu
       running?.stop();
       subscriber.complete();
     };
-    const begin = (grant: Grant): void => {
+    const begin = (grant: G): void => {
       const settled = new ReplaySubject<never>();
       settled$ = settled;
       guard.begun?.(settled);
-      /** Asked of the clock: a blocked event loop runs what the work tells before the timer that tells the loss. */
+      /**
+       * Asked of the clock: a blocked event loop runs what the work tells before the timer that tells the loss. And the
+       * signal, which has aborted by then, tells the work before the stream: what the work tells of that comes too late.
+       */
       const tellLoss = (): void => {
-        if (!grant.isValid()) fail(guard.lossOf(grant));
+        if (!grant.isValid()) fail(grant.signal.reason);
       };
       stage = 'called';
       const made = attempt(() => {

@@ -1,6 +1,6 @@
 import { forkJoin, map, Observable, type ObservableInput, Subscription } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
-import { InvalidOptions, LockLost, LockNotAcquired } from '../../backends/errors.js';
+import { InvalidOptions, LockNotAcquired } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
 import type { Grant } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
@@ -70,10 +70,6 @@ export function withLocks<T>(
   const ordered = checkNames(names, options);
   return guarded<T, GrantOfAll>(work, {
     acquire: (beforeLeave) => acquiringAll(backend, ordered, options, beforeLeave),
-    lossOf: ({ grants }) => {
-      const lost = [...grants.values()].find((grant) => !grant.isValid());
-      return new LockLost(lost?.name ?? ordered.join(), lost?.token ?? 0n, 'session lost');
-    },
   });
 }
 

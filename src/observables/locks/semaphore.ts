@@ -12,7 +12,7 @@ import {
   take,
 } from 'rxjs';
 import type { Backend, Entry } from '../../backends/backend.js';
-import { Contended, InvalidOptions, LockLost, PermitsMismatch } from '../../backends/errors.js';
+import { Contended, InvalidOptions, PermitsMismatch } from '../../backends/errors.js';
 import { integer, violationsOf } from '../../backends/shared/expectations.js';
 import type { Contention } from '../holding/contending.js';
 import type { Grant } from '../holding/grant.js';
@@ -84,7 +84,6 @@ export function withPermit<T>(
   checkPermits(permits);
   return guarded(work, {
     acquire: (beforeLeave) => permitted(backend, name, permits, options, beforeLeave),
-    lossOf: ({ token }) => new LockLost(name, token, 'session lost'),
   });
 }
 

@@ -1,6 +1,5 @@
 import type { Observable, ObservableInput } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
-import { LockLost } from '../../backends/errors.js';
 import type { Grant } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
 import { acquiring, checkLock, type LockOptions } from './lock.js';
@@ -33,8 +32,5 @@ export function withLock<T>(
   options: LockOptions = {},
 ): Observable<T> {
   checkLock(name, options);
-  return guarded(work, {
-    acquire: (beforeLeave) => acquiring(backend, name, options, beforeLeave),
-    lossOf: ({ token }) => new LockLost(name, token, 'session lost'),
-  });
+  return guarded(work, { acquire: (beforeLeave) => acquiring(backend, name, options, beforeLeave) });
 }

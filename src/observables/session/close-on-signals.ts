@@ -15,6 +15,7 @@ import {
   tap,
 } from 'rxjs';
 import type { Backend, CloseOptions } from '../../backends/backend.js';
+import { NotSupported } from '../../backends/errors.js';
 import { checkAll, type Expectation, integer, listOf, number } from '../../backends/shared/expectations.js';
 
 /** What tells a process to end. */
@@ -46,7 +47,7 @@ const OPTIONS = { signals: listOf(SIGNAL), forceAfter: integer(1, 2 ** 31 - 1), 
  * **Emits** the signal, once, when the backend is closed. Then, unless somebody else listens for it as well and so
  * decides how the process ends, the process ends by that signal, as it would have without this: where several backends
  * are closed in this way, when the last of them is.
- * **Errors** `InvalidOptions` (thrown at the call).
+ * **Errors** `InvalidOptions` (thrown at the call); `NotSupported` in a browser's page, which gets no signals.
  * **Completes** after that; at the signal after `forceAfter`.
  * **Teardown** stops listening: the signal ends the process at once again.
  * **Guarantee** not: that the process lives for as long. Who calls `process.exit()` in another listener ends it there
@@ -62,6 +63,7 @@ export function closeOnSignals(backend: Backend, options: SignalOptions = {}): O
   checkAll(options, OPTIONS);
   const { signals = ['SIGTERM', 'SIGINT'], forceAfter = 3, drainMs } = options;
   return defer(() => {
+    if (typeof process === 'undefined') throw new NotSupported(backend.name, 'closeOnSignals in browsers');
     let ending: EndingSignal | undefined;
     const received$ = merge(...signals.map((signal) => fromEvent(process, signal).pipe(map(() => signal)))).pipe(
       share(),

@@ -98,7 +98,7 @@ export class ProxiedConnection {
   #arrived(direction: Direction, chunk: Buffer): boolean {
     if (direction === 'toServer') this.#greeting ??= chunk;
     else this.#serverSpoke();
-    const fate = this.faults.fateOf(direction, chunk);
+    const fate = this.faults.fateOf(direction, chunk, this.#greeting);
     if (fate === 'lost, and the connection too') this.reset();
     if (typeof fate === 'object') {
       this.#stranded = 'on its way';

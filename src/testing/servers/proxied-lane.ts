@@ -8,7 +8,7 @@ export interface Faults {
   delayMs(direction: Direction): number;
   bytesPerSecond(): number;
   /** Sees each chunk as it arrives; what it answers happens to the chunk. */
-  fateOf(direction: Direction, chunk: Buffer): Fate;
+  fateOf(direction: Direction, chunk: Buffer, greeting: Buffer | undefined): Fate;
 }
 
 export type Fate =

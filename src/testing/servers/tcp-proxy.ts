@@ -9,6 +9,9 @@ export type { Direction, StrandedConnection };
 /** Says by the first bytes that a client sent whether its connection is meant. */
 export type Greeting = (firstChunk: Buffer) => boolean;
 
+/** Told of a chunk, and of the first one that the client sent on this connection, by which a `Greeting` knows it. */
+export type ChunkListener = (direction: Direction, chunk: Buffer, firstChunk: Buffer | undefined) => void;
+
 export interface ProxyCounters {
   readonly toServerBytes: number;
   readonly toClientBytes: number;
@@ -50,7 +53,7 @@ export async function startProxy(options: ProxyOptions): Promise<TcpProxy> {
 export class TcpProxy implements AsyncDisposable {
   readonly host: string = loopback;
   readonly #connections = new Set<ProxiedConnection>();
-  readonly #listeners = new Set<(direction: Direction, chunk: Buffer) => void>();
+  readonly #listeners = new Set<ChunkListener>();
   readonly #counters = {
     toServerBytes: 0,
     toClientBytes: 0,
@@ -67,7 +70,7 @@ export class TcpProxy implements AsyncDisposable {
     },
     delayMs: (direction) => this.#delayMs[direction],
     bytesPerSecond: () => this.#bytesPerSecond,
-    fateOf: (direction, chunk) => this.#fateOf(direction, chunk),
+    fateOf: (direction, chunk, greeting) => this.#fateOf(direction, chunk, greeting),
   };
   #bytesPerSecond = Number.POSITIVE_INFINITY;
   #traps: Trap[] = [];
@@ -156,7 +159,7 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   /** Calls `listener` with each chunk that arrives, also with those that are then swallowed. Returns how to stop it. */
-  onData(listener: (direction: Direction, chunk: Buffer) => void): () => void {
+  onData(listener: ChunkListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -205,10 +208,10 @@ export class TcpProxy implements AsyncDisposable {
     return trapped;
   }
 
-  #fateOf(direction: Direction, chunk: Buffer): Fate {
+  #fateOf(direction: Direction, chunk: Buffer, greeting: Buffer | undefined): Fate {
     this.#counters[`${direction}Bytes`] += chunk.length;
     this.#counters[`${direction}Chunks`] += 1;
-    for (const listener of this.#listeners) listener(direction, chunk);
+    for (const listener of this.#listeners) listener(direction, chunk, greeting);
     const trap = this.#traps.find((each) => each.direction === direction && each.matches(chunk));
     if (trap === undefined) return 'passes';
     this.#traps = this.#traps.filter((each) => each !== trap);

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import { createServer, type Server } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Cluster, Redis } from 'ioredis';
@@ -18,6 +19,7 @@ import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
+import { ManglingProxy } from '../../hostile/mangling-proxy.js';
 import { nothingEscapes, typed } from '../../hostile/support.js';
 import { ask, client as clientOf, enter, entriesOnce, LOCK, startUsedRedis, TTL_MS, waiting } from './support.js';
 
@@ -152,15 +154,6 @@ describe.each(libraries)('a client of %s that was given', (name, make) => {
     again.leave();
   });
 
-  test('that is answered nonsense is told a typed error, and nothing escapes', async () => {
-    const told = nonsense.map(async (bytes) => {
-      await using speaker = await Speaker.start(bytes);
-      await using mine = redis({ client: make(speaker), ttlMs: TTL_MS, failFastMs: 500 });
-      expect(typed(await enter(mine).lost())).toBeInstanceOf(Error);
-    });
-    await Promise.all(told);
-  });
-
   test('is made by a function when it is first needed, and once', async () => {
     let made = 0;
     const backend = redis({
@@ -282,6 +275,43 @@ describe.each(libraries)('a client of %s that was given', (name, make) => {
       await stay.admitted(3 * TTL_MS);
       stay.leave();
     });
+});
+
+/** As in a project of which a part has an ioredis of its own. */
+function anotherCopy(): typeof import('ioredis') {
+  const require = createRequire(import.meta.url);
+  const loaded = Object.keys(require.cache).filter((path) => /[\\/]ioredis[\\/]/.test(path));
+  for (const path of loaded) Reflect.deleteProperty(require.cache, path);
+  return require('ioredis');
+}
+
+const { Redis: AnotherRedis } = anotherCopy();
+
+test.each<readonly [name: string, make: Make]>([
+  ...libraries,
+  ['another copy of ioredis 6', ({ host, port }) => new AnotherRedis({ host, port, lazyConnect: true })],
+])('a client of %s that is answered nonsense is told a typed error, and nothing escapes', async (_name, make) => {
+  expect(AnotherRedis).not.toBe(Redis);
+  const told = nonsense.map(async (bytes) => {
+    await using speaker = await Speaker.start(bytes);
+    await using mine = redis({ client: make(speaker), ttlMs: TTL_MS, failFastMs: 500 });
+    expect(typed(await enter(mine).lost())).toBeInstanceOf(Error);
+  });
+  await Promise.all(told);
+});
+
+test('what users do in the next tick is theirs, also when they are told that ioredis stumbled over a reply', async () => {
+  await using proxy = await ManglingProxy.start(server.port);
+  const place = { host: server.host, port: proxy.port };
+  await using mine = redis({ client: new Redis5({ ...place, lazyConnect: true }), ttlMs: TTL_MS });
+  await firstWithin(mine.session$, ({ state }) => state === 'live', 3_000, 'a session');
+  const { nextTick } = process;
+  const suspended = firstWithin(mine.session$, ({ state }) => state === 'suspended', 3_000, 'a suspension');
+  const seen: boolean[] = [];
+  mine.session$.subscribe(() => seen.push(process.nextTick === nextTick));
+  proxy.mangle = (direction, bytes) => (direction === 'toClient' ? { bytes: Buffer.from('\xff\xff') } : { bytes });
+  await suspended;
+  expect(seen).toEqual([true, true]);
 });
 
 test.each([

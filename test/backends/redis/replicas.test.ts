@@ -8,6 +8,7 @@ import { difference, redisCounts } from '../../support/counters.js';
 import {
   ask,
   client,
+  connectionsWith,
   enter,
   entriesOnce,
   LOCK,
@@ -200,27 +201,19 @@ test('connections that lead to different masters are not both used: what is left
   await firstWithin(theirs.backend.entries(LOCK), (entries) => entries.length === 0, 2_000, 'an empty roster');
 });
 
-/** The first chunks of connections on which scripts run, in the order in which they were made. */
-function greetingsOf(proxy: TcpProxy): readonly Buffer[] {
-  const greetings: Buffer[] = [];
-  proxy.onData((direction, chunk) => {
-    if (direction === 'toServer' && /\r\ninfo\r\n/i.test(chunk.toString('latin1'))) greetings.push(chunk);
-  });
-  return greetings;
-}
-
 test('with it, a command connection that the network drops without a sign is noticed, though only releases need it', async () => {
   const { master } = pair;
   await using proxy = await startProxy({ port: master.port });
-  const greetings = greetingsOf(proxy);
+  // Those on which scripts run begin with it, as far as conclave has its say.
+  const connections = connectionsWith(proxy, /\r\ninfo\r\n/i);
   await using mine = client(proxy, { ...replicated, ttlMs: 2_000 });
   await using theirs = client(master);
   const holder = enter(mine.backend);
   await holder.admitted();
   const next = enter(theirs.backend);
   await waiting(next);
-  expect(greetings).toHaveLength(2);
-  const [ofCommands] = greetings;
+  expect(connections.size).toBe(2);
+  const [ofCommands] = connections;
   proxy.blackhole((greeting) => greeting === ofCommands);
   await firstWithin(mine.backend.session$, ({ state }) => state === 'suspended', 1_500, 'its notice');
   await firstWithin(mine.backend.session$, ({ state }) => state === 'live', 1_000, 'another connection');

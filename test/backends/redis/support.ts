@@ -10,6 +10,7 @@ import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import { askRedis, type RedisOptions as ServerOptions, startRedis } from '../../../src/testing/servers/redis.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
+import type { TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';
 
 export const LOCK: RosterKey = { kind: 'lock', name: 'a/{b} c' };
 export const TTL_MS = 1_000;
@@ -72,6 +73,19 @@ export function client(target: { host: string; port: number }, options: RedisOpt
   const faults: CoordinationError[] = [];
   backend.faults$.subscribe((fault) => faults.push(fault));
   return { backend, faults, [Symbol.asyncDispose]: () => backend.close() };
+}
+
+/**
+ * The connections over which this command goes, in the order in which it first does, by what they began with: with some
+ * clients that is a command of the client's own.
+ */
+export function connectionsWith(proxy: TcpProxy, command: RegExp): ReadonlySet<Buffer> {
+  const connections = new Set<Buffer>();
+  proxy.onData((direction, chunk, firstChunk) => {
+    if (direction === 'toServer' && firstChunk !== undefined && command.test(chunk.toString('latin1')))
+      connections.add(firstChunk);
+  });
+  return connections;
 }
 
 /** One stay in a roster that is watched from outside. */

@@ -1,0 +1,142 @@
+import { concat, map, NEVER, of } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { PermitsMismatch } from '../../src/backends/errors.js';
+import type { Grant } from '../../src/observables/holding/grant.js';
+import { breakLock } from '../../src/observables/locks/break-lock.js';
+import { holders } from '../../src/observables/locks/holders.js';
+import { lock } from '../../src/observables/locks/lock.js';
+import { semaphore, trySemaphore, withPermit } from '../../src/observables/locks/semaphore.js';
+import { entryOf, placeOf, scripted, virtually } from '../support/virtual-time.js';
+
+describe('semaphore', () => {
+  it('admits as many as there are permits, first come, first served, each with a token of its own', () => {
+    virtually(({ process, expectObservable }) => {
+      const held = (subscription: string, expected: string): void =>
+        expectObservable(semaphore(process(), 's', 2).pipe(map(() => 'g')), subscription).toBe(expected);
+      held('^---------!', 'g');
+      held('-^-------------!', '-g');
+      held('--^ 30ms !', '----------g');
+      held('---^ 30ms !', '---------------g');
+    });
+  });
+
+  it('tokens grow from grant to grant', () => {
+    virtually(({ process, at }) => {
+      const grants: Grant[] = [];
+      for (let i = 0; i < 3; i++) semaphore(process(), 's', 3).subscribe((grant) => grants.push(grant));
+      at(5, () => {
+        const tokens = grants.map(({ token }) => token);
+        expect(new Set(tokens).size).toBe(3);
+        expect([...tokens].sort((a, b) => (a < b ? -1 : 1))).toEqual(tokens);
+      });
+    });
+  });
+
+  it('holders shows all who hold it, and nobody who waits', () => {
+    virtually(({ process, expectObservable }) => {
+      for (let i = 0; i < 5; i++) semaphore(process(), 's', 3).subscribe();
+      expectObservable(holders(process(), 's').pipe(map((all) => all.length)), '^ 10ms !').toBe('n', { n: 3 });
+    });
+  });
+
+  it('breakLock takes it from all who hold it', () => {
+    virtually(({ process, at }) => {
+      const lost: string[] = [];
+      for (const name of ['a', 'b'])
+        semaphore(process(), 's', 2).subscribe({ error: (error) => lost.push(`${name} ${error._tag}`) });
+      at(5, () => breakLock(process(), 's').subscribe());
+      at(9, () => expect(lost).toEqual(['a LockLost', 'b LockLost']));
+    });
+  });
+
+  it('OverAdmission: who asks with another number than those who stand there is refused, and leaves nothing', () => {
+    virtually(({ process, expectObservable, at }) => {
+      const [first, second] = [process(), process()];
+      semaphore(first, 's', 3).subscribe();
+      expectObservable(semaphore(second, 's', 5), '--^').toBe('--#', undefined, new PermitsMismatch('s', 5, 3));
+      expectObservable(trySemaphore(second, 's', 2), '---^').toBe('---#', undefined, new PermitsMismatch('s', 2, 3));
+      at(9, () => first.look({ kind: 'lock', name: 's' }).subscribe((line) => expect(line).toHaveLength(1)));
+    });
+  });
+
+  it('a lock is a semaphore of one', () => {
+    virtually(({ process, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      lock(first, 's').subscribe();
+      expectObservable(semaphore(second, 's', 2), '--^').toBe('--#', undefined, new PermitsMismatch('s', 2, 1));
+      expectObservable(semaphore(second, 's', 1).pipe(map(() => 'g')), '---^----!').toBe('');
+    });
+  });
+
+  it('a lock waits until nobody holds a permit', () => {
+    virtually(({ process, expectObservable }) => {
+      expectObservable(semaphore(process(), 's', 2).pipe(map(() => 'g')), '^---------!').toBe('g');
+      expectObservable(semaphore(process(), 's', 2).pipe(map(() => 'g')), '^--------------!').toBe('g');
+      expectObservable(lock(process(), 's').pipe(map(() => 'g')), '-^ 30ms !').toBe('---------------g');
+    });
+  });
+
+  it('is told nothing beside one with another number who is about to leave, until that one has left', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const line = (...entries: readonly [bigint, number][]) =>
+        entries.map(([token, permits]) => ({ ...entryOf(`e${token}`, token), permits }));
+      const enter = concat(of({ ...placeOf(3n) }), NEVER);
+      const states = { m: line([1n, 2], [2n, 7], [3n, 2]), a: line([1n, 2], [3n, 2]) };
+      const backend = scripted({ enter, look: cold('--(m|)', states), entries: cold('m----a', states) }, scheduler);
+      expectObservable(semaphore(backend, 's', 2).pipe(map(() => 'g')), '^ 20ms !').toBe('-------g');
+    });
+  });
+
+  it('errors with LockNotAcquired after waitMs, and says who holds it', () => {
+    virtually(({ process, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      semaphore(first, 's', 1, { data: 'me' }).subscribe();
+      expectObservable(semaphore(second, 's', 1, { waitMs: 8 }), '-^').toBe(
+        '---------#',
+        undefined,
+        expect.objectContaining({
+          _tag: 'LockNotAcquired',
+          waitMs: 8,
+          reason: 'held',
+          holders: [{ id: expect.any(String), token: expect.any(BigInt), data: 'me' }],
+        }),
+      );
+    });
+  });
+
+  it.each([0, -1, 2.5, 2 ** 40, Number.NaN, Number.POSITIVE_INFINITY])('refuses %d permits at the call', (permits) => {
+    virtually(({ process }) => {
+      const refusal = expect.objectContaining({
+        _tag: 'InvalidOptions',
+        violations: [`permits must be an integer from 1 to 10000, but is ${permits}`],
+      });
+      expect(() => semaphore(process(), 's', permits)).toThrow(refusal);
+      expect(() => trySemaphore(process(), 's', permits)).toThrow(refusal);
+      expect(() => withPermit(process(), 's', permits, () => of(1))).toThrow(refusal);
+    });
+  });
+});
+
+describe('withPermit', () => {
+  it('does the work of so many at a time', () => {
+    virtually(({ process, cold, expectObservable }) => {
+      for (const expected of ['---a|', '---b|', '------c|'] as const) {
+        const [symbol = ''] = expected.replaceAll('-', '');
+        expectObservable(withPermit(process(), 's', 2, () => cold(`---${symbol}|`))).toBe(
+          symbol === 'c' ? '-------c|' : expected,
+        );
+      }
+    });
+  });
+});
+
+describe('trySemaphore', () => {
+  it('takes a permit if there is one, and waits for none', () => {
+    virtually(({ process, expectObservable }) => {
+      const outcome = () => trySemaphore(process(), 's', 2).pipe(map(({ _tag }) => _tag[0]));
+      expectObservable(outcome(), '^ 9ms !').toBe('R');
+      expectObservable(outcome(), '-^ 9ms !').toBe('-R');
+      expectObservable(outcome(), '--^ 9ms !').toBe('--(L|)');
+    });
+  });
+});

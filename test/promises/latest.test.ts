@@ -1,0 +1,59 @@
+import { concat, NEVER, Observable, of, Subject, throwError } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { latest } from '../../src/promises/latest.js';
+
+const read = async <T>(source: Observable<T>): Promise<T[]> => {
+  const seen: T[] = [];
+  for await (const state of latest(source)) seen.push(state);
+  return seen;
+};
+
+describe('latest', () => {
+  it('gives each state to a reader who waits, and ends with the source', async () => {
+    const source = new Subject<number>();
+    const states = latest(source)[Symbol.asyncIterator]();
+    for (const state of [1, 2]) {
+      const next = states.next();
+      source.next(state);
+      expect(await next).toEqual({ done: false, value: state });
+    }
+    const end = states.next();
+    source.complete();
+    expect(await end).toEqual({ done: true, value: undefined });
+  });
+
+  it('gives a busy reader the latest state, and it before the end', async () => {
+    expect(await read(of(1, 2, 3))).toEqual([3]);
+    expect(await read(of(undefined))).toEqual([undefined]);
+  });
+
+  it('throws what the source errors with, after the latest state', async () => {
+    const states = latest(concat(of(1), throwError(() => new Error('gone'))))[Symbol.asyncIterator]();
+    expect(await states.next()).toEqual({ done: false, value: 1 });
+    await expect(states.next()).rejects.toThrow('gone');
+    expect(await states.next()).toEqual({ done: true, value: undefined });
+  });
+
+  it('subscribes when the loop begins, and unsubscribes when it is left', async () => {
+    const log: string[] = [];
+    const source = new Observable<number>((subscriber) => {
+      log.push('subscribed');
+      subscriber.next(1);
+      return () => log.push('unsubscribed');
+    });
+    const states = latest(source);
+    expect(log).toEqual([]);
+    for await (const _ of states) break;
+    expect(log).toEqual(['subscribed', 'unsubscribed']);
+  });
+
+  it('two who ask at once both get an answer', async () => {
+    const states = latest(concat(of(1), NEVER))[Symbol.asyncIterator]();
+    const both = Promise.all([states.next(), states.next()]);
+    await states.return?.();
+    expect(await both).toEqual([
+      { done: true, value: undefined },
+      { done: true, value: undefined },
+    ]);
+  });
+});
