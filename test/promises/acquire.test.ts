@@ -1,13 +1,13 @@
 import { NEVER } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { LockNotAcquired } from '../../src/backends/errors.js';
+import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { lockAll } from '../../src/observables/locks/lock-all.js';
 import { readLock } from '../../src/observables/locks/read-write-lock.js';
 import { semaphore, trySemaphore } from '../../src/observables/locks/semaphore.js';
 import { tryLock } from '../../src/observables/locks/try-lock.js';
 import { acquire } from '../../src/promises/acquire.js';
-import { memory, MemoryStore } from '../../src/backends/memory/index.js';
 
 const store = new MemoryStore();
 let names = 0;

@@ -28,7 +28,12 @@ describe('latest', () => {
   });
 
   it('throws what the source errors with, after the latest state', async () => {
-    const states = latest(concat(of(1), throwError(() => new Error('gone'))))[Symbol.asyncIterator]();
+    const states = latest(
+      concat(
+        of(1),
+        throwError(() => new Error('gone')),
+      ),
+    )[Symbol.asyncIterator]();
     expect(await states.next()).toEqual({ done: false, value: 1 });
     await expect(states.next()).rejects.toThrow('gone');
     expect(await states.next()).toEqual({ done: true, value: undefined });
@@ -52,7 +57,7 @@ describe('latest', () => {
     const both = Promise.all([states.next(), states.next()]);
     await states.return?.();
     expect(await both).toEqual([
-      { done: true, value: undefined },
+      { done: false, value: 1 },
       { done: true, value: undefined },
     ]);
   });
