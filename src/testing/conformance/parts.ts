@@ -18,6 +18,7 @@ import type { Quirks } from './quirks.js';
 import { repeatedCases } from './repeats.js';
 import { rosterCases } from './rosters.js';
 import { sessionCases } from './sessions.js';
+import { sharingCases } from './sharing.js';
 import type { Suite } from './stage.js';
 import { tokenCases } from './tokens.js';
 
@@ -47,6 +48,7 @@ export const parts: readonly Part[] = [
       groups: groupCases,
       elections: electionCases,
       locks: lockCases,
+      sharing: sharingCases,
       tokens: tokenCases,
       rosters: rosterCases,
       cells: cellCases,
