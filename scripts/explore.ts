@@ -1,7 +1,7 @@
 /*
  * conclave's own recipes under random faults in virtual time: exclusion, token order, no ghosts, liveness. Ten thousand
  * seeds by default, half of them in each of two processes; `npm run explore -- 500 20000` begins with another seed and
- * takes more. A tenth of them goes to what has gone wrong before, which takes longer. Fails with the shrunk faults.
+ * takes more. A tenth of them goes to what has gone wrong before, and to what several hold, which takes longer. Fails with the shrunk faults.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,6 +9,7 @@ import { explore, InvariantBroken } from '../src/testing/explore.js';
 import { hazards, whatIsBroken } from '../test/testing/hazards.js';
 import { allRecipes, OVER_MS, whatIsWrong } from '../test/testing/recipes.js';
 import { reopenings } from '../test/testing/reopenings.js';
+import { sharers, whatIsSharedWrongly } from '../test/testing/sharers.js';
 
 const PROCESSES = 2;
 const [first = 1, seeds = 10_000, isPart = 0] = process.argv.slice(2).map(Number);
@@ -22,6 +23,7 @@ if (isPart) {
     );
     const tenth = { seed: first, seeds: Math.ceil(seeds / 10) };
     await explore({ ...tenth, steps: 50, calmMs: OVER_MS }, hazards, (told, moment) => whatIsBroken(told, moment));
+    await explore({ ...tenth, steps: 50, calmMs: OVER_MS }, (cluster) => sharers(cluster), whatIsSharedWrongly);
     await reopenings(tenth);
     console.log(
       `seeds ${first} to ${first + seeds - 1} hold: ${faults} faults, ${Math.round(simulatedMs / 1_000)} s simulated`,

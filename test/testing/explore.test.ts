@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { explore, InvariantBroken } from 'conclave/testing';
+import { filter, switchMap, take } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/testing/simulate.js';
 import { ghostsKept, notReadAgainAfterWaiting, releasedBeforeTeardown, standsOnce } from './broken-recipes.js';
@@ -16,6 +17,8 @@ import {
   OVER_MS,
   whatIsWrong,
 } from './recipes.js';
+
+import { sharers, type TakePermit, whatIsSharedWrongly } from './sharers.js';
 
 const timeout = 120_000;
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -47,6 +50,30 @@ describe('explore', () => {
       return doings.wrong ?? exclusion(doings, moment.cluster) ?? idleness(doings, moment);
     });
     expect(explored.faults).toBeGreaterThan(100);
+  });
+
+  it('finds nothing wrong with semaphores, readers and writers, and several locks at once', { timeout }, async () => {
+    const options = { seeds: 60, steps: 60, calmMs: OVER_MS };
+    const explored = await explore(options, (cluster) => sharers(cluster), whatIsSharedWrongly);
+    expect(explored.faults).toBeGreaterThan(60);
+  });
+
+  it('catches a permit that is taken by another number than the others go by', { timeout }, async () => {
+    const mixed: TakePermit = (backend, work) => {
+      const request = { mode: 'exclusive', permits: 3, payload: new Uint8Array(), onDrain: 'work' } as const;
+      return backend.enter({ kind: 'lock', name: 'permits' }, request).pipe(
+        filter(({ admitted }) => admitted),
+        switchMap((place) => work({ ...place, name: 'permits', token: 1n, id: '', release: () => place.leave() })),
+        take(1),
+      );
+    };
+    const outcome = await explore(
+      { seeds: 100, steps: 60 },
+      (cluster) => sharers(cluster, mixed),
+      whatIsSharedWrongly,
+    ).catch((error) => error);
+    expect(outcome).toBeInstanceOf(InvariantBroken);
+    expect(outcome.reason).toMatch(/has one of two permits/);
   });
 
   it('catches a lock that is released before the work under it has stopped', { timeout }, async () => {
