@@ -67,6 +67,7 @@ export const explanations: readonly Explanation[] = [
       'src/backends/lease.ts': ['readonly #linked = new BehaviorSubject([-false-]{+true+});'],
       'src/observables/reentering.ts': ['let wasLost = [-false-]{+true+};'],
       'src/observables/settling.ts': ['let isUnderWay = [-false-]{+true+};'],
+      'src/operators/while-true.ts': ['let isTrue = [-false-]{+true+};'],
       'src/operators/while-locked.ts': [
         'let isOpen = [-(): boolean => false-]{+() => undefined+};',
         'let isOpen = (): boolean => [-false-]{+true+};',
