@@ -17,6 +17,8 @@ export const explanations: readonly Explanation[] = [
         'if ([-match === null-]{+false+} || host === undefined) return undefined;',
         'if (match === null || [-host === undefined-]{+false+}) return undefined;',
       ],
+      'src/backends/errors.ts': ["this.address = [-typeof store === 'string'-]{+false+} ? undefined : store.address;"],
+      'src/backends/sharded-backend.ts': ["return [-session.state === 'live'-]{+true+} ? (session.barredMs ?? 0) : 0;"],
       'src/backends/lease.ts': [
         '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
         '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
@@ -172,6 +174,7 @@ export const explanations: readonly Explanation[] = [
     why: 'Equivalent: a field that is required, but not among those that are expected, is never asked for.',
     mutants: {
       'src/backends/expectations.ts': [
+        'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
         'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
         'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
       ],
