@@ -18,7 +18,7 @@ const validity = '^src/backends/validity[.]ts$';
 const teardown = '^src/backends/teardown[.]ts$';
 const port = '^src/backends/backend[.]ts$';
 /** Checks and encodings without any state. */
-const pure = '^src/backends/(keys|codec|expectations|is-error)[.]ts$';
+const pure = '^src/backends/(keys|codec|expectations|is-error|utf8)[.]ts$';
 const helpers = '^src/backends/[^/]+[.]ts$';
 const rxjs = '^node_modules/rxjs/';
 const fpTs = '^node_modules/fp-ts/';

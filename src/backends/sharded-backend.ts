@@ -16,6 +16,7 @@ import type { CoordinationError } from './errors.js';
 import type { BackendOptions } from './options.js';
 import type { Participation } from './participation.js';
 import type { Store } from './store.js';
+import { toUtf8 } from './utf8.js';
 
 /** The worst first: what somebody relies on is only as good as that. All shards drain, if one does. */
 const WORST_FIRST = ['draining', 'lost', 'connecting', 'suspended', 'live'] as const;
@@ -51,7 +52,7 @@ export function createShardedBackend(
 /** Which of `shards` a name belongs to, always: FNV-1a of its bytes. */
 export function shardOf(name: string, shards: number): number {
   let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  for (const byte of toUtf8(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   // Its lowest bits alone would depend on the lowest bits of each byte alone.
   return ((hash ^ (hash >>> 16)) >>> 0) % shards;
 }
