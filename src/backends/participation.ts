@@ -23,7 +23,7 @@ import {
   Released,
   ReleaseFailed,
   SessionLost,
-  Unavailable,
+  type Unavailable,
 } from './errors.js';
 import type { KernelContext, Lease } from './lease.js';
 import type { Standing, StandRequest } from './store.js';
@@ -91,11 +91,7 @@ export class Participation {
     if (this.#isOver) return;
     const attempt = defer(() => this.lease.session.enter(this.roster, this.#request)).pipe(
       take(1),
-      tap({
-        next: () => this.#answered(true),
-        error: (error) => this.#answered(!(error instanceof Unavailable)),
-        complete: () => this.#answered(false),
-      }),
+      tap({ next: () => this.#answered(true), complete: () => this.#answered(false) }),
     );
     this.#entering = this.lease
       .perform(`enter ${this.#subject}`, () => attempt, {

@@ -30,9 +30,6 @@ export const explanations: readonly Explanation[] = [
         "if (this.#isFirst && [-state.state === 'connecting'-]{+true+})",
         '[-this.#running?.unsubscribe-]{+this.#running.unsubscribe+}();',
       ],
-      'src/backends/participation.ts': [
-        'else if ([-this.#standing !== undefined-]{+true+}) this.#stand(this.#standing);',
-      ],
       'src/observables/contender.ts': [
         'if ([-b === undefined-]{+false+} || a.id !== b.id || a.token !== b.token || a.mode !== b.mode) return false;',
       ],
@@ -101,6 +98,7 @@ export const explanations: readonly Explanation[] = [
         'if ([-!this.#isLeaving && !(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-!this.#isLeaving && !(error instanceof SessionLost)-]{+!this.#isLeaving || !(error instanceof SessionLost)+}) this.#fail(error);',
         'this.#isLeaving = [-true-]{+false+};',
+        'this.#isOver = [-true-]{+false+};',
         'else if ([-!(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-!(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-this.#isOver-]{+false+}) return;',
@@ -110,14 +108,6 @@ export const explanations: readonly Explanation[] = [
         'if ([-!lease.isOver-]{+true+}) current.next(lease);',
         'if ([-this.#isClosed || running.closed-]{+false+}) return;',
         'if ([-this.#isClosed || running.closed-]{+this.#isClosed && running.closed+}) return;',
-      ],
-    },
-  },
-  {
-    why: 'The same the other way round: it is only compared with what it was the last time.',
-    mutants: {
-      'src/backends/participation.ts': [
-        'const admitted = [-ahead < this.wish.permits-]{+ahead >= this.wish.permits+};',
       ],
     },
   },
