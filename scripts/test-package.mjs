@@ -23,6 +23,7 @@ const timeout = 240_000;
 const versions = {
   typescript: { '5.0': '5.0.4', 5.9: '5.9.3', '6.0': '6.0.3', '7.0': '7.0.2' },
   jest: { 29: '29.7.0', 30: '30.5.2' },
+  'ts-jest': { 'ts-jest': '29.4.15', 'jest-environment-jsdom': '30.5.2' },
   bundlers: { esbuild: '0.28.2', vite: '8.3.8', webpack: '5.113.0' },
   redis: { 'ioredis 5': 'ioredis@5.11.1', 'redis 5': 'redis@5.12.1', 'redis 6': 'redis@6.3.1' },
   nest: { 10: '10.4.22', 11: '11.2.10' },
@@ -289,6 +290,29 @@ const jestStep = (consumer, jest, form, env) => [
   },
 ];
 
+const tsJest = project('ts-jest', { type: 'commonjs' });
+
+/**
+ * As NestJS sets its projects up; and as those have it whose tests need a page.
+ *
+ * @param {string} environment
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {readonly [what: string, does: () => Promise<void>]}
+ */
+const tsJestStep = (environment, env) => [
+  `Jest 30 with ts-jest, in ${environment}`,
+  async () => {
+    const folder = join(tsJest, environment);
+    mkdirSync(folder);
+    cpSync(join(fixtures, 'jest.test.ts'), join(folder, 'coordination.test.ts'));
+    const compilerOptions = { module: 'CommonJS', moduleResolution: 'node10', target: 'ES2022', strict: true };
+    const tsconfig = { ...compilerOptions, types: ['node'], skipLibCheck: true };
+    const transform = JSON.stringify({ '^.+\\.ts$': ['ts-jest', { tsconfig }] });
+    const args = ['--rootDir', folder, '--testEnvironment', environment, '--transform', transform];
+    await node(tsJest, join(tsJest, 'node_modules', 'jest', 'bin', 'jest.js'), args, env);
+  },
+];
+
 /**
  * Runs a compiled service with NestJS; resolves when it has ended as it should, at a signal that comes while it works.
  *
@@ -421,6 +445,16 @@ try {
       [consumer, [...common, beside('ioredis')]],
       [page, [tarball, beside('rxjs')]],
       [suite, common],
+      [
+        tsJest,
+        [
+          ...common,
+          beside('ioredis'),
+          `jest@${versions.jest[30]}`,
+          `typescript@${versions.typescript[5.9]}`,
+          ...Object.entries(versions['ts-jest']).map(([name, version]) => `${name}@${version}`),
+        ],
+      ],
       ...Object.entries(versions.redis).map(
         ([client, installed]) => /** @type {const} */ ([clientProject(client), [...common, installed]]),
       ),
@@ -495,6 +529,7 @@ try {
     ...Object.keys(versions.jest).flatMap((jest) =>
       Object.keys(forms).map((form) => jestStep(consumer, jest, form, env)),
     ),
+    ...['node', 'jsdom'].map((environment) => tsJestStep(environment, env)),
     ...Object.keys(versions.typescript).flatMap((version) =>
       ['node10', 'node16', 'nodenext', 'bundler'].map(
         (resolution) =>

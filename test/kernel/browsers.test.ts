@@ -1,5 +1,5 @@
 import { lastValueFrom } from 'rxjs';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { memory } from '../../src/backends/memory/index.js';
 import { connect } from '../../src/connect.js';
 import { closeOnSignals } from '../../src/observables/session/close-on-signals.js';
@@ -42,4 +42,18 @@ test('where there are no signals, closeOnSignals says so', async () => {
     message: 'The memory backend does not support closeOnSignals in browsers.',
   });
   await backend.close();
+});
+
+test('where even TextEncoder is missing, as in Jest with jsdom, Node is asked for it', async () => {
+  vi.resetModules();
+  vi.stubGlobal('TextEncoder', undefined);
+  vi.stubGlobal('TextDecoder', undefined);
+  Reflect.deleteProperty(globalThis, 'TextEncoder');
+  Reflect.deleteProperty(globalThis, 'TextDecoder');
+  try {
+    const { jsonCodec } = await import('../../src/backends/shared/codec.js');
+    expect(jsonCodec.decode(jsonCodec.encode({ grüße: '🙂' }))).toEqual({ grüße: '🙂' });
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });

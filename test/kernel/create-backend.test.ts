@@ -9,6 +9,7 @@ import { createBackend } from '../../src/backends/kernel/create-backend.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { memory } from '../../src/backends/memory/index.js';
 import { MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../../src/backends/shared/codec.js';
+import { tearingDown } from '../../src/backends/shared/teardown.js';
 import { campaign } from '../../src/observables/elections/campaign.js';
 import { entryOf, ManualTime, promises, QUICK } from '../support/virtual-time.js';
 import { type Call, chance, roster, ScriptedStore, setUp } from './scripted-store.js';
@@ -183,6 +184,30 @@ describe('close', () => {
     expect(store.log).toEqual([]);
   });
 
+  it('opens nothing for one who looks while it is held up by work that is being torn down', async () => {
+    const { store, backend, time } = setUp();
+    const tornDown = tearingDown();
+    const closed = backend.close();
+    const log: string[] = [];
+    backend.session$.subscribe({ next: ({ state }) => log.push(state), complete: () => log.push('complete') });
+    expect([log, store.log]).toEqual([['connecting'], []]);
+    tornDown();
+    await closed;
+    expect([log, store.log, time.pending]).toEqual([['connecting', 'complete'], [], 0]);
+  });
+
+  it('is held up until the last of the work that is being torn down is gone, not the first', async () => {
+    const { store, backend, watchSession } = setUp();
+    watchSession();
+    const [outer, inner] = [tearingDown(), tearingDown()];
+    const closed = backend.close();
+    inner();
+    expect(store.times('end')).toEqual([]);
+    outer();
+    expect(store.times('end')).toEqual([0]);
+    await closed;
+  });
+
   it('waits for the store no longer than closeTimeoutMs, and reports that it did not answer', async () => {
     const { time, store, backend, faults, log, watchSession } = setUp();
     store.hold('end');
@@ -336,12 +361,12 @@ describe('close', () => {
   });
 
   it('after a loss says no goodbye, and opens no new session', async () => {
-    const { time, store, backend, watchSession } = setUp();
+    const { time, store, backend, watchSession, faults } = setUp();
     watchSession();
     store.latest.link.error(expired());
     await backend.close();
     time.pass(100);
-    expect(store.times('end')).toEqual([]);
+    expect([store.times('end'), faults]).toEqual([[], []]);
     expect(store.times('open')).toEqual([0]);
     expect(time.pending).toBe(0);
   });

@@ -5,6 +5,8 @@ import {
   canHeal,
   InvalidName,
   LockLost,
+  OutcomeUnknown,
+  PermissionDenied,
   ReleaseFailed,
   SessionLost,
   Unavailable,
@@ -57,6 +59,19 @@ describe('the message', () => {
     );
     expect(new Unavailable(store, 'renew')).toMatchObject({ backend: 'redis', address: '10.0.0.1:6379' });
     expect(new Unavailable('redis', 'renew')).toMatchObject({ backend: 'redis', address: undefined });
+  });
+
+  it('says what was not permitted and what to do, and of what the outcome is not known', () => {
+    const store = { name: 'etcd', address: '10.0.0.1:2379' };
+    expect(new PermissionDenied(store, 'enter', 'no role').message).toBe(
+      'etcd at 10.0.0.1:2379 does not permit "enter" (no role). Extend the user\'s rights.',
+    );
+    expect(new PermissionDenied('etcd', 'enter', 'no role', 'Ask Bob').message).toBe(
+      'etcd does not permit "enter" (no role). Ask Bob.',
+    );
+    expect(new OutcomeUnknown(store, 'create group "g"', 'cut').message).toBe(
+      'Whether etcd at 10.0.0.1:2379 has carried out "create group "g"" is not known (cut). Look, then decide whether to do it again.',
+    );
   });
 
   it('says why a lock was lost, and leaves out a cause that is not there', () => {

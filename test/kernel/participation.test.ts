@@ -514,6 +514,17 @@ describe('beforeLeave', () => {
     expect(about(log, 'leave')).toEqual([]);
   });
 
+  it('is awaited though the watch of the place is refused meanwhile: the work goes on', () => {
+    const { store, enter, log } = setUp();
+    const work = new Subject<never>();
+    const { leave } = enter({ beforeLeave: () => work });
+    leave();
+    store.last('place').fail(new PermissionDenied('scripted', 'watch'));
+    expect(about(log, 'leave')).toEqual([]);
+    work.complete();
+    expect(about(log, 'leave')).toEqual(['0 leave s1']);
+  });
+
   it('that errors is reported, and the entry leaves', () => {
     const { enter, log, faults } = setUp();
     enter({ beforeLeave: () => throwError(() => new Error('work')) }).leave();

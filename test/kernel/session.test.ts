@@ -99,6 +99,7 @@ describe('the deadline', () => {
     expect(places[0]?.isValid()).toBe(true);
     time.block(1);
     expect(places[0]?.isValid()).toBe(false);
+    expect(places[0]?.signal.reason).toMatchObject({ cause: { reason: 'it was not renewed in time' } });
   });
 
   it('is not revived by a proof that arrives after it', () => {
@@ -224,6 +225,16 @@ describe('renewal', () => {
     ]);
     backend.close();
     expect(barredMs.observed).toBe(false);
+  });
+
+  it('of a store that admits again is not told while the session is in doubt', () => {
+    const { store, log, watchSession } = setUp();
+    const barredMs = new BehaviorSubject(70);
+    store.on('open', (call) => call.tell(store.session({ barredMs$: barredMs })));
+    watchSession();
+    store.latest.link.next(false);
+    barredMs.next(0);
+    expect(states(log)).toEqual(['0 live', '0 suspended']);
   });
 
   it('that fails suspends the session, with the failure as cause, and is tried again soon', () => {
@@ -1041,6 +1052,21 @@ describe('what waiting does not heal', () => {
     expect(loads).toBe(1);
     backend.session$.subscribe({ error: (error) => errors.push(error) });
     expect(loads).toBe(2);
+  });
+
+  it('is told with the attempt that follows: as Unavailable, where it is not one of the errors foreseen', () => {
+    const denied = new PermissionDenied('scripted', 'open');
+    for (const [cause, told] of [
+      [denied, denied],
+      [new RangeError('unforeseen'), { _tag: 'Unavailable', cause: new RangeError('unforeseen') }],
+    ] as const) {
+      const { store, backend } = setUp();
+      store.on('open', (call) => call.fail(cause));
+      backend.session$.subscribe({ error: () => undefined });
+      const seen: Session[] = [];
+      backend.session$.subscribe((session) => seen.push(session));
+      expect(seen).toMatchObject([{ state: 'connecting', attempt: 1, cause: told }]);
+    }
   });
 
   it('is told as it is, even where it is not one of the errors foreseen', () => {

@@ -230,6 +230,31 @@ describe('on scripted stores', () => {
     ]);
   });
 
+  test('a shard that admits nobody yet is not worse than one that is in doubt', () => {
+    const { stores, states, watch, use } = scripted();
+    stores[0].on('open', (call) => call.tell(stores[0].session({ barredMs$: of(70) })));
+    use(0);
+    use(1);
+    stores[1].latest.link.next(false);
+    watch();
+    expect(states).toEqual(['suspended']);
+  });
+
+  test('each loss is told, also that of a shard that is lost because another was told', () => {
+    const { stores, use, backend } = scripted();
+    const lost: string[] = [];
+    stores[2].session();
+    use(1);
+    use(2);
+    backend.session$.subscribe((session) => {
+      if (session.state !== 'lost') return;
+      lost.push(session.id);
+      if (lost.length === 1) stores[1].latest.link.error(expired);
+    });
+    stores[2].latest.link.error(expired);
+    expect(lost.slice(0, 2)).toEqual(['s2', 's1']);
+  });
+
   test('each loss is told, also where another shard has lost its session already', () => {
     const { stores, use, backend } = scripted();
     const seen: Session[] = [];

@@ -17,6 +17,10 @@ export const explanations: readonly Explanation[] = [
         'if ([-match === null-]{+false+} || host === undefined) return undefined;',
         'if (match === null || [-host === undefined-]{+false+}) return undefined;',
       ],
+      'src/backends/errors.ts': ["this.address = [-typeof store === 'string'-]{+false+} ? undefined : store.address;"],
+      'src/backends/kernel/sharded-backend.ts': [
+        "return [-session.state === 'live'-]{+true+} ? (session.barredMs ?? 0) : 0;",
+      ],
       'src/backends/kernel/lease.ts': [
         '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
         '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
@@ -27,9 +31,6 @@ export const explanations: readonly Explanation[] = [
         'this.context.report(new ReleaseFailed(`session ${[-lease?.session-]{+lease.session+}.id}`, cause));',
         "if (this.#isFirst && [-state.state === 'connecting'-]{+true+})",
         '[-this.#running?.unsubscribe-]{+this.#running.unsubscribe+}();',
-      ],
-      'src/backends/kernel/participation.ts': [
-        'else if ([-this.#standing !== undefined-]{+true+}) this.#stand(this.#standing);',
       ],
       'src/observables/holding/contender.ts': [
         'if ([-b === undefined-]{+false+} || a.id !== b.id || a.token !== b.token || a.mode !== b.mode) return false;',
@@ -67,6 +68,7 @@ export const explanations: readonly Explanation[] = [
       'src/backends/kernel/lease.ts': ['readonly #linked = new BehaviorSubject([-false-]{+true+});'],
       'src/observables/elections/reentering.ts': ['let wasLost = [-false-]{+true+};'],
       'src/observables/holding/settling.ts': ['let isUnderWay = [-false-]{+true+};'],
+      'src/operators/while-true.ts': ['let isTrue = [-false-]{+true+};'],
       'src/operators/while-locked.ts': [
         'let isOpen = [-(): boolean => false-]{+() => undefined+};',
         'let isOpen = (): boolean => [-false-]{+true+};',
@@ -98,6 +100,7 @@ export const explanations: readonly Explanation[] = [
         'if ([-!this.#isLeaving && !(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-!this.#isLeaving && !(error instanceof SessionLost)-]{+!this.#isLeaving || !(error instanceof SessionLost)+}) this.#fail(error);',
         'this.#isLeaving = [-true-]{+false+};',
+        'this.#isOver = [-true-]{+false+};',
         'else if ([-!(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-!(error instanceof SessionLost)-]{+true+}) this.#fail(error);',
         'if ([-this.#isOver-]{+false+}) return;',
@@ -107,14 +110,6 @@ export const explanations: readonly Explanation[] = [
         'if ([-!lease.isOver-]{+true+}) current.next(lease);',
         'if ([-this.#isClosed || running.closed-]{+false+}) return;',
         'if ([-this.#isClosed || running.closed-]{+this.#isClosed && running.closed+}) return;',
-      ],
-    },
-  },
-  {
-    why: 'The same the other way round: it is only compared with what it was the last time.',
-    mutants: {
-      'src/backends/kernel/participation.ts': [
-        'const admitted = [-ahead < this.wish.permits-]{+ahead >= this.wish.permits+};',
       ],
     },
   },
@@ -171,6 +166,7 @@ export const explanations: readonly Explanation[] = [
     why: 'Equivalent: a field that is required, but not among those that are expected, is never asked for.',
     mutants: {
       'src/backends/shared/expectations.ts': [
+        'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
         'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
         'required: readonly string[] = [-[]-]{+["Stryker was here"]+},',
       ],

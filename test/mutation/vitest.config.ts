@@ -7,8 +7,8 @@ export default defineConfig({
     setupFiles: ['test/mutation/fewer-runs.ts'],
     // One module graph for all files: importing it anew for each takes longer than the tests. A mutant gets its own.
     isolate: false,
-    // Virtual time takes none: what hangs is wrong.
-    testTimeout: 8_000,
+    // Virtual time takes none: what hangs is wrong. Less than Stryker waits, and enough beside other work.
+    testTimeout: 20_000,
     reporters: ['dot'],
   },
 });

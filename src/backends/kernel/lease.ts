@@ -100,7 +100,7 @@ export class Lease {
       this.session.link$.subscribe({
         next: (linked) => {
           this.#linked.next(linked);
-          if (!linked && up)
+          if (!linked)
             this.#suspend(
               new Unavailable(this.context.store, 'keep the connection', new Error('it is connected again by itself')),
             );
@@ -129,7 +129,6 @@ export class Lease {
 
   /** From now to the deadline. */
   remainingMs(): number {
-    if (this.#over) return 0;
     return this.#reliableMs - this.#sinceProvedMs() - this.suspensions.aheadMs(this.#provedMs);
   }
 

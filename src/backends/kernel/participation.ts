@@ -25,7 +25,7 @@ import {
   Released,
   ReleaseFailed,
   SessionLost,
-  Unavailable,
+  type Unavailable,
 } from '../errors.js';
 import type { Standing, StandRequest } from '../store.js';
 import type { KernelContext, Lease } from './lease.js';
@@ -98,11 +98,7 @@ export class Participation {
     if (this.#isOver) return;
     const attempt = defer(() => this.lease.session.enter(this.roster, this.#request)).pipe(
       take(1),
-      tap({
-        next: () => this.#answered(true),
-        error: (error) => this.#answered(!(error instanceof Unavailable)),
-        complete: () => this.#answered(false),
-      }),
+      tap({ next: () => this.#answered(true), complete: () => this.#answered(false) }),
     );
     this.#entering = this.lease
       .perform(`enter ${this.#subject}`, () => attempt, {

@@ -217,11 +217,7 @@ export class Sessions {
       unansweredAfter(this.context, timing.requestTimeoutMs, 'end the lost session'),
     );
     // A session that was opened later, and has lived for so long, has outlived it in the store as well.
-    const expired = this.lease$.pipe(
-      filter((lease) => lease.session !== session),
-      take(1),
-      delay(session.ttlMs, clock),
-    );
+    const expired = this.lease$.pipe(take(1), delay(session.ttlMs, clock));
     link.add(
       attempt
         .pipe(

@@ -12,6 +12,7 @@ import {
 import type { Backend, Characteristics, RosterKey, Session } from '../backend.js';
 import type { CoordinationError } from '../errors.js';
 import type { BackendOptions } from '../shared/options.js';
+import { toUtf8 } from '../shared/utf8.js';
 import type { Store } from '../store.js';
 import { createBackend } from './create-backend.js';
 import { hostEnvironment } from './environment.js';
@@ -51,7 +52,7 @@ export function createShardedBackend(
 /** Which of `shards` a name belongs to, always: FNV-1a of its bytes. */
 export function shardOf(name: string, shards: number): number {
   let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  for (const byte of toUtf8(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   // Its lowest bits alone would depend on the lowest bits of each byte alone.
   return ((hash ^ (hash >>> 16)) >>> 0) % shards;
 }

@@ -1,13 +1,11 @@
 import type { Codec } from '../backend.js';
 import { InvalidPayload } from '../errors.js';
+import { fromUtf8, toUtf8 } from './utf8.js';
 
 /** Largest payload, in bytes. */
 export const MAX_PAYLOAD_BYTES = 65_536;
 /** What a recipe may keep beside the user's payload, in any codec: a member's id and owner. */
 export const RECORD_BYTES = 8_192;
-
-const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /** JSON in UTF-8; `undefined` is no bytes at all. */
 export const jsonCodec: Codec = {
@@ -15,9 +13,9 @@ export const jsonCodec: Codec = {
     if (value === undefined) return new Uint8Array();
     const text = JSON.stringify(value);
     if (text === undefined) throw new TypeError(`JSON has no form for a ${typeof value}`);
-    return encoder.encode(text);
+    return toUtf8(text);
   },
-  decode: (bytes) => (bytes.length === 0 ? undefined : JSON.parse(decoder.decode(bytes))),
+  decode: (bytes) => (bytes.length === 0 ? undefined : JSON.parse(fromUtf8(bytes))),
 };
 
 /** Wraps a codec so that it fails with `InvalidPayload`, and refuses what is over the limit, before anything is sent. */

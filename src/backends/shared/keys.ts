@@ -1,16 +1,15 @@
 import { InvalidName } from '../errors.js';
+import { toUtf8 } from './utf8.js';
 
 /** Longest name, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 512;
-
-const encoder = new TextEncoder();
 
 /** Returns the name if it is one, and throws `InvalidName`, saying why, if not. */
 export function checkName(name: unknown): string {
   if (typeof name !== 'string') throw new InvalidName(name, `a name is a string, and this is a ${typeof name}`);
   if (name.length === 0) throw new InvalidName(name, 'a name must not be empty');
   if (/\p{Surrogate}/u.test(name)) throw new InvalidName(name, 'it holds half a surrogate pair, which is not Unicode');
-  const bytes = encoder.encode(name).length;
+  const bytes = toUtf8(name).length;
   if (bytes > MAX_NAME_BYTES)
     throw new InvalidName(name, `it is ${bytes} bytes of UTF-8 long, and ${MAX_NAME_BYTES} is the limit`);
   return name;
@@ -50,5 +49,5 @@ function isPlain(char: string): boolean {
 }
 
 function encodeChar(char: string): string {
-  return [...encoder.encode(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
+  return [...toUtf8(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
 }

@@ -1,5 +1,6 @@
 import { defer, forkJoin, map, type Observable, of, switchMap } from 'rxjs';
 import type { RosterKey, RosterKind } from '../backend.js';
+import { toUtf8 } from '../shared/utf8.js';
 import type { Connection, Stat, Step } from './connection.js';
 import { listed } from './entries.js';
 import { Code, onRefusal } from './failures.js';
@@ -9,8 +10,6 @@ import type { Commit, Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
 
 type Unregistration = 'removed' | 'absent' | 'occupied';
-
-const encoder = new TextEncoder();
 
 /** Groups exist by their parent node; one whose data is `MARK` only holds entries, and is no group. So may other rosters. */
 export class Groups {
@@ -22,7 +21,7 @@ export class Groups {
 
   register(connection: Connection, roster: RosterKey, writeId: string): Observable<boolean> {
     const path = this.layout.parent(roster);
-    const data = encoder.encode(writeId);
+    const data = toUtf8(writeId);
     const attempt = (commit: Commit): Observable<boolean> =>
       commit('made', [{ act: 'create', path, data, kind: 'persistent' }]).pipe(
         map(() => true),
@@ -35,7 +34,7 @@ export class Groups {
           if (isRegistration(roster.kind, found)) return commit('existed', []).pipe(map(() => false));
           // The server deletes parents of entries that are empty, so what has become more is not to be empty.
           const steps: readonly Step[] = [
-            { act: 'set', path, data: encoder.encode(`${writeId}${KEPT}`), version: stat.version },
+            { act: 'set', path, data: toUtf8(`${writeId}${KEPT}`), version: stat.version },
             { act: 'create', path: `${path}/${KEEPER}`, data: new Uint8Array(), kind: 'persistent' },
           ];
           return commit('made', steps).pipe(map(() => true));

@@ -16,6 +16,7 @@ import {
 } from '../shared/expectations.js';
 import { type BackendOptions, COMMON, timingOf } from '../shared/options.js';
 import { type Host, queryOptions, type StoreUrl } from '../shared/url.js';
+import { toUtf8 } from '../shared/utf8.js';
 import { modelOf } from './connection.js';
 import { Layout, rootOf } from './layout.js';
 import { followerPlan } from './proof.js';
@@ -102,7 +103,7 @@ export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions
   const copied = makeClient === undefined ? model : undefined;
   const chroot = `${copied?.chroot ?? ''}${options.chroot ?? ''}`;
   const { auth } = options;
-  const said = auth === undefined ? [] : [{ scheme: auth.scheme, auth: new TextEncoder().encode(auth.auth) }];
+  const said = auth === undefined ? [] : [{ scheme: auth.scheme, auth: toUtf8(auth.auth) }];
   if (model !== undefined && options.hosts !== undefined)
     violations.push('client says how to connect, so hosts must not be given beside it');
   const given = options.hosts ?? model?.servers ?? [{ host: '127.0.0.1', port: undefined }];

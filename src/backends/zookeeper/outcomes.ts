@@ -11,6 +11,7 @@ import {
   tap,
   throwError,
 } from 'rxjs';
+import { toUtf8 } from '../shared/utf8.js';
 import type { StoreContext } from '../store.js';
 import type { Answer, Connection, Step } from './connection.js';
 import { Code, onRefusal, Refused } from './failures.js';
@@ -19,8 +20,6 @@ import type { Parents } from './parents.js';
 
 /** How many notes that are not in use stay for the writes to come. */
 const MOST_FREE = 8;
-
-const encoder = new TextEncoder();
 
 /** An ephemeral node that tells of one write at a time: its id, and how it came out. */
 interface Note {
@@ -229,7 +228,7 @@ function isDoubtful({ unanswered, isRepeated }: Write): boolean {
 }
 
 function noting({ path, version }: Note, text: string): Step {
-  const data = encoder.encode(text);
+  const data = toUtf8(text);
   return version === undefined ? { act: 'create', path, data, kind: 'ephemeral' } : { act: 'set', path, data, version };
 }
 

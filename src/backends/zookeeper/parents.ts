@@ -12,12 +12,13 @@ import {
   throwError,
 } from 'rxjs';
 import { PermissionDenied } from '../errors.js';
+import { toUtf8 } from '../shared/utf8.js';
 import type { Connection, NodeKind } from './connection.js';
 import { Code, onRefusal, Refused } from './failures.js';
 import { type Layout, MARK } from './layout.js';
 
 const NOTHING = new Uint8Array();
-const MARK_BYTES = new TextEncoder().encode(MARK);
+const MARK_BYTES = toUtf8(MARK);
 /** How many parents a goodbye deletes at most: it must not take longer than a request. */
 const MOST_AT_ONCE = 500;
 

@@ -16,6 +16,9 @@ const MOST_BYTES = 64 * 1024 * 1024;
 /** After a timer came due: what arrived while the event loop was blocked is read before anything is concluded. */
 const SECOND_LOOK_MS = 20;
 
+/** How long a server nearby may take to answer what it need not ask others about. */
+const SOON_MS = 100;
+
 /** The last number that a request can have: those of requests in flight must differ, and no more. */
 const LAST_XID = 2 ** 31 - 1;
 
@@ -75,6 +78,8 @@ export abstract class Wire {
   #heardMs = Number.NEGATIVE_INFINITY;
   #rest: Buffer = Buffer.alloc(0);
   #state: 'connecting' | 'up' | 'over' = 'connecting';
+  /** What ends the connection within this time of a request may be its answer: some of what opening it took. */
+  #soonMs = SOON_MS;
   #socketError: unknown;
 
   constructor(
@@ -244,6 +249,7 @@ export abstract class Wire {
       this.#limit?.unsubscribe();
       this.#limit = undefined;
       this.#state = 'up';
+      this.#soonMs = Math.max(SOON_MS, 2 * (this.options.scheduler.now() - this.connectSentMs));
       this.observer.connected();
     } else if (name === 'EXPIRED') this.#end('expired', new Error('the server does not know the session any more'));
     else if (name === 'AUTH_FAILED') this.#end('authFailed', new Error('authentication failed'));
@@ -253,8 +259,14 @@ export abstract class Wire {
   /** The other end has, or the network. */
   #hungUp(cause: unknown): void {
     if (this.#state === 'over') return;
-    this.options.sizes.cut([...this.#calls].map(({ bytes }) => bytes));
+    if (this.#state === 'up') this.#cutOver([...this.#calls]);
     this.#end('cut', this.#socketError ?? cause);
+  }
+
+  #cutOver(calls: readonly Call[]): void {
+    const { sizes, scheduler } = this.options;
+    const now = scheduler.now();
+    sizes.cut(calls.map(({ bytes, sentMs }) => ({ bytes, isRecent: now - sentMs <= this.#soonMs })));
   }
 
   #end(how: 'cut' | 'expired' | 'authFailed', cause: unknown): void {

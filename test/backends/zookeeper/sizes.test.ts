@@ -2,6 +2,7 @@ import { firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { InvalidPayload } from '../../../src/backends/errors.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
+import { startProxy } from '../../../src/testing/servers/tcp-proxy.js';
 import { startZooKeeper } from '../../../src/testing/servers/zookeeper.js';
 import { Backends, lockNamed, Stander, untilStanding } from './support.js';
 
@@ -31,6 +32,25 @@ test('a payload that is larger than the server takes is refused for good, and co
   await expect(firstValueFrom(backend.swap('large', 'any', new Uint8Array(61_000)))).rejects.toThrow(InvalidPayload);
   expect(states).toEqual(['live']);
   await new Stander(backend, lockNamed('middle'), { payload: new Uint8Array(30_000) }).untilAdmitted();
+});
+
+test('a request that is lost with its connection again and again, though the servers take its size, is not refused', async () => {
+  await using proxy = await startProxy({ port: server.port });
+  const backend = backends.connect(proxy.port, { maxBackoffMs: 100 });
+  await new Stander(backend, lockNamed('small')).untilAdmitted();
+  let losses = 0;
+  proxy.onData((direction, chunk) => {
+    if (direction !== 'toServer' || chunk.length < 8_000 || losses === 4) return;
+    losses += 1;
+    proxy.dropDirection('toServer');
+    // The network takes longer to give a connection up than a server to read how large a request is.
+    setTimeout(() => {
+      proxy.resetAll();
+      void proxy.heal();
+    }, 250);
+  });
+  await new Stander(backend, lockNamed('large'), { payload: new Uint8Array(20_000) }).untilAdmitted(10_000);
+  expect(losses).toBe(4);
 });
 
 test('the answer to a listing may be larger than what the server takes', async () => {
