@@ -347,6 +347,37 @@ export class LeadershipLost extends CoordinationError {
   }
 }
 
+/** Nobody stands in the election under this id, or not any longer. */
+export class CandidateNotFound extends CoordinationError {
+  readonly _tag = 'CandidateNotFound';
+  override readonly name = 'CandidateNotFound';
+  constructor(
+    readonly election: string,
+    readonly candidateId: string,
+  ) {
+    super(
+      `No candidate ${JSON.stringify(candidateId)} stands in election ${JSON.stringify(election)}. Ask candidates who does: an entry's id changes whenever it stands again, the id given to campaign does not.`,
+    );
+  }
+}
+
+/**
+ * A later candidate of the same `id` has taken the place of this one, with `takeOver`. It does not stand again by itself:
+ * it would take the place back.
+ */
+export class CandidateReplaced extends LastingError {
+  readonly _tag = 'CandidateReplaced';
+  override readonly name = 'CandidateReplaced';
+  constructor(
+    readonly election: string,
+    readonly candidateId: string,
+  ) {
+    super(
+      `Candidate ${JSON.stringify(candidateId)} of election ${JSON.stringify(election)} was replaced by a later one of the same id. If that is another process, give one of them another id; if it is this one started anew, end the earlier.`,
+    );
+  }
+}
+
 /** One is not a member any longer: what the membership's `signal` aborts with. It is joined again by itself. */
 export class MembershipLost extends CoordinationError {
   readonly _tag = 'MembershipLost';
@@ -371,10 +402,11 @@ export class MembershipLost extends CoordinationError {
 export class Released extends CoordinationError {
   readonly _tag = 'Released';
   override readonly name = 'Released';
-  constructor(readonly roster: string) {
-    super(
-      `The hold on ${roster} was released: the subscription ended. Do within it what needs the hold: withLock and withLeadership see to that.`,
-    );
+  constructor(
+    readonly roster: string,
+    why = 'the subscription ended. Do within it what needs the hold: withLock and withLeadership see to that.',
+  ) {
+    super(`The hold on ${roster} was released: ${why}`);
   }
 }
 

@@ -10,7 +10,10 @@ import { redis } from '../../src/backends/redis/index.js';
 import { zookeeper } from '../../src/backends/zookeeper/index.js';
 import { connect } from '../../src/connect.js';
 import { campaign } from '../../src/observables/elections/campaign.js';
+import { handOver } from '../../src/observables/elections/hand-over.js';
 import { leadership } from '../../src/observables/elections/leadership.js';
+import { leadershipState } from '../../src/observables/elections/leadership-state.js';
+import { withLeadership } from '../../src/observables/elections/with-leadership.js';
 import { join } from '../../src/observables/groups/join.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { tryLock } from '../../src/observables/locks/try-lock.js';
@@ -138,6 +141,20 @@ describe('options of the primitives', () => {
     await closed(backend);
   });
 
+  test('of a candidate of random values are refused with a typed error, or used', async () => {
+    const backend = connect('memory:');
+    const fields = ['data', 'priority', 'holdDownMs', 'id', 'takeOver'];
+    await fc.assert(
+      fc.asyncProperty(rubbish, fc.constantFrom(...fields), async (value, field) => {
+        const options = { priority: 1, id: 'me', [field]: value } as object;
+        await outcomeOf(() => campaign(backend, 'chief', options));
+        await outcomeOf(() => leadershipState(backend, 'chief', options));
+      }),
+      { numRuns: 300 },
+    );
+    await closed(backend);
+  });
+
   test('as a whole are refused with a typed error, or used', async () => {
     const backend = connect('memory:');
     await fc.assert(
@@ -248,6 +265,30 @@ describe('options that nobody knows', () => {
     },
   );
 
+  test.each<[what: string, options: object, words: string]>([
+    ['no integer', { priority: 2.5 }, 'priority must be an integer'],
+    ['no number', { priority: '1' }, 'priority must be an integer'],
+    ['more than fits', { priority: 2 ** 40 }, 'priority must be an integer'],
+    ['time that runs backwards', { priority: 1, holdDownMs: -1 }, 'holdDownMs must be a number'],
+    ['a hold-down of nobody', { holdDownMs: 5 }, 'holdDownMs needs priority'],
+    ['no flag', { id: 'a', takeOver: 1 }, 'takeOver must be true or false'],
+    ['a take-over from nobody', { takeOver: true }, 'takeOver needs id'],
+  ])('of a candidate are refused at the call, in words that name the field: %s', (_, options, words) => {
+    const backend = memory();
+    for (const stand of [campaign, leadership, leadershipState])
+      expect(refused(() => stand(backend, 'e', misspelt(options)))).toContain(words);
+    expect(refused(() => withLeadership(backend, 'e', () => [], misspelt(options)))).toContain(words);
+  });
+
+  test.each(['', 5, '\ud800', 'x'.repeat(513)])('an id that is no name is refused at the call: %j', (id) => {
+    const backend = memory();
+    expect(called(() => campaign(backend, 'e', { id: id as string }))).toMatchObject({
+      error: { _tag: 'InvalidName' },
+    });
+    expect(called(() => handOver(backend, 'e', id as string))).toMatchObject({ error: { _tag: 'InvalidName' } });
+    expect(called(() => handOver(backend, id as string, 'a'))).toMatchObject({ error: { _tag: 'InvalidName' } });
+  });
+
   test('are refused by each primitive and operator, with the name that was probably meant', () => {
     const backend = memory();
     const calls: readonly [() => unknown, string][] = [
@@ -256,7 +297,12 @@ describe('options that nobody knows', () => {
       [() => tryLock(backend, 'l', misspelt({ dat: 5 })), 'is data meant?'],
       [() => withLock(backend, 'l', () => [], misspelt({ watiMs: 5 })), 'is waitMs meant?'],
       [() => campaign(backend, 'e', misspelt({ date: 5 })), 'is data meant?'],
-      [() => leadership(backend, 'e', misspelt({ priority: 5 })), 'priority is not an option (known are data)'],
+      [() => leadership(backend, 'e', misspelt({ priorty: 5 })), 'is priority meant?'],
+      [() => leadershipState(backend, 'e', misspelt({ takeover: true })), 'is takeOver meant?'],
+      [
+        () => withLeadership(backend, 'e', () => [], misspelt({ waitMs: 5 })),
+        'waitMs is not an option (known are data,',
+      ],
       [() => join(backend, 'g', misspelt({ capabilitys: 5 })), 'capabilitys is not an option'],
       [() => join(backend, 'g', misspelt({ creates: true })), 'is create meant?'],
       [() => whileTrue(NEVER, misspelt({ onloss: 'error' })), 'is onLoss meant?'],

@@ -5,7 +5,7 @@ import { PlaceLost, UndecodablePayload } from '../../src/backends/errors.js';
 import { campaign } from '../../src/observables/elections/campaign.js';
 import { reentering } from '../../src/observables/elections/reentering.js';
 import type { Grant } from '../../src/observables/holding/grant.js';
-import { placeOf, scripted, shown, virtually } from '../support/virtual-time.js';
+import { ManualTime, placeOf, scripted, shown, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };
 const tokens = { N: 'none', a: 1n, b: 2n };
@@ -130,10 +130,12 @@ describe('campaign over a store', () => {
 });
 
 describe('reentering', () => {
+  const idle = scripted({}, new ManualTime());
+
   it('emits what stands for the loss at each loss, and subscribes again at once', () => {
     virtually(({ cold, expectObservable, expectSubscriptions }) => {
       const place$ = cold('-a-#', undefined, gone);
-      expectObservable(reentering(place$, 'x'), '^-------!').toBe('-a-xa-xa-');
+      expectObservable(reentering(idle, place$, 'x'), '^-------!').toBe('-a-xa-xa-');
       expectSubscriptions(place$.subscriptions).toBe(['^--!', '---^--!', '------^-!']);
     });
   });
@@ -142,8 +144,8 @@ describe('reentering', () => {
     virtually(({ cold, expectObservable, expectSubscriptions }) => {
       const failing = cold('-a-#', undefined, new UndecodablePayload('x'));
       const ending = cold('-a-|');
-      expectObservable(reentering(failing, 'x')).toBe('-a-(x#)', undefined, new UndecodablePayload('x'));
-      expectObservable(reentering(ending, 'x')).toBe('-a-|');
+      expectObservable(reentering(idle, failing, 'x')).toBe('-a-(x#)', undefined, new UndecodablePayload('x'));
+      expectObservable(reentering(idle, ending, 'x')).toBe('-a-|');
       expectSubscriptions(failing.subscriptions).toBe('^--!');
       expectSubscriptions(ending.subscriptions).toBe('^--!');
     });
@@ -155,6 +157,7 @@ describe('reentering', () => {
       let round = 0;
       expectObservable(
         reentering(
+          idle,
           defer(() => rounds[round++] ?? cold('#')),
           'x',
         ),

@@ -15,6 +15,8 @@ import {
   leaderless,
   leaders,
   OVER_MS,
+  preferred,
+  unsettled,
   whatIsWrong,
 } from './recipes.js';
 
@@ -74,6 +76,14 @@ describe('explore', () => {
     ).catch((error) => error);
     expect(outcome).toBeInstanceOf(InvariantBroken);
     expect(outcome.reason).toMatch(/has one of two permits/);
+  });
+
+  it('preferred candidates: never two lead, and when all is in order the best one does', { timeout }, async () => {
+    const explored = await explore({ seeds: 100, steps: 60, calmMs: OVER_MS }, preferred, (doings, moment) => {
+      const { wrong } = doings;
+      return wrong ?? exclusion(doings, moment.cluster) ?? idleness(doings, moment) ?? unsettled(doings, moment);
+    });
+    expect(explored.faults).toBeGreaterThan(100);
   });
 
   it('catches a lock that is released before the work under it has stopped', { timeout }, async () => {

@@ -149,6 +149,36 @@ export function leaders(cluster: Cluster): Doings {
   return doings;
 }
 
+/** Three processes of which the later ones of the alphabet are to lead, and do work while they do. */
+export function preferred(cluster: Cluster): Doings {
+  const doings = new Doings(cluster);
+  for (const [priority, name] of NAMES.entries()) {
+    const backend = cluster.backend(name, { maxBackoffMs: 500 });
+    cluster.run(name, () => {
+      campaign(backend, 'election', { priority }).subscribe((grant) => {
+        if (isSome(grant)) {
+          doings.granted(grant.value, name);
+          doings.leading.set(name, grant.value);
+        } else doings.leading.delete(name);
+      });
+      worker(cluster, doings, () =>
+        withLeadership(backend, 'jobs', (grant) => work(doings, name, grant, 20 + cluster.random() * 400), {
+          priority,
+        }),
+      );
+    });
+  }
+  return doings;
+}
+
+/** The best of those who are there leads, when all is in order again. */
+export function unsettled({ leading }: Doings, { cluster, isCalm }: Moment): string | undefined {
+  if (!isCalm) return undefined;
+  const best = NAMES.filter((name) => cluster.isRunning(name)).at(-1);
+  const leaders = [...leading.keys()].filter((name) => cluster.isRunning(name));
+  return leaders.join() === best ? undefined : `${leaders.join() || 'nobody'} leads, and ${best} is the best`;
+}
+
 /** Somebody has worked `OVER_MS` after everything is in order again, and not long ago. */
 export function idleness(doings: Doings, { cluster, isCalm }: Moment): string | undefined {
   const isOver = isCalm || cluster.now() > doings.troubles.last() + OVER_MS;

@@ -9,11 +9,15 @@ import {
   deleteGroup,
   type Grant,
   groups,
+  handOver,
   holders,
   type JoinOptions,
   join,
+  type Lead,
+  type LeadershipState,
   leader,
   leadership,
+  leadershipState,
   lock,
   type Member,
   type Membership,
@@ -45,7 +49,27 @@ describe('what is held', () => {
 
   it('leadership emits booleans, campaign grants or none', () => {
     expectTypeOf(leadership(backend, 'e')).toEqualTypeOf<Observable<boolean>>();
-    expectTypeOf(campaign(backend, 'e', { data: 1 })).toEqualTypeOf<Observable<Option<Grant>>>();
+    expectTypeOf(campaign(backend, 'e', { data: 1 })).toEqualTypeOf<Observable<Option<Lead>>>();
+  });
+
+  it('a state of leadership is told apart by its name', () => {
+    expectTypeOf(leadershipState(backend, 'e', { priority: 1 })).toEqualTypeOf<Observable<LeadershipState>>();
+    expectTypeOf<LeadershipState['state']>().toEqualTypeOf<'unknown' | 'follower' | 'leader' | 'uncertain'>();
+    leadershipState(backend, 'e').subscribe((now) => {
+      if (now.state === 'leader') expectTypeOf(now.grant).toEqualTypeOf<Lead>();
+      if (now.state === 'uncertain') expectTypeOf(now.untilMs).toEqualTypeOf<number>();
+      if (now.state === 'follower') expectTypeOf(now.leader).toEqualTypeOf<Option<Contender>>();
+      // @ts-expect-error: who waits has no grant
+      return now.state === 'follower' ? now.grant : undefined;
+    });
+  });
+
+  it('a lead can be handed over, and data be an Observable', () => {
+    expectTypeOf<Lead['standDown']>().returns.toEqualTypeOf<Observable<boolean>>();
+    expectTypeOf(handOver(backend, 'e', 'pod-0')).toEqualTypeOf<Observable<Contender>>();
+    campaign(backend, 'e', { data: of(1), priority: 1, holdDownMs: 5, id: 'pod-0', takeOver: true });
+    // @ts-expect-error: undefined is not leaving it out
+    campaign(backend, 'e', { priority: undefined });
   });
 
   it('a grant can be asked, and not written to', () => {
@@ -111,7 +135,7 @@ describe('withLeadership', () => {
     >();
     expectTypeOf(withLeadership(backend, 'e', () => [1, 2])).toEqualTypeOf<Observable<number>>();
     withLeadership(backend, 'e', (grant) => {
-      expectTypeOf(grant).toEqualTypeOf<Grant>();
+      expectTypeOf(grant).toEqualTypeOf<Lead>();
       expectTypeOf(grant.draining).toEqualTypeOf<AbortSignal>();
       return [];
     });

@@ -1,17 +1,41 @@
 import { none, type Option, some } from 'fp-ts/lib/Option.js';
-import { concat, defer, distinctUntilChanged, map, type Observable, startWith } from 'rxjs';
-import type { Backend, Place } from '../../backends/backend.js';
-import { LeadershipLost } from '../../backends/errors.js';
+import { catchError, concat, defer, distinctUntilChanged, map, type Observable, startWith, throwError } from 'rxjs';
+import type { Backend, EntryRequest } from '../../backends/backend.js';
+import { InvalidOptions } from '../../backends/errors.js';
 import { encodePayload } from '../../backends/shared/codec.js';
-import { ANYTHING, checkAll } from '../../backends/shared/expectations.js';
+import { ANYTHING, checkAll, FLAG, integer, number } from '../../backends/shared/expectations.js';
 import { checkName } from '../../backends/shared/keys.js';
-import { type Grant, toldBy } from '../holding/grant.js';
+import { withData } from '../holding/with-data.js';
+import type { Incarnation } from './incarnation.js';
+import type { Lead } from './lead.js';
 import { reentering } from './reentering.js';
+import { type Position, standing } from './standing.js';
 
-/** Options of `campaign`, `leadership` and `withLeadership`. */
+/** Options of everything that stands in an election. */
 export interface CampaignOptions {
-  /** Shown to everybody by `leader` and `candidates`; encoded by the backend's codec, at most 64 KiB. */
+  /**
+   * Shown to everybody by `leader` and `candidates`; encoded by the backend's codec, at most 64 KiB. An Observable's values
+   * replace each other.
+   */
   readonly data?: unknown;
+  /**
+   * How well this candidate suits, an integer. Of those who give one the greatest is to lead: whoever waits lets a better one by,
+   * and a leader hands over to a better one, which waits for the end of its work under `withLeadership`. Equals never change
+   * places. Candidates without one, and those of other clients, stand still and lead when their turn comes; the line is
+   * followed only by who gives one. Default: none.
+   */
+  readonly priority?: number;
+  /** For how long a better one must have been next in line before the lead is handed to it, so that it does not flap. Default 0. */
+  readonly holdDownMs?: number;
+  /** A name of one's own, the same after each start: shown as `identity`, and what `handOver` takes. Default: none. */
+  readonly id?: string;
+  /**
+   * Takes the place away from who stands under the same `id`: what a process killed and started again needs not to wait for its
+   * earlier self until the ttl has passed. An earlier self that is not dead, but paused or cut off, may go on for as long as it
+   * does not hear of it: its lead is not over when the next begins, and only tokens guard what it writes. When it hears, it
+   * errors with `CandidateReplaced`. Default `false`.
+   */
+  readonly takeOver?: boolean;
 }
 
 /**
@@ -25,9 +49,10 @@ export interface CampaignOptions {
  * **Emits** `none` on subscribe, `some(grant)` when elected, `none` no later than the local deadline of the session;
  * then it stands again by itself, and the next grant has a greater token. `isSome` tells them apart: `{ _tag: 'Some', value }`
  * and `{ _tag: 'None' }`.
- * **Errors** `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; after a
- * `none`. Never on a lost connection.
- * **Completes** when the backend is closed or drains, after a `none`: a drain waits for the work of `withLeadership`, since nobody
+ * **Errors** `InvalidName`, `InvalidOptions` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`;
+ * `CandidateReplaced`, when a later one of the same `id` takes over; what `data` errors with; after a `none`. Never on a lost
+ * connection.
+ * **Completes** after `release()` of the grant; when the backend is closed or drains; after a `none`: a drain waits for the work of `withLeadership`, since nobody
  * can tell what is done because of a value.
  * **Teardown** steps down; `backend.close()` waits for it.
  * **Guarantee** not: that a paused process knows; give `grant.token` to the resource for that. But: at most one valid grant
@@ -40,47 +65,74 @@ export interface CampaignOptions {
  *   else console.log('leads no longer, or not yet');
  * });
  */
-export function campaign(backend: Backend, election: string, options: CampaignOptions = {}): Observable<Option<Grant>> {
+export function campaign(backend: Backend, election: string, options: CampaignOptions = {}): Observable<Option<Lead>> {
   checkCampaign(election, options);
-  const place$ = defer(() =>
-    backend.enter(
-      { kind: 'election', name: election },
-      {
-        mode: 'exclusive',
-        permits: 1,
-        payload: payloadOf(backend, election, options),
-      },
+  return asCandidate(backend, election, options, (stand) => {
+    const lead$ = stand({}).pipe(map(({ lead }): Option<Lead> => (lead === undefined ? none : some(lead))));
+    return concat(reentering(backend, lead$, none), [none]);
+  }).pipe(
+    catchError((error) =>
+      concat(
+        [none],
+        throwError(() => error),
+      ),
     ),
+    startWith(none),
+    distinctUntilChanged(sameLead),
   );
-  const grant$ = place$.pipe(map((place): Option<Grant> => (place.admitted ? some(leadOf(election, place)) : none)));
-  return concat(reentering(grant$, none), [none]).pipe(startWith(none), distinctUntilChanged(sameGrant));
 }
+
+const MAX = 2 ** 31 - 1;
 
 /** Throws `InvalidName` or `InvalidOptions`. */
 export function checkCampaign(election: string, options: CampaignOptions): void {
   checkName(election);
-  checkAll(options, { data: ANYTHING });
+  checkAll(options, {
+    data: ANYTHING,
+    priority: integer(-MAX, MAX),
+    holdDownMs: number(0, MAX),
+    id: ANYTHING,
+    takeOver: FLAG,
+  });
+  const { priority, holdDownMs, id, takeOver } = options;
+  if (id !== undefined) checkName(id);
+  if (holdDownMs !== undefined && priority === undefined)
+    throw new InvalidOptions(['holdDownMs needs priority: who gives none hands over to nobody']);
+  if (takeOver === true && id === undefined)
+    throw new InvalidOptions(['takeOver needs id: it takes the place of who stands under the same']);
 }
 
-/** What a candidate stands with. */
-export function payloadOf(backend: Backend, election: string, { data }: CampaignOptions): Uint8Array {
-  return encodePayload(backend.codec, `election ${JSON.stringify(election)}`, data);
+/** One entry after the other, each of the same candidate. */
+type StandOnce = (how: Omit<Parameters<typeof standing>[3], 'payload' | 'payload$'>) => Observable<Position>;
+
+/** What a candidate does with its data, and who it is, stays the same through all of its entries. */
+export function asCandidate<T>(
+  backend: Backend,
+  election: string,
+  { data, priority, id: identity, ...manners }: CampaignOptions,
+  campaigning: (stand: StandOnce) => Observable<T>,
+): Observable<T> {
+  const encode = (value: unknown): Uint8Array =>
+    encodePayload(backend.codec, `election ${JSON.stringify(election)}`, value);
+  return withData(backend, data, encode, (payloads: Pick<EntryRequest, 'payload' | 'payload$'>) =>
+    defer(() => {
+      const header = { priority, ...(identity !== undefined && { identity, owner: backend.newId() }) };
+      const incarnation: Incarnation = { header, since: undefined, wasEvicted: false };
+      return campaigning((how) =>
+        defer(() =>
+          standing(
+            backend,
+            election,
+            incarnation,
+            { ...payloads, ...how },
+            { ...manners, ...(priority !== undefined && { priority }) },
+          ),
+        ),
+      );
+    }),
+  );
 }
 
-/** The grant of a leader. */
-function leadOf(election: string, place: Place): Grant {
-  const { token, id } = place.entry;
-  return {
-    name: election,
-    token,
-    id,
-    isValid: () => place.isValid(),
-    signal: toldBy(place, ({ reason, cause }) => new LeadershipLost(election, token, reason, cause)).signal,
-    draining: place.draining,
-    release: () => place.leave(),
-  };
-}
-
-function sameGrant(a: Option<Grant>, b: Option<Grant>): boolean {
+function sameLead(a: Option<Lead>, b: Option<Lead>): boolean {
   return a._tag === 'None' ? b._tag === 'None' : b._tag === 'Some' && a.value.token === b.value.token;
 }

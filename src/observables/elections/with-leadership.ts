@@ -1,24 +1,26 @@
 import {
   concat,
-  concatMap,
   defer,
   EMPTY,
-  ignoreElements,
+  filter,
+  map,
   type Observable,
   type ObservableInput,
   of,
   retry,
   takeUntil,
-  takeWhile,
+  tap,
   throwError,
 } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
-import { type BackendClosed, LeadershipLost } from '../../backends/errors.js';
+import { type BackendClosed, LeadershipLost, type PlaceLost } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
-import { type Contention, contending } from '../holding/contending.js';
-import type { Grant, Loss } from '../holding/grant.js';
+import type { Loss } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
-import { type CampaignOptions, checkCampaign, payloadOf } from './campaign.js';
+import { ending, StandAgain, standsAgain, untilAgain } from './again.js';
+import { asCandidate, type CampaignOptions, checkCampaign } from './campaign.js';
+import type { Lead } from './lead.js';
+import type { Position } from './standing.js';
 
 /**
  * Does `work` while this candidate leads `election`: work first, then the lead is given up.
@@ -55,27 +57,29 @@ import { type CampaignOptions, checkCampaign, payloadOf } from './campaign.js';
 export function withLeadership<T>(
   backend: Backend,
   election: string,
-  work: (grant: Grant) => ObservableInput<T>,
+  work: (lead: Lead) => ObservableInput<T>,
   options: CampaignOptions = {},
 ): Observable<T> {
   checkCampaign(election, options);
-  return defer(() => {
+  return asCandidate(backend, election, options, (stand) => {
     /** Completes when nothing runs any more of the work that was begun last. */
     let settled$: Observable<never> = EMPTY;
-    let loss: Loss | undefined;
+    /** How the lead ended after which one stands again: it was lost, or handed over. */
+    let end: Loss | StandAgain | undefined;
     let isAgain = false;
-    const stand = (beforeLeave: () => ObservableInput<unknown>): Observable<Contention> =>
-      contending(
-        backend,
-        { kind: 'election', name: election },
-        { payload: payloadOf(backend, election, options), beforeLeave },
-        (token, { reason, cause }) => {
-          loss = new LeadershipLost(election, token, reason, cause);
-          return loss;
-        },
-      );
-    const lead$ = guarded(work, {
-      acquire: (beforeLeave) => stand(beforeLeave).pipe(concatMap(({ grant }) => (grant === undefined ? [] : [grant]))),
+    const lead$ = guarded<T, Lead>(work, {
+      acquire: (beforeLeave) => {
+        let told: Loss | undefined;
+        const lossOf = (token: bigint, { reason, cause }: PlaceLost): Loss => {
+          told ??= new LeadershipLost(election, token, reason, cause);
+          end = told;
+          return told;
+        };
+        return acquiring(backend, stand({ onDrain: 'work', beforeLeave, lossOf }), ({ token }, error) => {
+          end = error instanceof StandAgain ? error : lossOf(token, error);
+          return end;
+        });
+      },
       begun: (rest$) => {
         isAgain = false;
         settled$ = rest$;
@@ -85,22 +89,37 @@ export function withLeadership<T>(
       retry({
         delay: (error) => {
           if (isAgain && isError<BackendClosed>(error, 'BackendClosed')) return EMPTY;
-          if (error !== loss) return throwError(() => error);
+          if (error !== end) return throwError(() => error);
           isAgain = true;
-          return concat(settled$, of(loss)).pipe(takeUntil(ending(backend)));
+          const left$ = error instanceof StandAgain ? untilAgain(backend, error) : of(error);
+          return concat(settled$, left$).pipe(takeUntil(ending(backend)));
         },
       }),
     );
   });
 }
 
-/** Emits when nobody can stand any more: the backend drains, or is closed. Errors with what waiting does not heal. */
-function ending(backend: Backend): Observable<number> {
-  return concat(
-    backend.session$.pipe(
-      takeWhile(({ state }) => state !== 'draining'),
-      ignoreElements(),
-    ),
-    of(0),
-  );
+/** Waits for the lead, however often one has to stand again; errors when it ends. */
+function acquiring(
+  backend: Backend,
+  position$: Observable<Position>,
+  endOf: (lead: Lead, error: PlaceLost | StandAgain) => unknown,
+): Observable<Lead> {
+  return defer(() => {
+    let held: Lead | undefined;
+    return position$.pipe(
+      map(({ lead }) => lead),
+      filter((lead) => lead !== undefined),
+      tap((lead) => {
+        held = lead;
+      }),
+      retry({
+        delay: (error) => {
+          if (!standsAgain(error)) return throwError(() => error);
+          const lead = held;
+          return lead === undefined ? untilAgain(backend, error) : throwError(() => endOf(lead, error));
+        },
+      }),
+    );
+  });
 }

@@ -3,6 +3,7 @@ import { defer, map, type Observable, type OperatorFunction } from 'rxjs';
 import type { Backend, Entry, Mode, RosterKey } from '../../backends/backend.js';
 import { UndecodablePayload } from '../../backends/errors.js';
 import { sameBytes } from '../../backends/shared/codec.js';
+import { opened } from './envelope.js';
 
 /** Somebody who stands in line for a lock or in an election. */
 export interface Contender {
@@ -12,6 +13,10 @@ export interface Contender {
   readonly mode: Mode;
   /** What the contender gave as `data`; `none` if it gave nothing, or another client wrote what the codec cannot read: see `toUndefined`. */
   readonly data: Option<unknown>;
+  /** As it was given to `campaign`, if it was. */
+  readonly priority?: number;
+  /** The `id` that was given to `campaign`, if it was: the same in each of its entries. */
+  readonly identity?: string;
 }
 
 /** Everybody in line, in order, with what they gave as data; or those `among` them. */
@@ -42,14 +47,20 @@ function toContenders(
       map(among),
       decoded(backend, subject, (value) => value),
       map((entries) =>
-        entries.map(({ entry: { id, token, mode }, value }) => ({
+        entries.map(({ entry: { id, token, mode, payload }, value }) => ({
           id,
           token,
           mode,
           data: value._tag === 'Some' && value.value !== undefined ? value : none,
+          ...shownOf(payload),
         })),
       ),
     );
+}
+
+function shownOf(payload: Uint8Array): Pick<Contender, 'priority' | 'identity'> {
+  const { priority, identity } = opened(payload).header;
+  return { ...(priority !== undefined && { priority }), ...(identity !== undefined && { identity }) };
 }
 
 /** Of those who stand in a line, in its order, those who are admitted: before each, fewer who conflict with it than its permits. */
@@ -68,8 +79,9 @@ export function sameContenders(a: readonly Contender[], b: readonly Contender[])
 }
 
 /** Data is decoded once for each write, so the same write gives the same value. */
-function sameContender(a: Contender, b: Contender | undefined): boolean {
+export function sameContender(a: Contender, b: Contender | undefined): boolean {
   if (b === undefined || a.id !== b.id || a.token !== b.token || a.mode !== b.mode) return false;
+  if (a.priority !== b.priority || a.identity !== b.identity) return false;
   return a.data._tag === 'Some' ? b.data._tag === 'Some' && a.data.value === b.data.value : b.data._tag === 'None';
 }
 
@@ -87,7 +99,7 @@ export function decoded<T>(
 ): OperatorFunction<readonly Entry[], readonly DecodedEntry<T>[]> {
   const decode = (entry: Entry): Option<T> => {
     try {
-      return some(read(backend.codec.decode(entry.payload)));
+      return some(read(backend.codec.decode(opened(entry.payload).payload)));
     } catch (cause) {
       backend.reportFault(new UndecodablePayload(`entry ${entry.id} of ${subject}`, cause));
       return none;

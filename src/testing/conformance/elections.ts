@@ -1,4 +1,14 @@
-import { campaign, candidates, leader, leadership } from 'conclave';
+import {
+  type Backend,
+  type CampaignOptions,
+  type Contender,
+  campaign,
+  candidates,
+  handOver,
+  leader,
+  leadership,
+  leadershipState,
+} from 'conclave';
 import { isSome, none } from 'fp-ts/lib/Option.js';
 import { expect } from 'vitest';
 import type { Suite } from './stage.js';
@@ -82,4 +92,101 @@ export function electionCases({ hazard }: Suite): void {
     await third.now(leads, 'the third leads', stage.promptMs);
     expect(second.values).toEqual([false]);
   });
+
+  hazard(
+    'a leader who stands down is behind those who waited, and what it is told comes when the store has it',
+    async (stage) => {
+      const first = stage.probe(campaign(stage.backend(), 'chief'));
+      const grant = await first.now(isSome, 'the first leads');
+      const second = stage.probe(campaign(stage.backend(), 'chief'));
+      await stage.inLine('chief', 2, 'election');
+      if (!isSome(grant)) throw new Error('nobody leads');
+      const told = stage.probe(grant.value.standDown());
+      expect(first.last).toEqual(none);
+      expect(await told.first('the end of the stand-down')).toBe(true);
+      await told.completion('the stand-down');
+      const next = await second.now(isSome, 'the second leads', stage.promptMs);
+      const line = await stage.inLine('chief', 2, 'election');
+      expect(isSome(next) && next.value.id === line[0]?.id).toBe(true);
+      expect(isSome(next) && next.value.token > grant.value.token).toBe(true);
+      if (isSome(next)) next.value.release();
+      await second.completion('the second gives up for good');
+      await first.now(isSome, 'the first leads again', stage.promptMs);
+    },
+  );
+
+  hazard('a preferred candidate comes, leads, goes, and comes back: nobody else leads in between', async (stage) => {
+    const leaders = stage.probe(leader(stage.watcher, 'chief'));
+    const stand = (backend: Backend, data: string, priority: number) =>
+      stage.probe(campaign(backend, 'chief', { data, priority }));
+    const [here, there] = [stage.backend(), stage.backend()];
+    const spare = stand(here, 'spare', 1);
+    await spare.now(isSome, 'the spare one leads');
+    stand(here, 'waiting', 1);
+    await stage.inLine('chief', 2, 'election');
+    for (let round = 0; round < 2; round++) {
+      const preferred = stand(there, 'preferred', 2);
+      await preferred.now(isSome, `the preferred one leads, round ${round}`, stage.promptMs);
+      await stage.inLine('chief', 3, 'election');
+      expect(preferred.values).toHaveLength(2);
+      preferred.unsubscribe();
+      await leaders.now((now) => isSome(now) && dataOf(now.value) !== 'preferred', 'one of the others leads');
+    }
+    // Who leads changes by its comings and goings only. That nobody stands there may be told in between.
+    const told = leaders.values.flatMap((now) => (isSome(now) ? [dataOf(now.value)] : []));
+    const other = /^(spare|waiting)$/;
+    expect(told).toHaveLength(5);
+    for (const [i, who] of told.entries()) expect(who).toMatch(i % 2 === 0 ? other : /^preferred$/);
+  });
+
+  hazard('the one that is named leads, though another is preferred, until it goes', async (stage) => {
+    const backend = stage.backend();
+    const preferred = stage.probe(campaign(backend, 'chief', { data: 'preferred', priority: 2 }));
+    await preferred.now(isSome, 'the preferred one leads');
+    const named = stage.probe(campaign(stage.backend(), 'chief', { data: 'named', priority: 1, id: 'pod-1' }));
+    await stage.inLine('chief', 2, 'election');
+    const handing = stage.probe(handOver(stage.watcher, 'chief', 'pod-1'));
+    expect(await handing.first('the lead of the named one')).toMatchObject({ identity: 'pod-1', priority: 1 });
+    await named.now(isSome, 'the named one is told', stage.promptMs);
+    await stage.inLine('chief', 2, 'election');
+    named.unsubscribe();
+    await preferred.now(isSome, 'the preferred one leads again', stage.promptMs);
+    const failing = stage.probe(handOver(stage.watcher, 'chief', 'pod-1'));
+    expect(await failing.failure('nobody of that name')).toMatchObject({ _tag: 'CandidateNotFound' });
+  });
+
+  hazard('one that takes over leads at once, and its earlier self does not come back', async (stage) => {
+    const options: CampaignOptions = { id: 'pod-0', takeOver: true };
+    const earlier = stage.probe(campaign(stage.backend(), 'chief', options));
+    await earlier.now(isSome, 'the earlier one leads');
+    const other = stage.probe(leadership(stage.backend(), 'chief'));
+    await stage.inLine('chief', 2, 'election');
+    other.unsubscribe();
+    await stage.inLine('chief', 1, 'election');
+    const later = stage.probe(campaign(stage.backend(), 'chief', options));
+    await later.now(isSome, 'the later one leads', stage.promptMs);
+    expect(await earlier.failure('it was replaced')).toMatchObject({ _tag: 'CandidateReplaced', candidateId: 'pod-0' });
+    expect(earlier.last).toEqual(none);
+    expect(later.values).toHaveLength(2);
+  });
+
+  hazard('a candidate is told where it stands, and who is before it', async (stage) => {
+    const first = stage.probe(leadershipState(stage.backend(), 'chief', { data: 'first' }));
+    const leading = await first.now(({ state }) => state === 'leader', 'the first leads');
+    const second = stage.probe(leadershipState(stage.backend(), 'chief'));
+    const following = await second.now(({ state }) => state === 'follower', 'the second follows');
+    if (leading.state !== 'leader' || following.state !== 'follower') throw new Error('neither leads nor follows');
+    expect(following).toMatchObject({
+      ahead: 1,
+      leader: { _tag: 'Some', value: { id: leading.id, token: leading.token } },
+    });
+    expect(leading.remainingMs()).toBeGreaterThan(0);
+    first.unsubscribe();
+    await second.now(({ state }) => state === 'leader', 'the second leads', stage.promptMs);
+    expect(second.values.map(({ state }) => state)).toEqual(['unknown', 'follower', 'leader']);
+  });
+}
+
+function dataOf({ data }: Contender): unknown {
+  return isSome(data) ? data.value : undefined;
 }

@@ -1,0 +1,57 @@
+/** What stands in front of a payload beside what the user gave. A payload without any of it is the codec's, byte for byte. */
+export interface Header {
+  readonly priority?: number | undefined;
+  /** The name that one has chosen for oneself, the same after each start. */
+  readonly identity?: string | undefined;
+  /** Told apart by it: two who stand under the same identity. */
+  readonly owner?: string | undefined;
+  /** The token of the first entry of this owner. */
+  readonly since?: bigint | undefined;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+/** No text begins like that. */
+const MAGIC = Uint8Array.of(0, ...encoder.encode('conclave'));
+const LENGTH_BYTES = 2;
+const BEGIN = MAGIC.length + LENGTH_BYTES;
+
+/** The payload with a header in front of it; the payload itself where there is nothing to say. */
+export function enveloped(payload: Uint8Array, { since, ...header }: Header): Uint8Array {
+  const fields = { ...header, since: since?.toString() };
+  if (Object.values(fields).every((field) => field === undefined)) return payload;
+  const head = encoder.encode(JSON.stringify(fields));
+  const bytes = new Uint8Array(BEGIN + head.length + payload.length);
+  bytes.set(MAGIC);
+  new DataView(bytes.buffer).setUint16(MAGIC.length, head.length);
+  bytes.set(head, BEGIN);
+  bytes.set(payload, BEGIN + head.length);
+  return bytes;
+}
+
+/** The two apart. What others wrote, and looks like a header without being one, is all payload. */
+export function opened(bytes: Uint8Array): { readonly header: Header; readonly payload: Uint8Array } {
+  const plain = { header: {}, payload: bytes };
+  if (bytes.length < BEGIN || MAGIC.some((byte, i) => bytes[i] !== byte)) return plain;
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint16(MAGIC.length);
+  if (bytes.length < BEGIN + length) return plain;
+  try {
+    const header = headerOf(JSON.parse(decoder.decode(bytes.subarray(BEGIN, BEGIN + length))));
+    return { header, payload: bytes.subarray(BEGIN + length) };
+  } catch {
+    return plain;
+  }
+}
+
+/** Throws where it is none. */
+function headerOf(fields: unknown): Header {
+  if (typeof fields !== 'object' || fields === null) throw new TypeError('no fields');
+  const { priority, identity, owner, since }: { [name in keyof Header]?: unknown } = fields;
+  return {
+    ...(Number.isSafeInteger(priority) && { priority: Number(priority) }),
+    ...(typeof identity === 'string' && { identity }),
+    ...(typeof owner === 'string' && { owner }),
+    ...(typeof since === 'string' && { since: BigInt(since) }),
+  };
+}
