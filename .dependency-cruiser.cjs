@@ -15,6 +15,7 @@ const adapters = Object.keys(clients).join('|');
 
 /** The door of `src/backends`: the two ports, the errors, and what asks for due losses. */
 const errors = '^src/backends/errors[.]ts$';
+const fencingErrors = '^src/backends/fencing-errors[.]ts$';
 const validity = '^src/backends/validity[.]ts$';
 const port = '^src/backends/backend[.]ts$';
 const store = '^src/backends/store[.]ts$';
@@ -38,6 +39,7 @@ const place = (name, files, allowed, dependencyTypes = []) => ({
 
 const places = [
   place('errors-know-nobody', errors, []),
+  place('fencing-errors-know-only-errors', fencingErrors, [errors]),
   place('validity-knows-nobody', validity, []),
   place('port-knows-only-rxjs-and-errors', port, [rxjs, errors]),
   place('store-knows-only-the-port-and-options', store, [rxjs, port, errors, '^src/backends/shared/options[.]ts$']),
@@ -89,6 +91,8 @@ const places = [
     rxjs,
     fpTs,
   ]),
+  // Clients of databases are handed in: none is imported, and none is bundled.
+  place('fencing-knows-no-client', '^src/fencing/', ['^src/fencing/', errors, fencingErrors, pure, rxjs]),
   place('connect-knows-backends', '^src/connect[.]ts$', [
     kernel,
     shared,
@@ -128,7 +132,8 @@ const places = [
   ),
   place('index-only-re-exports', '^src/index[.]ts$', [
     '^src/connect[.]ts$',
-    '^src/(operators|observables|promises)/',
+    '^src/(operators|observables|promises|fencing)/',
+    fencingErrors,
     shared,
     port,
     errors,

@@ -18,8 +18,14 @@ export type {
   Versioned,
 } from './backends/backend.js';
 export * from './backends/errors.js';
+export * from './backends/fencing-errors.js';
 export type { BackendOptions } from './backends/shared/options.js';
 export { type ConnectOptions, connect } from './connect.js';
+export { type Fetch, fencedHttp, type HttpWrite } from './fencing/fenced-http.js';
+export { fencedRedis, type IoredisClient, type NodeRedisClient, type RedisWrite } from './fencing/fenced-redis.js';
+export { fencedSql, type SqlWrite } from './fencing/fenced-sql.js';
+export type { MySqlClient, PostgresClient, SqlValue } from './fencing/sql-clients.js';
+export type { FencedWrite } from './fencing/write.js';
 export { type CampaignOptions, campaign } from './observables/elections/campaign.js';
 export { candidates } from './observables/elections/candidates.js';
 export { handOver } from './observables/elections/hand-over.js';
@@ -47,6 +53,7 @@ export { tryLock } from './observables/locks/try-lock.js';
 export { withLock } from './observables/locks/with-lock.js';
 export { closeOnSignals, type EndingSignal, type SignalOptions } from './observables/session/close-on-signals.js';
 export { type Status, status } from './observables/session/status.js';
+export { type Fenced, fenced } from './operators/fenced.js';
 export { type MembershipChange, membershipChanges } from './operators/membership-changes.js';
 export { type RetryOptions, retryWithBackoff } from './operators/retry-with-backoff.js';
 export { settled } from './operators/settled.js';

@@ -26,7 +26,7 @@ export function fieldsFor(
       cannot(
         parameters === undefined
           ? `the parameters of ${called} cannot be told from its source: say the index, as {0}`
-          : `${first} is no parameter of ${signature}: say the index, as {0}, for one that is taken apart or renamed by a minifier`,
+          : `${first} is no parameter of ${signature}: say the index, as {0}, for one that is taken apart, or renamed by a compiler or minifier`,
       );
   }
   return (self, args) => {

@@ -79,8 +79,8 @@ export type BackendOf<Self> = Backend | ((self: Self) => Backend);
  *     3, here                   --[==]
  *
  * Fields of the template are those of `lockName`, in `{method}`, the name of the function; its parameters by their names, or by
- * `{0}`, `{1}`; and `{this}`. Names are read from the function's source, so where it is minified, or a parameter is
- * taken apart (`{ id }`), say the index. A default value of a parameter is not known.
+ * `{0}`, `{1}`; and `{this}`. Names are read from the function's source: say the index where a parameter is taken apart (`{ id }`),
+ * or renamed. Minifiers rename all, and esbuild those that hide another name. A default value of a parameter is not known.
  *
  * **Emits** what the work gives: a promise of its value; with `stream: true` a cold Observable, each subscription of which takes the
  * lock and runs the work anew.

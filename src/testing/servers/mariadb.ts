@@ -40,7 +40,7 @@ export function startMariaDb(): Promise<TestServer> {
       port,
       ports,
       needs: [server, { name: 'mariadb-install-db', debianPackage: 'mariadb-server' }],
-      files: () => ({ 'init.sql': 'CREATE DATABASE IF NOT EXISTS conclave;\n' }),
+      files: () => ({ 'init.sql': 'CREATE DATABASE IF NOT EXISTS conclave CHARACTER SET utf8mb4;\n' }),
       command: (dataDir) => [
         ...(['sh', '-c', run, 'sh', user.join()] as const),
         ...[server.name, '--no-defaults', `--datadir=${dataDir}`, `--init-file=${join(dataDir, 'init.sql')}`],
