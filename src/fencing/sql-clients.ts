@@ -18,7 +18,7 @@ export interface MySqlClient {
 export type SqlValue = string | number | bigint | boolean | Date | null;
 
 /** What a statement has come to: rows that it wrote, or rows that it read. */
-export interface Outcome {
+interface Outcome {
   readonly written: number;
   readonly rows: readonly unknown[];
 }

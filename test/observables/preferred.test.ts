@@ -97,6 +97,20 @@ describe('a preferred candidate', () => {
     expect(leads.line()).toHaveLength(4);
   });
 
+  it('SecondBest: a leader waits for the best to be next, though one who is next is better than itself', () => {
+    const leads = setUp(['a', 'b', 'c']);
+    const { cluster } = leads;
+    leads.stand('a', { priority: 1, holdDownMs: 500 });
+    cluster.pass(200);
+    leads.stand('b', { priority: 2 });
+    cluster.pass(200);
+    leads.stand('c', { priority: 3 });
+    cluster.pass(400);
+    expect(leads.told).toEqual(['a']);
+    cluster.pass(5_000);
+    expect(leads.told).toEqual(['a', 'c']);
+  });
+
   it('equals never change places, however often others come and go', () => {
     const leads = setUp(['a', 'b', 'c']);
     const { cluster } = leads;
