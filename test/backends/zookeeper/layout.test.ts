@@ -1,6 +1,4 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { ACL, CreateMode, createClient, Id, Permission } from 'node-zookeeper-client';
 import { firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -21,82 +19,6 @@ beforeEach(() => {
   backends = new Backends();
 });
 afterEach(() => backends[Symbol.asyncDispose]());
-
-/** Runs kazoo; each line that the program prints is one of `lines`. */
-async function kazoo(
-  program: string,
-): Promise<{ next(): Promise<string>; say(line: string): void; end(): Promise<void> }> {
-  const child = spawn('/usr/bin/python3', ['-c', program, `127.0.0.1:${server.port}`], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const ended = once(child, 'exit');
-  return {
-    next: async () => String((await lines.next()).value),
-    say: (line) => child.stdin.write(`${line}\n`),
-    end: async () => {
-      child.stdin.end();
-      await ended;
-    },
-  };
-}
-
-const kazooLock = (kind: string, path: string): string => `
-import sys
-from kazoo.client import KazooClient
-zk = KazooClient(sys.argv[1], timeout=4)
-zk.start()
-lock = zk.${kind}(${JSON.stringify(path)})
-for line in sys.stdin:
-    word = line.strip()
-    if word == 'acquire': lock.acquire(); print('acquired', flush=True)
-    elif word == 'try': print(lock.acquire(blocking=False), flush=True)
-    elif word == 'release': lock.release(); print('released', flush=True)
-zk.stop()
-`;
-
-describe('kazoo', () => {
-  test('waits for our lock, and we for its', async () => {
-    const backend = backends.connect(server.port);
-    const other = await kazoo(kazooLock('Lock', '/conclave/locks/shared with kazoo'));
-    try {
-      const holder = await new Stander(backend, lockNamed('shared with kazoo')).untilAdmitted();
-      other.say('try');
-      expect(await other.next()).toBe('False');
-      other.say('acquire');
-      await untilStanding(backend, lockNamed('shared with kazoo'), 2);
-      holder.leave();
-      expect(await other.next()).toBe('acquired');
-      const waiter = await new Stander(backend, lockNamed('shared with kazoo')).until(
-        ({ places }) => places.length > 0,
-      );
-      expect(waiter.isAdmitted).toBe(false);
-      other.say('release');
-      expect(await other.next()).toBe('released');
-      await waiter.untilAdmitted();
-    } finally {
-      await other.end();
-    }
-  });
-
-  test('readers share with ours, and hold our writers back', async () => {
-    const backend = backends.connect(server.port);
-    const other = await kazoo(kazooLock('ReadLock', '/conclave/locks/read'));
-    try {
-      other.say('acquire');
-      expect(await other.next()).toBe('acquired');
-      const reader = await new Stander(backend, lockNamed('read'), { shared: true }).untilAdmitted();
-      const writer = await new Stander(backend, lockNamed('read')).until(({ places }) => places.length > 0);
-      reader.leave();
-      await untilStanding(backend, lockNamed('read'), 2);
-      expect(writer.isAdmitted).toBe(false);
-      other.say('release');
-      await writer.untilAdmitted();
-    } finally {
-      await other.end();
-    }
-  });
-});
 
 test('a contender of Curator is waited for', async () => {
   const backend = backends.connect(server.port);
