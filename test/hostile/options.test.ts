@@ -57,7 +57,7 @@ const backends = {
     base: { hosts: nowhere },
   },
   [`zookeeper://${nowhere}`]: {
-    own: ['hosts', 'chroot', 'tickTimeMs', 'auth', 'acl', 'balanced', 'keepParents', 'client'],
+    own: ['hosts', 'chroot', 'tickTimeMs', 'auth', 'acl', 'balanced', 'layout', 'folders', 'keepParents', 'client'],
     make: (options: object) => zookeeper(options),
     base: { hosts: [{ host: '127.0.0.1', port: 1 }] },
   },

@@ -43,6 +43,8 @@ const others: readonly Product[] = [
   { package: 'openssl', isInstalled: () => isOnPath('openssl') },
   { package: 'strace', isInstalled: () => isOnPath('strace') },
   { package: 'python3-kazoo', isInstalled: () => existsSync('/usr/lib/python3/dist-packages/kazoo') },
+  { package: 'libcurator-recipes-java', isInstalled: () => existsSync('/usr/share/java/curator-recipes.jar') },
+  { package: 'default-jdk-headless', isInstalled: () => existsSync('/usr/bin/javac') },
 ];
 
 const servicesStayOff = '/usr/sbin/policy-rc.d';

@@ -3,7 +3,8 @@ import type { Entry, RosterKey } from '../backend.js';
 import type { Connection, Stat } from './connection.js';
 import { Code, onRefusal } from './failures.js';
 import { shared, type WatchSet } from './follow.js';
-import { type Layout, type Named, parseEntries } from './layout.js';
+import type { Layout } from './layout.js';
+import { type Named, parseAll } from './names.js';
 
 /**
  * The names under a node, from memory as long as the watch on them stands. Of a node that is not there, none, and its
@@ -56,7 +57,7 @@ export class Rosters {
     if (known?.connection === connection) return known.entries$;
     const entries$ = shared(
       connection,
-      () => reading(connection, roster, parent),
+      () => reading(connection, this.layout, roster),
       () => {
         if (this.#followed.get(parent)?.entries$ === entries$) this.#followed.delete(parent);
       },
@@ -69,16 +70,17 @@ export class Rosters {
   look(connection: Connection, roster: RosterKey): Observable<readonly Entry[]> {
     const parent = this.layout.parent(roster);
     const isFollowed = this.#followed.get(parent)?.connection === connection;
-    return isFollowed ? this.entries(connection, roster).pipe(take(1)) : seen(connection, roster, parent);
+    return isFollowed ? this.entries(connection, roster).pipe(take(1)) : seen(connection, this.layout, roster);
   }
 }
 
 /** Payloads are read once, and again when they change. */
 function reading(
   connection: Connection,
+  layout: Layout,
   roster: RosterKey,
-  parent: string,
 ): (watches: WatchSet, afresh: boolean) => Observable<readonly Entry[]> {
+  const parent = layout.parent(roster);
   const list = listed(connection, parent);
   const known = new Map<string, Entry>();
 
@@ -86,7 +88,7 @@ function reading(
     const { name } = named;
     const path = `${parent}/${name}`;
     watches.set('data', path);
-    return entryAt(connection, path, named, true).pipe(
+    return entryAt(connection, layout, roster, named, true).pipe(
       tap((entry) => {
         if (entry !== undefined) known.set(name, entry);
         else {
@@ -100,7 +102,7 @@ function reading(
   return (watches, afresh) =>
     list(watches, afresh).pipe(
       switchMap((names) => {
-        const present = parseEntries(roster.kind, names);
+        const present = parseAll(layout.names, roster.kind, names);
         const listedNames = new Set(names);
         for (const name of known.keys()) if (!listedNames.has(name)) known.delete(name);
         if (present.length === 0) return of([]);
@@ -121,19 +123,20 @@ function reading(
 }
 
 /** Everybody who stands there now, unwatched. */
-function seen(connection: Connection, roster: RosterKey, parent: string): Observable<readonly Entry[]> {
+function seen(connection: Connection, layout: Layout, roster: RosterKey): Observable<readonly Entry[]> {
+  const parent = layout.parent(roster);
   return connection.children(parent).pipe(
     onRefusal([Code.noNode], () => of([])),
     switchMap((names) => {
-      const reads = parseEntries(roster.kind, names).map((named) =>
-        entryAt(connection, `${parent}/${named.name}`, named, false),
+      const reads = parseAll(layout.names, roster.kind, names).map((named) =>
+        entryAt(connection, layout, roster, named, false),
       );
       if (reads.length === 0) return of([]);
       return forkJoin(reads).pipe(
         switchMap((answers) => {
           const found = answers.filter((entry) => entry !== undefined);
           // Where all have gone since, others may have come.
-          return found.length === 0 ? seen(connection, roster, parent) : of(inOrder(found));
+          return found.length === 0 ? seen(connection, layout, roster) : of(inOrder(found));
         }),
       );
     }),
@@ -142,16 +145,18 @@ function seen(connection: Connection, roster: RosterKey, parent: string): Observ
 
 function entryAt(
   connection: Connection,
-  path: string,
+  layout: Layout,
+  roster: RosterKey,
   { name: id, mode, permits }: Named,
   watched: boolean,
 ): Observable<Entry | undefined> {
+  const path = `${layout.parent(roster)}/${id}`;
   const toEntry = ({ czxid: token }: Stat, data: Uint8Array): Entry => ({
     id,
     token,
     mode,
     permits,
-    payload: new Uint8Array(data),
+    payload: new Uint8Array(layout.names.payload?.(roster.kind, id, data) ?? data),
   });
   return connection.read(path, watched).pipe(
     map(({ data, stat }) => toEntry(stat, data)),

@@ -5,7 +5,7 @@ import { zookeeperCharacteristics } from './characteristics.js';
 import { resolveOptions, type ZooKeeperOptions } from './options.js';
 import { zookeeperStore } from './zookeeper-store.js';
 
-export { type ZooKeeperAcl, type ZooKeeperOptions, zookeeperFromUrl } from './options.js';
+export { type ZooKeeperAcl, type ZooKeeperFolders, type ZooKeeperOptions, zookeeperFromUrl } from './options.js';
 
 /**
  * A backend over an ensemble of ZooKeeper servers, or a single one, through npm `node-zookeeper-client`.
@@ -15,8 +15,9 @@ export { type ZooKeeperAcl, type ZooKeeperOptions, zookeeperFromUrl } from './op
  *
  * Everything is below `<chroot>/<namespace>`, by default `/conclave`. Locks and elections are those of kazoo:
  * `Lock(client, '/conclave/locks/<name>')` there and `lock(backend, '<name>')` here exclude each other, and so do
- * `ReadLock`, `WriteLock` and `Election`; contenders of Curator in the same place count as well. `namespace: ''` puts
- * `locks` directly below the chroot.
+ * `ReadLock`, `WriteLock` and `Election`. With `layout: 'curator'` they are Curator's instead, and so are groups
+ * (`InterProcessMutex`, `InterProcessReadWriteLock`, `LeaderLatch`, `LeaderSelector`, `GroupMember`); by default conclave waits
+ * for Curator's locks, and they do not wait for it. `namespace: ''` puts `locks` directly below the chroot; `folders`, anywhere.
  *
  * A renewal is a write of its own, for reads are answered by servers that have lost touch with their leader. In an
  * ensemble it takes three of them to prove one, with half of `tickTimeMs` between the first two, unless `balanced` is

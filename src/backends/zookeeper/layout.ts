@@ -1,22 +1,8 @@
-import type { Mode, RosterKey, RosterKind } from '../backend.js';
-import { permitsInName, permitsOf } from '../shared/admission.js';
+import type { RosterKey, RosterKind } from '../backend.js';
 import { decodeSegment, encodeSegment } from '../shared/keys.js';
-import type { StandRequest } from '../store.js';
+import type { Names } from './names.js';
 
 const FOLDERS: Readonly<Record<RosterKind, string>> = { lock: 'locks', election: 'elections', group: 'groups' };
-
-/** What stands between the id and the sequence number in names, ours first; the others' are kazoo's and Curator's. */
-const MARKERS: Readonly<Record<RosterKind, Readonly<Record<string, Mode>>>> = {
-  lock: {
-    __lock__: 'exclusive',
-    __rlock__: 'shared',
-    '-lock-': 'exclusive',
-    __WRIT__: 'exclusive',
-    __READ__: 'shared',
-  },
-  election: { __lock__: 'exclusive', __rlock__: 'shared', '-lock-': 'exclusive', '-latch-': 'exclusive' },
-  group: { __xmember__: 'exclusive', __member__: 'shared' },
-};
 
 /** Data of a parent that only holds entries: it goes when it is empty, and registers nothing. */
 export const MARK = 'conclave';
@@ -36,16 +22,10 @@ export function isKept(data: Buffer): boolean {
   return /^[0-9a-f]{32} kept$/.test(data.toString('latin1'));
 }
 
-/** An entry, as far as its name tells. */
-export interface Named {
-  readonly name: string;
-  readonly mode: Mode;
-  readonly permits: number;
-  /** 32 bits; it goes up with each child that is made, and is negative beyond the last. */
-  readonly sequence: number;
-}
+/** Folders that are somewhere else than below the root. */
+export type Folders = Readonly<Partial<Record<RosterKind, string | undefined>>>;
 
-/** Where everything is, below one root. */
+/** Where everything is, and how it is called there. */
 export class Layout {
   readonly cells: string;
   /** Where sessions keep how their writes came out. */
@@ -53,7 +33,11 @@ export class Layout {
   /** A node that is never there. */
   readonly heartbeat: string;
 
-  constructor(readonly root: string) {
+  constructor(
+    readonly root: string,
+    readonly names: Names,
+    private readonly elsewhere: Folders = {},
+  ) {
     this.cells = `${root}/cells`;
     this.writes = `${root}/writes`;
     this.heartbeat = `${root}/heartbeat`;
@@ -61,11 +45,11 @@ export class Layout {
 
   /** All that is made once. */
   get folders(): readonly string[] {
-    return [...Object.values(FOLDERS).map((folder) => `${this.root}/${folder}`), this.cells, this.writes];
+    return [this.folder('lock'), this.folder('election'), this.folder('group'), this.cells, this.writes];
   }
 
   folder(kind: RosterKind): string {
-    return `${this.root}/${FOLDERS[kind]}`;
+    return this.elsewhere[kind] ?? `${this.root}/${FOLDERS[kind]}`;
   }
 
   parent(roster: RosterKey): string {
@@ -81,28 +65,6 @@ export class Layout {
 export function rootOf(chroot: string, namespace: string): string {
   const segments = [...chroot.split('/'), ...namespace.split('/')].filter((segment) => segment !== '');
   return segments.map((segment) => `/${encodeSegment(segment)}`).join('');
-}
-
-/** The start of an entry's name, to which the server adds the sequence number; with the permits, where they are not as usual. */
-export function prefixOf(kind: RosterKind, { id, mode, permits }: StandRequest): string {
-  const marker = Object.entries(MARKERS[kind]).find(([, meant]) => meant === mode)?.[0];
-  const limit = permitsInName(kind, permits);
-  return `${id}${limit === '' ? '' : `.${limit}`}${marker}`;
-}
-
-/** `undefined` for whatever else stands there. */
-export function parseEntry(kind: RosterKind, name: string): Named | undefined {
-  // The server pads to ten characters, of which a minus is one.
-  const [, limit, marker = '', digits] =
-    /(?:^[0-9a-f]{32}\.(\d+))?(__[A-Za-z]+__|-[a-z]+-)(\d{10}|-\d{9,10})$/.exec(name) ?? [];
-  const markers = MARKERS[kind];
-  const mode = Object.hasOwn(markers, marker) ? markers[marker] : undefined;
-  if (mode === undefined) return undefined;
-  return { name, mode, permits: permitsOf(kind, limit), sequence: Number(digits) | 0 };
-}
-
-export function parseEntries(kind: RosterKind, names: readonly string[]): readonly Named[] {
-  return names.map((name) => parseEntry(kind, name)).filter((entry) => entry !== undefined);
 }
 
 /** The name that a segment stands for; that of another client's stands for itself. */

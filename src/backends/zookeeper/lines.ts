@@ -1,12 +1,28 @@
-import { defer, distinctUntilChanged, forkJoin, map, type Observable, of, switchMap, tap, throwError } from 'rxjs';
+import {
+  catchError,
+  concat,
+  defer,
+  distinctUntilChanged,
+  EMPTY,
+  forkJoin,
+  ignoreElements,
+  map,
+  merge,
+  type Observable,
+  of,
+  switchMap,
+  tap,
+  throwError,
+} from 'rxjs';
 import type { RosterKey } from '../backend.js';
 import { GroupNotFound, PlaceLost } from '../errors.js';
 import { sameBytes } from '../shared/codec.js';
 import type { Standing, StandRequest } from '../store.js';
-import type { Connection } from './connection.js';
+import type { Connection, NodeKind, Step } from './connection.js';
 import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
-import { canBeSegment, isRegistration, type Layout, type Named, parseEntries, parseEntry, prefixOf } from './layout.js';
+import { canBeSegment, isRegistration, type Layout } from './layout.js';
+import { type Named, parseAll } from './names.js';
 import { entriesAhead, type Mine } from './order.js';
 import type { Commit, Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
@@ -26,6 +42,8 @@ interface Glance {
 interface Stand {
   readonly parent: string;
   readonly path: string;
+  /** What stands beside it, for other clients. It stands as long as all of them do. */
+  readonly beside: readonly string[];
   /** How often it was updated. */
   version: number;
   mine: Mine | undefined;
@@ -44,7 +62,7 @@ export class Lines {
 
   /** The nodes that stand in this session, as far as is known. */
   get paths(): readonly string[] {
-    return [...this.#stands.values()].map(({ path }) => path);
+    return [...this.#stands.values()].flatMap(pathsOf);
   }
 
   enter(connection: Connection, roster: RosterKey, request: StandRequest): Observable<Standing> {
@@ -56,12 +74,12 @@ export class Lines {
         .once(connection, request.id, {
           operation: `enter ${roster.kind} ${roster.name}`,
           attempt: (commit) => this.#make(connection, roster, request, commit),
-          recall: () => this.#find(connection, parent, request.id),
+          recall: (outcome) => this.#find(connection, roster, request, outcome),
         })
         .pipe(
-          map((name) => {
+          map(([name, ...beside]) => {
             if (name === undefined) throw this.#gone(roster, request);
-            return this.#keep(request, parent, name);
+            return this.#keep(request, parent, name, beside);
           }),
         );
     }).pipe(
@@ -96,8 +114,8 @@ export class Lines {
   /** Names the version that it replaces, so that a copy of an earlier one that arrives late is refused. */
   update(connection: Connection, roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
     const write = (stand: Stand): Observable<void> =>
-      connection.write(stand.path, payload, stand.version).pipe(
-        map(({ version }) => {
+      writeAll(connection, stand, payload).pipe(
+        map((version) => {
           stand.version = version;
         }),
         // It was written before, without an answer that was waited for.
@@ -110,27 +128,33 @@ export class Lines {
           ),
         ),
       );
-    return defer(() => write(this.#stand(roster, request))).pipe(
-      onRefusal([Code.noNode], () => throwError(() => this.#gone(roster, request))),
-    );
+    return defer(() => {
+      const stand = this.#stand(roster, request);
+      return write(stand).pipe(onRefusal([Code.noNode], () => this.#lost(connection, roster, request, stand)));
+    });
   }
 
   leave(connection: Connection, roster: RosterKey, request: StandRequest): Observable<boolean> {
     const parent = this.layout.parent(roster);
     return defer(() => {
       const stand = this.#stands.get(request.id);
-      if (stand !== undefined) return of(stand.path);
+      if (stand !== undefined) return of(pathsOf(stand));
       // Whichever comes first, this or a copy of the request to enter, the other finds it done.
       return this.outcomes.once(connection, request.id, {
         operation: `leave ${roster.kind} ${roster.name}`,
-        attempt: (commit) => commit('left', []).pipe(map(() => undefined)),
+        attempt: (commit) => commit('left', []).pipe(map((): readonly string[] => [])),
         recall: (outcome) =>
-          outcome === 'entered'
-            ? this.#find(connection, parent, request.id).pipe(map((name) => name && `${parent}/${name}`))
-            : of(undefined),
+          outcome === 'left'
+            ? of([])
+            : this.#find(connection, roster, request, outcome).pipe(
+                map((names) => names.map((name) => `${parent}/${name}`)),
+              ),
       });
     }).pipe(
-      switchMap((path) => (path === undefined ? of(false) : remove(connection, path))),
+      switchMap((paths) =>
+        paths.length === 0 ? of([false]) : forkJoin(paths.map((path) => remove(connection, path))),
+      ),
+      map(([wasThere = false]) => wasThere),
       tap(() => {
         this.outcomes.forget(request.id);
         this.#drop(request.id);
@@ -139,36 +163,89 @@ export class Lines {
   }
 
   evict(connection: Connection, roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
+    const { names } = this.layout;
     // Anything else, a path that leads elsewhere for one, or one that no server takes, is no entry.
-    if (!canBeSegment(entryId) || parseEntry(roster.kind, entryId) === undefined) return of(false);
-    const path = `${this.layout.parent(roster)}/${entryId}`;
+    if (!canBeSegment(entryId) || names.parse(roster.kind, entryId) === undefined) return of(false);
+    const parent = this.layout.parent(roster);
+    const removal = (name: string): Step => ({ act: 'remove', path: `${parent}/${name}`, version: -1 });
+    const beside$ = defer((): Observable<readonly string[]> => {
+      if (names.beside === undefined) return of([]);
+      return connection.children(parent).pipe(
+        map((all) => names.beside?.(entryId, all) ?? []),
+        onRefusal([Code.noNode], () => of([])),
+      );
+    });
+    const attempt = (commit: Commit): Observable<boolean> => {
+      const absent = (): Observable<boolean> => commit('absent', []).pipe(map(() => false));
+      return beside$.pipe(
+        switchMap((beside) =>
+          commit('evicted', [entryId, ...beside].map(removal)).pipe(
+            map(() => true),
+            onRefusal([Code.noNode], () => {
+              if (beside.length === 0) return absent();
+              // It may be only what stood beside it that has gone.
+              return connection
+                .exists(`${parent}/${entryId}`)
+                .pipe(switchMap((stat) => (stat === undefined ? absent() : attempt(commit))));
+            }),
+          ),
+        ),
+      );
+    };
     return this.outcomes.once(connection, writeId, {
       operation: `evict ${entryId}`,
-      attempt: (commit) =>
-        commit('evicted', [{ act: 'remove', path, version: -1 }]).pipe(
-          map(() => true),
-          onRefusal([Code.noNode], () => commit('absent', []).pipe(map(() => false))),
-        ),
+      attempt,
       recall: (outcome) => of(outcome === 'evicted'),
     });
   }
 
-  /** The node that was made under an id. Where its note was seen, it is seen as well: it was made with it. */
-  #find(connection: Connection, parent: string, id: string): Observable<string | undefined> {
+  /** The nodes that were made under an id, the entry's first. Where their note was seen, they are seen as well: they were made with it. */
+  #find(
+    connection: Connection,
+    { kind, name }: RosterKey,
+    request: StandRequest,
+    outcome: string,
+  ): Observable<readonly string[]> {
+    const { names } = this.layout;
+    const parent = this.layout.parent({ kind, name });
+    const whole = names.whole?.(kind, request);
+    if (outcome === 'whole' && whole !== undefined)
+      return connection.read(`${parent}/${whole}`).pipe(
+        // Others may be called so by now.
+        map(({ data }) => (sameBytes(data, request.payload) ? [whole] : [])),
+        onRefusal([Code.noNode], () => of([])),
+      );
     return connection.children(parent).pipe(
       onRefusal([Code.noNode], () => of<readonly string[]>([])),
-      map((names) => names.find((name) => name.startsWith(id))),
+      map((all) => {
+        const made = names.madeUnder(request.id, all);
+        const entry = made.filter((one) => names.parse(kind, one) !== undefined);
+        return [...entry, ...made.filter((one) => !entry.includes(one))];
+      }),
     );
   }
 
-  #make(connection: Connection, roster: RosterKey, request: StandRequest, commit: Commit): Observable<string> {
+  #make(
+    connection: Connection,
+    roster: RosterKey,
+    request: StandRequest,
+    commit: Commit,
+  ): Observable<readonly string[]> {
+    const { names } = this.layout;
     const parent = this.layout.parent(roster);
-    const path = `${parent}/${prefixOf(roster.kind, request)}`;
     const missing = (): Observable<never> => throwError(() => new GroupNotFound(roster.name));
-    const child = (): Observable<string> =>
-      commit('entered', [{ act: 'create', path, data: request.payload, kind: 'ephemeralSequential' }]).pipe(
-        map(([made]) => (made?.path ?? '').slice(parent.length + 1)),
-      );
+    const create = (outcome: string, starts: readonly string[], kind: NodeKind): Observable<readonly string[]> =>
+      commit(
+        outcome,
+        starts.map((start): Step => ({ act: 'create', path: `${parent}/${start}`, data: request.payload, kind })),
+      ).pipe(map((made) => made.map(({ path = '' }) => path.slice(parent.length + 1))));
+    const whole = names.whole?.(roster.kind, request);
+    const numbered = (): Observable<readonly string[]> =>
+      create('entered', names.starts(roster.kind, request), 'ephemeralSequential');
+    const child = (): Observable<readonly string[]> =>
+      whole === undefined
+        ? numbered()
+        : create('whole', [whole], 'ephemeral').pipe(onRefusal([Code.nodeExists], numbered));
     if (!request.registered) return this.parents.makeChild(connection, parent, child);
     return connection.read(parent).pipe(
       switchMap(({ data }) => (isRegistration(roster.kind, data) ? child() : missing())),
@@ -176,8 +253,15 @@ export class Lines {
     );
   }
 
-  #keep(request: StandRequest, parent: string, name: string): Stand {
-    const stand: Stand = { parent, path: `${parent}/${name}`, version: 0, mine: undefined, glance: undefined };
+  #keep(request: StandRequest, parent: string, name: string, beside: readonly string[]): Stand {
+    const stand: Stand = {
+      parent,
+      path: `${parent}/${name}`,
+      beside: beside.map((one) => `${parent}/${one}`),
+      version: 0,
+      mine: undefined,
+      glance: undefined,
+    };
     this.#stands.set(request.id, stand);
     if (!request.registered) this.parents.entered(parent);
     return stand;
@@ -199,15 +283,19 @@ export class Lines {
     return defer(() => {
       stand.glance?.stop();
       let isOld = false;
-      const stop = connection.listen('data', stand.path, () => {
-        isOld = true;
-      });
+      const stops = pathsOf(stand).map((path) =>
+        connection.listen('data', path, () => {
+          isOld = true;
+        }),
+      );
       return this.#read(connection, roster, request, stand).pipe(
         tap(({ ahead }) => {
           stand.glance = {
             connection,
             ahead,
-            stop,
+            stop: () => {
+              for (const stop of stops) stop();
+            },
             get isOld() {
               return isOld;
             },
@@ -227,8 +315,9 @@ export class Lines {
     const { glance } = stand;
     stand.glance = undefined;
     const isFresh = glance?.connection === connection && !glance.isOld;
-    const isWatched = watches.has('data', stand.path);
-    watches.set('data', stand.path);
+    const paths = pathsOf(stand);
+    const isWatched = paths.every((path) => watches.has('data', path));
+    for (const path of paths) watches.set('data', path);
     glance?.stop();
     if (glance !== undefined && isFresh) return of(glance.ahead);
     // The list shows whether one's own node is still there, so with the watch on it there is no need to ask for it.
@@ -238,8 +327,8 @@ export class Lines {
     return connection.children(stand.parent).pipe(
       onRefusal([Code.noNode], () => of<readonly string[]>([])),
       switchMap((names) => {
-        if (!names.includes(mine.name)) throw this.#gone(roster, request);
-        return entriesAhead(connection, stand.parent, parseEntries(roster.kind, names), mine);
+        if (!names.includes(mine.name)) return this.#lost(connection, roster, request, stand);
+        return entriesAhead(connection, stand.parent, parseAll(this.layout.names, roster.kind, names), mine);
       }),
     );
   }
@@ -250,16 +339,21 @@ export class Lines {
     request: StandRequest,
     stand: Stand,
   ): Observable<{ mine: Mine; ahead: readonly Named[] }> {
+    const { names } = this.layout;
     return forkJoin([
-      connection.exists(stand.path, true),
+      forkJoin(pathsOf(stand).map((path) => connection.exists(path, true))),
       connection.children(stand.parent).pipe(onRefusal([Code.noNode], () => of<readonly string[]>([]))),
     ]).pipe(
-      switchMap(([stat, names]) => {
-        const named = parseEntry(roster.kind, stand.path.slice(stand.parent.length + 1));
-        if (stat === undefined || named === undefined) throw this.#gone(roster, request);
+      switchMap(([stats, listed]) => {
+        const [stat] = stats;
+        const named = names.parse(roster.kind, stand.path.slice(stand.parent.length + 1));
+        if (stat === undefined || named === undefined || stats.includes(undefined))
+          return this.#lost(connection, roster, request, stand);
+        // Another one may be called as this one was.
+        if (stand.mine !== undefined && stand.mine.token !== stat.czxid) throw this.#gone(roster, request);
         const mine: Mine = { ...named, token: stat.czxid };
         stand.mine = mine;
-        return entriesAhead(connection, stand.parent, parseEntries(roster.kind, names), mine).pipe(
+        return entriesAhead(connection, stand.parent, parseAll(names, roster.kind, listed), mine).pipe(
           map((ahead) => ({ mine, ahead })),
         );
       }),
@@ -294,6 +388,18 @@ export class Lines {
     );
   }
 
+  /** What is left of it goes as well: others would wait for it. */
+  #lost(connection: Connection, roster: RosterKey, request: StandRequest, stand: Stand): Observable<never> {
+    const lost = this.#gone(roster, request);
+    if (stand.beside.length === 0) return throwError(() => lost);
+    // Where that fails, it goes with the session.
+    const removals = pathsOf(stand).map((path) => remove(connection, path).pipe(catchError(() => EMPTY)));
+    return concat(
+      merge(...removals).pipe(ignoreElements()),
+      throwError(() => lost),
+    );
+  }
+
   #gone(roster: RosterKey, request: StandRequest): PlaceLost {
     this.#drop(request.id);
     return new PlaceLost(`${roster.kind} ${JSON.stringify(roster.name)}`, 'evicted');
@@ -313,4 +419,17 @@ function remove(connection: Connection, path: string): Observable<boolean> {
     map(() => true),
     onRefusal([Code.noNode], () => of(false)),
   );
+}
+
+function pathsOf({ path, beside }: Stand): readonly string[] {
+  return [path, ...beside];
+}
+
+/** Emits the version that the entry has now. What stands beside it is written with it, whatever others have written there. */
+function writeAll(connection: Connection, { path, beside, version }: Stand, data: Uint8Array): Observable<number> {
+  if (beside.length === 0) return connection.write(path, data, version).pipe(map((stat) => stat.version));
+  const set = (one: string, expected: number): Step => ({ act: 'set', path: one, data, version: expected });
+  return connection
+    .transact(`write ${path}`, [set(path, version), ...beside.map((one) => set(one, -1))])
+    .pipe(map(([answer]) => answer?.stat?.version ?? version + 1));
 }

@@ -1,5 +1,6 @@
 import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
+import { jsonCodec } from '../shared/codec.js';
 import {
   type Expectation,
   either,
@@ -10,6 +11,7 @@ import {
   number,
   objectOf,
   objectWith,
+  oneOf,
   TEXT,
   unknownIn,
   violationsOf,
@@ -18,6 +20,8 @@ import { type BackendOptions, COMMON, timingOf } from '../shared/options.js';
 import { type Host, queryOptions, type StoreUrl } from '../shared/url.js';
 import { toUtf8 } from '../shared/utf8.js';
 import { modelOf } from './connection.js';
+import { curatorNames } from './curator-names.js';
+import { kazooNames } from './kazoo-names.js';
 import { Layout, rootOf } from './layout.js';
 import { followerPlan } from './proof.js';
 import type { Credentials, Server } from './raw-client.js';
@@ -32,6 +36,13 @@ export interface ZooKeeperAcl {
   /** `world`, `auth`, `digest`, `ip`, … */
   readonly scheme: string;
   readonly id: string;
+}
+
+/** Where locks, elections and groups are, each at `<folder>/<name>`. */
+export interface ZooKeeperFolders {
+  readonly locks?: string | undefined;
+  readonly elections?: string | undefined;
+  readonly groups?: string | undefined;
 }
 
 /** Options of `zookeeper`. */
@@ -51,6 +62,16 @@ export interface ZooKeeperOptions extends BackendOptions {
    * that says that it leads is believed, and proves renewals at once. Default `true`.
    */
   readonly balanced?: boolean | undefined;
+  /**
+   * Whose recipes exclude those made here, at one path: `kazoo`, the default, or `curator`, where conclave and Curator hold
+   * each other back. The same for all who share a name.
+   */
+  readonly layout?: 'kazoo' | 'curator' | undefined;
+  /**
+   * Paths below the chroot, in place of `<namespace>/locks`, `<namespace>/elections` and `<namespace>/groups`: where other
+   * clients have theirs.
+   */
+  readonly folders?: ZooKeeperFolders | undefined;
   /** `true` leaves empty parents of locks and elections, for kazoo's sake, whose Lock objects rely on them. */
   readonly keepParents?: boolean | undefined;
   /**
@@ -81,6 +102,8 @@ const FIELDS: Readonly<Record<string, Expectation>> = {
   auth: objectOf({ scheme: TEXT, auth: TEXT }),
   acl: listOf(objectOf({ permissions: integer(0, 31), scheme: TEXT, id: TEXT })),
   balanced: FLAG,
+  layout: oneOf('kazoo', 'curator'),
+  folders: objectOf({}, { locks: TEXT, elections: TEXT, groups: TEXT }),
   keepParents: FLAG,
   client: either(FUNCTION, objectWith()),
 };
@@ -116,11 +139,21 @@ export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions
     const plan = followerPlan(timing.right, timing.right.ttlMs, tickTimeMs);
     if (typeof plan === 'string') violations.push(plan);
   }
+  const names = options.layout === 'curator' ? curatorNames(options.codec ?? jsonCodec) : kazooNames;
+  const folderOf = (path: string | undefined) => (path === undefined ? undefined : rootOf(chroot, path));
+  const { locks, elections, groups } = options.folders ?? {};
+  const layout = new Layout(rootOf(chroot, namespace), names, {
+    lock: folderOf(locks),
+    election: folderOf(elections),
+    group: folderOf(groups),
+  });
+  if (new Set(layout.folders).size < layout.folders.length || layout.folders.includes(''))
+    violations.push('folders must be paths of their own for locks, elections and groups');
   if (violations.length > 0) return left(new InvalidOptions(violations));
   return right({
     hosts,
     address: hosts.map(({ host, port }) => `${host}:${port}`).join(','),
-    layout: new Layout(rootOf(chroot, namespace)),
+    layout,
     tickTimeMs,
     auth: [...(copied?.auth ?? []), ...said],
     acl,
@@ -139,7 +172,7 @@ export function zookeeperFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOpti
     return left(new InvalidUrl(shown, `${ipv6.host} is an IPv6 address, which node-zookeeper-client cannot use`));
   if (username === undefined && password !== undefined)
     return left(new InvalidUrl(shown, 'it has a password and no user'));
-  const parsed = queryOptions(url, { tickTimeMs: 'number', balanced: 'flag', keepParents: 'flag' });
+  const parsed = queryOptions(url, { tickTimeMs: 'number', balanced: 'flag', keepParents: 'flag', layout: 'text' });
   if (isLeft(parsed)) return parsed;
   return right({
     ...parsed.right,

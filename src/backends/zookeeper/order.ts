@@ -1,7 +1,7 @@
 import { forkJoin, map, type Observable, of } from 'rxjs';
 import { conflicts } from '../shared/admission.js';
 import type { Connection } from './connection.js';
-import type { Named } from './layout.js';
+import type { Named } from './names.js';
 
 /** From here on the numbers tell nothing: servers since 3.6 count no further, and what they gave meanwhile was beyond it. */
 const LAST = 2 ** 31 - 1;

@@ -47,17 +47,17 @@ export class Parents {
   }
 
   /**
-   * Makes a child: `child` emits its name, or is refused where there is no parent. Where the parent is not known to stand,
+   * Makes a child: `child` emits what was made, or is refused where there is no parent. Where the parent is not known to stand,
    * it is made by the request before, so that the child is there after one round trip, whether the parent was or not.
    */
-  makeChild(connection: Connection, parent: string, child: () => Observable<string>): Observable<string> {
-    const both = (): Observable<string> =>
+  makeChild<T>(connection: Connection, parent: string, child: () => Observable<T>): Observable<T> {
+    const both = (): Observable<T> =>
       forkJoin([
         this.#makeParent(connection, parent),
         child().pipe(onRefusal([Code.noNode], () => of(undefined))),
       ]).pipe(
-        switchMap(([made, name]) => {
-          if (name !== undefined) return of(name);
+        switchMap(([made, children]) => {
+          if (children !== undefined) return of(children);
           if (made instanceof Refused && made.code === Code.noAuth) throw made;
           return this.makeFolders(connection).pipe(switchMap(both));
         }),
@@ -73,11 +73,10 @@ export class Parents {
   /** Makes the persistent nodes that everything stands under, and what is missing above them. */
   makeFolders(connection: Connection): Observable<void> {
     const { root, folders } = this.layout;
-    const steps = root.split('/').slice(1);
-    const above = steps.map((_, index) => `/${steps.slice(0, index + 1).join('/')}`);
+    const paths = new Set(folders.flatMap((folder) => withAncestors(folder)));
     return defer(() =>
       forkJoin([
-        ...[...above, ...folders].map((path) => this.#make(connection, path, NOTHING)),
+        ...[...paths].map((path) => this.#make(connection, path, NOTHING)),
         ...folders.map((path) => connection.exists(path)),
       ]),
     ).pipe(
@@ -157,4 +156,10 @@ export class Parents {
     );
     return merge(...removals).pipe(ignoreElements());
   }
+}
+
+/** A path and all that it needs, from the root on. */
+function withAncestors(path: string): readonly string[] {
+  const segments = path.split('/').slice(1);
+  return segments.map((_, index) => `/${segments.slice(0, index + 1).join('/')}`);
 }

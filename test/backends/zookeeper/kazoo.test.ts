@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Backend } from '../../../src/backends/backend.js';
+import type { Backend, Mode } from '../../../src/backends/backend.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startZooKeeper } from '../../../src/testing/servers/zookeeper.js';
-import { figuresOf, type Held, OtherClient, overlaps, toHeld } from './other-client.js';
+import { figuresOf, OtherClient, overlaps } from './other-client.js';
+import { ourRounds, theirRounds } from './rounds.js';
 import { Backends, lockNamed, Stander, untilStanding } from './support.js';
 
 let server: TestServer;
@@ -70,10 +70,14 @@ afterEach(() => backends[Symbol.asyncDispose]());
 let made = 0;
 
 /** A lock of kazoo's under a name of its own. */
-async function another(kind: 'Lock' | 'ReadLock' | 'LaterReadLock' | 'WriteLock', name: string): Promise<string> {
+async function another(
+  kind: 'Lock' | 'ReadLock' | 'LaterReadLock' | 'WriteLock',
+  name: string,
+  ...patterns: string[]
+): Promise<string> {
   made += 1;
   const who = `${kind}-${made}`;
-  expect(await kazoo.ask(who, `lock ${kind} ${name}`)).toBe('ready');
+  expect(await kazoo.ask(who, ['lock', kind, name, ...patterns].join(' '))).toBe('ready');
   return who;
 }
 
@@ -97,6 +101,21 @@ describe('exclusive', () => {
     expect(await kazoo.ask(other, 'release')).toBe('released');
     await waiter.untilAdmitted();
   });
+});
+
+test('kazoo Lock with extra_lock_patterns joins a line in the layout of Curator', async () => {
+  const backend = backends.connect(server.port, { layout: 'curator' });
+  const other = await another('Lock', 'joined', '-lock-');
+  const holder = await new Stander(backend, lockNamed('joined')).untilAdmitted();
+  expect(await kazoo.ask(other, 'try')).toBe('False');
+  kazoo.say(other, 'acquire');
+  await untilStanding(backend, lockNamed('joined'), 2);
+  holder.leave();
+  expect(await kazoo.next(other)).toBe('acquired');
+  const waiter = await inLine(backend, 'joined', false);
+  expect(waiter.isAdmitted).toBe(false);
+  expect(await kazoo.ask(other, 'release')).toBe('released');
+  await waiter.untilAdmitted();
 });
 
 describe('readers and writers', () => {
@@ -155,24 +174,12 @@ describe('readers and writers', () => {
     const kinds = ['LaterReadLock', 'WriteLock', 'LaterReadLock', 'WriteLock'] as const;
     const theirs = await Promise.all(kinds.map((kind) => another(kind, 'mixed')));
     const backend = backends.connect(server.port);
-    const held: Held[] = [];
-    const running = kinds.map(async (kind) => {
-      const shared = kind === 'LaterReadLock';
-      for (let round = 0; round < rounds; round++) {
-        const askedNs = process.hrtime.bigint();
-        const stander = await new Stander(backend, lockNamed('mixed'), { shared }).untilAdmitted(15_000);
-        const fromNs = process.hrtime.bigint();
-        await delay(2);
-        const untilNs = process.hrtime.bigint();
-        stander.leave();
-        held.push({ mode: shared ? 'shared' : 'exclusive', askedNs, fromNs, untilNs });
-      }
-    });
-    for (const who of theirs) kazoo.say(who, `rounds ${rounds}`);
-    for (const who of theirs)
-      for (let round = 0; round < rounds; round++)
-        held.push(toHeld(who.startsWith('Later') ? 'shared' : 'exclusive', await kazoo.next(who, 15_000)));
-    await Promise.all(running);
+    const modeOf = (kind: string): Mode => (kind === 'WriteLock' ? 'exclusive' : 'shared');
+    const all = await Promise.all([
+      ...kinds.map((kind, i) => theirRounds(kazoo, theirs[i] ?? '', { rounds, mode: modeOf(kind) })),
+      ...kinds.map((kind) => ourRounds(backend, lockNamed('mixed'), { rounds, mode: modeOf(kind) })),
+    ]);
+    const held = all.flat();
     console.log(`kazoo and conclave, mixed: ${figuresOf(held)}`);
     expect(overlaps(held)).toEqual([]);
     expect(held).toHaveLength(2 * kinds.length * rounds);
