@@ -425,6 +425,13 @@ describe('a leave', () => {
     ]);
   });
 
+  it('that fails is reported with the address of the store', () => {
+    const { store, enter, faults } = setUp();
+    store.on('leave', (call) => call.fail(unavailable()));
+    enter().leave();
+    expect(faults).toMatchObject([{ _tag: 'ReleaseFailed', backend: 'scripted', address: 'nowhere:1' }]);
+  });
+
   it('is sent again until the session is over, and no longer', () => {
     const { time, store, enter, faults } = setUp();
     store.hold('leave', 'renew');

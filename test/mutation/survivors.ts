@@ -21,15 +21,9 @@ export const explanations: readonly Explanation[] = [
       'src/backends/kernel/sharded-backend.ts': [
         "return [-session.state === 'live'-]{+true+} ? (session.barredMs ?? 0) : 0;",
       ],
-      'src/backends/kernel/lease.ts': [
-        '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
-        '[-this.#renewal?.unsubscribe-]{+this.#renewal.unsubscribe+}();',
-        '[-this.#deadlineTimer?.unsubscribe-]{+this.#deadlineTimer.unsubscribe+}();',
-      ],
       'src/backends/kernel/session.ts': [
-        // biome-ignore lint/suspicious/noTemplateCurlyInString: it quotes the source.
-        'this.context.report(new ReleaseFailed(`session ${[-lease?.session-]{+lease.session+}.id}`, cause));',
         "if (this.#isFirst && [-state.state === 'connecting'-]{+true+})",
+        '[-this.#running?.unsubscribe-]{+this.#running.unsubscribe+}();',
         '[-this.#running?.unsubscribe-]{+this.#running.unsubscribe+}();',
       ],
       'src/observables/holding/contender.ts': [
@@ -65,7 +59,6 @@ export const explanations: readonly Explanation[] = [
   {
     why: 'What is set here is set again before it is read.',
     mutants: {
-      'src/backends/kernel/lease.ts': ['readonly #linked = new BehaviorSubject([-false-]{+true+});'],
       'src/observables/elections/reentering.ts': ['let wasLost = [-false-]{+true+};'],
       'src/observables/holding/settling.ts': ['let isUnderWay = [-false-]{+true+};'],
       'src/operators/while-true.ts': ['let isTrue = [-false-]{+true+};'],
@@ -106,7 +99,6 @@ export const explanations: readonly Explanation[] = [
         'if ([-this.#isOver-]{+false+}) return;',
       ],
       'src/backends/kernel/session.ts': [
-        "if ([-state.value.state !== 'connecting'-]{+true+}) state.next({ state: 'lost', id: session.id, cause });",
         'if ([-!lease.isOver-]{+true+}) current.next(lease);',
         'if ([-this.#isClosed || running.closed-]{+false+}) return;',
         'if ([-this.#isClosed || running.closed-]{+this.#isClosed && running.closed+}) return;',
@@ -117,9 +109,8 @@ export const explanations: readonly Explanation[] = [
     why: 'Nothing comes of it: a lease that is over has ended its link and its renewals, and has no time left; the error of an enter that is being taken back is told to nobody.',
     mutants: {
       'src/backends/kernel/lease.ts': [
-        'if ([-this.#over-]{+false+}) return false;',
         'if ([-this.#over-]{+false+}) return;',
-        'return unavailable(error) ? timer(backoffMs(this.context, count - 1), clock) : throwError([-() => error-]{+() => undefined+});',
+        ': throwError([-() => error-]{+() => undefined+});',
       ],
     },
   },
@@ -146,8 +137,11 @@ export const explanations: readonly Explanation[] = [
     },
   },
   {
-    why: 'It only saves: a layer around a single shard, and looking at the state of a shard once more each time it is used. No test here counts that.',
+    why: 'It only saves: a copy of each entry where no base of tokens is added, a layer around a single shard, and looking at the state of a shard once more each time it is used. No test here counts that.',
     mutants: {
+      'src/backends/kernel/create-backend.ts': [
+        'const shown = (entry: Entry): Entry => ([-tokenBase === 0n-]{+false+} ? entry : { ...entry, token: entry.token + tokenBase });',
+      ],
       'src/backends/kernel/sharded-backend.ts': [
         'return [-count === 1-]{+false+}',
         'if ([-!used$.value.has(shard)-]{+true+}) used$.next(new Set(used$.value).add(shard));',
