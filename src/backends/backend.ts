@@ -31,8 +31,13 @@ export interface EntryRequest {
   /** The entry is admitted when fewer than this many conflicting entries stand before it. */
   readonly permits: number;
   readonly payload: Uint8Array;
-  /** Each value replaces the payload; the token and the place in line stay. */
+  /**
+   * Each value replaces the payload; the token and the place in line stay. One that the store refuses for its size is
+   * reported, and the last stays.
+   */
   readonly payload$?: Observable<Uint8Array>;
+  /** Told each value of `payload$` that the store has, but for those that were overtaken before they were sent. */
+  readonly stored?: (payload: Uint8Array) => void;
   /** `false`: if not admitted at once, leave, and emit that place when nothing is left in line. Default `true`. */
   readonly wait?: boolean;
   /** `true`: fails with `GroupNotFound` unless the roster was registered. Default `false`. */

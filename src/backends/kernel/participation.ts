@@ -21,6 +21,8 @@ import type { Entry, EntryRequest, Place, RosterKey } from '../backend.js';
 import {
   BackendClosed,
   type CoordinationError,
+  InvalidPayload,
+  type LossReason,
   PlaceLost,
   Released,
   ReleaseFailed,
@@ -244,7 +246,7 @@ export class Participation {
         .subscribe({
           next: (ahead) => this.#tell(standing, ahead),
           error: (error) => {
-            if (error instanceof PlaceLost) this.#lose('evicted', error.cause);
+            if (error instanceof PlaceLost) this.#lose(error.reason, error.cause);
             else if (!(error instanceof SessionLost)) this.#fail(error);
           },
         }),
@@ -258,9 +260,15 @@ export class Participation {
     const write = defer(() => {
       const payload = next;
       next = undefined;
-      return payload === undefined
-        ? EMPTY
-        : this.#ask('update', () => this.lease.session.update(this.roster, this.#request, payload));
+      if (payload === undefined) return EMPTY;
+      return this.#ask('update', () => this.lease.session.update(this.roster, this.#request, payload)).pipe(
+        tap({ complete: () => this.wish.stored?.(payload) }),
+        catchError((error) => {
+          if (!(error instanceof InvalidPayload)) throw error;
+          this.context.report(error);
+          return EMPTY;
+        }),
+      );
     }).pipe(repeat({ delay: () => (next === undefined ? EMPTY : of(undefined)) }));
     this.#stay.add(
       payload$
@@ -304,7 +312,7 @@ export class Participation {
     };
   }
 
-  #lose(reason: 'session lost' | 'evicted', cause: unknown): void {
+  #lose(reason: LossReason, cause: unknown): void {
     if (this.#isOver) return;
     const lost = new PlaceLost(this.#subject, reason, cause);
     this.#end(lost);

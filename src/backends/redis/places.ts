@@ -31,7 +31,15 @@ export interface Outlook {
 }
 
 /** Asks for the places of some entries: how many stand before each, or -1 if it is gone. */
-export type Look = (stays: readonly Stay[]) => Observable<{ outlook: Outlook; places: readonly number[] }>;
+export type Look = (stays: readonly Stay[]) => Observable<{
+  outlook: Outlook;
+  places: readonly number[];
+  /** How what is gone was lost; by default, `evicted`. */
+  how?: Gone;
+}>;
+
+/** Taken out by somebody; or lost by the store, with what else it had acknowledged, while the session is there. */
+export type Gone = 'evicted' | 'forgotten';
 
 /**
  * Where the entries of one session stand. Nothing is asked for before there is a reason: the server has named an entry
@@ -116,9 +124,9 @@ export class Places {
   }
 
   /** The entry is gone without its owner's doing. */
-  gone(stay: Stay): void {
+  gone(stay: Stay, how: Gone = 'evicted'): void {
     if (!this.#stays.delete(stay.entryId)) return;
-    stay.changes.error(new PlaceLost(stay.roster, 'evicted'));
+    stay.changes.error(lossOf(stay.roster, how));
   }
 
   /**
@@ -208,11 +216,11 @@ export class Places {
     for (const stay of stays) stay.isOutdated = false;
     this.#timers.add(
       this.look(stays).subscribe({
-        next: ({ outlook, places }) => {
+        next: ({ outlook, places, how }) => {
           for (const [at, stay] of stays.entries()) {
             const ahead = places[at];
             if (ahead === undefined || this.#stays.get(stay.entryId) !== stay || stay.ahead === undefined) continue;
-            if (ahead < 0) this.gone(stay);
+            if (ahead < 0) this.gone(stay, how);
             else this.#stands(stay, ahead, outlook);
           }
           this.#heed(outlook);
@@ -276,4 +284,10 @@ function isExclusionOf({ roster, request: { mode, permits } }: Stay): boolean {
 
 function quarantined(ms: number): Error {
   return new Error(`the server was started or lost its data just now; it admits again in ${ms} ms`);
+}
+
+/** What is lost along with data is not lost by anybody's wish: whoever lost it may take part again. */
+export function lossOf(roster: string, how: Gone): PlaceLost {
+  if (how === 'evicted') return new PlaceLost(roster, how);
+  return new PlaceLost(roster, 'session lost', new Error('the store has lost what it had acknowledged'));
 }

@@ -27,7 +27,7 @@ import type { Acquaintance, Told } from './acquaintance.js';
 import type { Argument, Connections, Reply } from './connections.js';
 import { Heartbeat } from './heartbeat.js';
 import { entryIdOf, type Layout, wishOf } from './layout.js';
-import { type Look, Places } from './places.js';
+import { type Gone, type Look, lossOf, Places } from './places.js';
 import { bytes, numbers, outlookOf, payloadOf, text, texts } from './replies.js';
 import * as scripts from './scripts.js';
 import type { Server } from './server.js';
@@ -153,9 +153,9 @@ export class RedisSession implements StoreSession {
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
     const at = this.layout.roster(roster);
     const id = entryIdOf(this.id, request);
-    return this.#run('update', scripts.UPDATE, [at, id, bytes(payload)], request.sent).pipe(
-      map((reply) => {
-        if (text(reply[0]) !== 'ok') throw new PlaceLost(at, 'evicted');
+    return this.#ask('update', scripts.UPDATE, [at, id, bytes(payload)], request.sent).pipe(
+      map(({ reply, dataId }) => {
+        if (text(reply[0]) !== 'ok') throw lossOf(at, this.#goneFrom(dataId));
       }),
     );
   }
@@ -276,9 +276,18 @@ export class RedisSession implements StoreSession {
 
   #look(stays: Parameters<Look>[0]): ReturnType<Look> {
     const own = stays.flatMap(({ roster, entryId }) => [roster, entryId]);
-    return this.#run('look at places', scripts.LOOK, own).pipe(
-      map((reply) => ({ outlook: outlookOf(reply), places: numbers(reply[4]) })),
+    return this.#ask('look at places', scripts.LOOK, own).pipe(
+      map(({ reply, dataId }) => ({
+        outlook: outlookOf(reply),
+        places: numbers(reply[4]),
+        how: this.#goneFrom(dataId),
+      })),
     );
+  }
+
+  /** How what is not in this data was lost: all that stands was in the one that was known last. */
+  #goneFrom(dataId: string): Gone {
+    return dataId === this.#dataId ? 'evicted' : 'forgotten';
   }
 
   #leave(at: string, entryId: string, sent?: () => void): Observable<boolean> {
@@ -313,7 +322,7 @@ export class RedisSession implements StoreSession {
       if (id !== undefined && roster !== undefined) there.set(id, roster);
     }
     for (const stay of this.#places.all)
-      if (stay.ahead !== undefined && !there.has(stay.entryId)) this.#places.gone(stay);
+      if (stay.ahead !== undefined && !there.has(stay.entryId)) this.#places.gone(stay, 'forgotten');
     for (const [id, roster] of there) {
       if (this.#places.get(id) !== undefined) continue;
       this.#withdraw(roster, id);
