@@ -4,8 +4,9 @@ import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } fr
 import { PlaceLost } from '../errors.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import { swapCell, watchCell } from './cells.js';
+import { Evictions } from './evictions.js';
 import type { Grant } from './grant.js';
-import { below, isEntry, type Layout, oneKey, wishOf } from './layout.js';
+import { below, isEntry, type Layout, oneKey, sessionOf, wishOf } from './layout.js';
 import type { Link } from './link.js';
 import { mirror } from './mirror.js';
 import { Outcomes } from './outcomes.js';
@@ -25,6 +26,7 @@ export class EtcdSession implements StoreSession {
   readonly #lease: SessionLease;
   readonly #participant: Participant;
   readonly #outcomes: Outcomes;
+  readonly #evictions: Evictions;
   readonly #pages: Pages;
   readonly #entries = new WeakMap<IKeyValue, Entry>();
 
@@ -36,6 +38,7 @@ export class EtcdSession implements StoreSession {
   ) {
     this.#lease = new SessionLease(grant, link, layout.probe, context);
     this.#outcomes = new Outcomes(link, this.#lease, layout);
+    this.#evictions = new Evictions(link, layout, this.#lease.hex);
     this.#pages = new Pages(link, context);
     this.#participant = new Participant(link, this.#lease, layout);
     this.id = this.#lease.hex;
@@ -54,7 +57,14 @@ export class EtcdSession implements StoreSession {
 
   place(roster: RosterKey, request: StandRequest, standing: Standing): Observable<number> {
     const contender = this.#participant.contender(roster, request);
-    const watch = new PlaceWatch(this.link, this.#lease, this.context.scheduler, contender, standing.entry.token);
+    const watch = new PlaceWatch(
+      this.link,
+      this.#lease,
+      this.#evictions,
+      this.context.scheduler,
+      contender,
+      standing.entry.token,
+    );
     return defer(() => watch.places(this.#participant.takeFirstLook(standing))).pipe(
       tap({
         error: (error) => {
@@ -83,12 +93,26 @@ export class EtcdSession implements StoreSession {
   }
 
   evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
-    const key = oneKey(this.layout.entries(roster) + entryId);
-    const ways = [
-      { outcome: 'evicted', compare: [isPresent(key)], success: [remove(key)] },
-      { outcome: 'absent' },
-    ] as const;
-    return this.#outcomes.write('evict', writeId, ways).pipe(map(({ outcome }) => outcome === 'evicted'));
+    return defer(() => {
+      const key = oneKey(this.layout.entries(roster) + entryId);
+      const session = sessionOf(entryId);
+      const notice = session === undefined ? [] : [this.layout.evictions(session) + writeId];
+      const { lease } = this.#lease.newest;
+      const told = notice.map((at) => ({
+        request_put: { key: oneKey(at).start, value: Buffer.from(entryId), lease },
+      }));
+      const ways = [
+        { outcome: 'evicted', compare: [isPresent(key)], success: [remove(key), ...told] },
+        { outcome: 'absent' },
+      ] as const;
+      return this.#outcomes.write('evict', writeId, ways).pipe(
+        tap(({ outcome }) => {
+          // Whoever it is for has it from its watch; who was cut off looks for itself.
+          if (outcome === 'evicted') for (const at of notice) this.#outcomes.forget(at);
+        }),
+        map(({ outcome }) => outcome === 'evicted'),
+      );
+    });
   }
 
   register(roster: RosterKey, writeId: string): Observable<boolean> {

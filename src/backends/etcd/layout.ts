@@ -24,6 +24,8 @@ export interface KeyRange {
  *     conclave/outcomes/<id>                         the value is how the write of this id has come out, or `refused`:
  *                                                    the entry of this id was given up and must not come to anything
  *     conclave/outcomes/<id>/<lease hex>             a request of this id that carries this lease comes too late
+ *     conclave/outcomes/evicted/<lease hex>/<id>     the value is an entry of the session of this lease, which was evicted by the
+ *                                                    write of this id: for its owner, who watches what begins so
  *
  * An `r` at the end of an entry's key says that it is shared; whatever others write there is exclusive. `.3` after that says
  * that three may hold it, where that is not as usual.
@@ -53,6 +55,10 @@ export class Layout {
     return `${this.outcome(writeId)}/${leaseHex(lease)}`;
   }
 
+  evictions(session: string): string {
+    return `${this.outcome('evicted')}/${session}/`;
+  }
+
   registration({ kind, name }: RosterKey): string {
     return this.registry(kind) + encodeSegment(name);
   }
@@ -78,11 +84,16 @@ export function entryId(session: string, kind: RosterKind, { id, mode, permits }
   return `${session}-${id}${mode === 'shared' ? 'r' : ''}${limit === '' ? '' : `.${limit}`}`;
 }
 
-const ENTRY_ID = /^[0-9a-f]+-[0-9a-f]{32}(r?)(?:\.(\d+))?$/;
+const ENTRY_ID = /^([0-9a-f]+)-[0-9a-f]{32}(r?)(?:\.(\d+))?$/;
+
+/** The session that an entry stands in, as `entryId` was given it; `undefined` for what others have written. */
+export function sessionOf(entryId: string): string | undefined {
+  return ENTRY_ID.exec(entryId)?.[1];
+}
 
 /** Mode and permits of an entry. */
 export function wishOf(kind: RosterKind, entryId: string): Pick<Entry, 'mode' | 'permits'> {
-  const [, shared, limit] = ENTRY_ID.exec(entryId) ?? [];
+  const [, , shared, limit] = ENTRY_ID.exec(entryId) ?? [];
   return { mode: shared === 'r' ? 'shared' : 'exclusive', permits: permitsOf(kind, limit) };
 }
 

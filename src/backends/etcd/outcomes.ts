@@ -102,6 +102,11 @@ export class Outcomes {
     });
   }
 
+  /** A key that need not be there any longer is removed along with a later write. */
+  forget(key: string): void {
+    this.#forgettable.add(key);
+  }
+
   #told<Outcome extends string>(
     operation: string,
     id: string,

@@ -18,15 +18,19 @@ import {
   throwError,
   timer,
 } from 'rxjs';
-import { PlaceLost, Unavailable } from '../errors.js';
+import { PlaceLost } from '../errors.js';
+import type { Evictions } from './evictions.js';
 import { below, oneKey } from './layout.js';
 import { type Contender, isAlwaysAdmitted, type Line, lost, readLine } from './line.js';
 import type { Link } from './link.js';
 import type { FirstLook } from './participant.js';
 import type { SessionLease } from './session-lease.js';
-import { Compacted, type Watched } from './watch-stream.js';
+import { isCompacted, type Watched } from './watch-stream.js';
 
-/** What is over sooner is not watched: most locks are held for less, and cost two requests. */
+/**
+ * What is over sooner is not watched: most locks are held for less, and cost two requests. Until then, and for as long as that
+ * watch is on its way, only what is removed by `evict` is noticed.
+ */
 const UNWATCHED_MS = 1_000;
 
 /** One entry's place in line, for as long as it stands there. */
@@ -34,6 +38,7 @@ export class PlaceWatch {
   constructor(
     private readonly link: Link,
     private readonly lease: SessionLease,
+    private readonly evictions: Evictions,
     private readonly scheduler: SchedulerLike,
     private readonly contender: Contender,
     private readonly token: bigint,
@@ -99,7 +104,13 @@ export class PlaceWatch {
 
   /** Says nothing until the entry is gone: taken out by somebody, or with the session's lease. */
   #untilGone(seen: bigint): Observable<never> {
-    const { key } = this.contender;
+    const { key, prefix } = this.contender;
+    const evicted$ = this.evictions.told(seen).pipe(
+      filter((entryId) => key === prefix + entryId),
+      // Anybody may have written there.
+      concatMap(() => this.#isGone()),
+      filter((isGone) => isGone),
+    );
     const gone$ = this.lease.attached.gone$.pipe(filter((gone) => gone === key));
     // From where the entry was last seen, so that nobody who holds many has to look at each of them once more.
     const told$ = this.#deletions(seen + 1n).pipe(
@@ -114,7 +125,7 @@ export class PlaceWatch {
       switchMap(() => told$.pipe(catchError((error) => (isCompacted(error) ? looked$ : throwError(() => error))))),
       filter((isGone) => isGone),
     );
-    return merge(gone$, deleted$).pipe(
+    return merge(gone$, evicted$, deleted$).pipe(
       take(1),
       switchMap(() => this.#gone()),
     );
@@ -143,8 +154,4 @@ export class PlaceWatch {
       catchError((error) => (error instanceof PlaceLost ? this.#gone() : throwError(() => error))),
     );
   }
-}
-
-function isCompacted(error: unknown): boolean {
-  return error instanceof Unavailable && error.cause instanceof Compacted;
 }

@@ -22,7 +22,11 @@ interface Watcher {
 }
 
 /** The revision that a watch was to begin at has been compacted. */
-export class Compacted extends Error {}
+class Compacted extends Error {}
+
+export function isCompacted(error: unknown): boolean {
+  return error instanceof Unavailable && error.cause instanceof Compacted;
+}
 
 export interface WatchStreamOptions {
   readonly store: StoreLocation;

@@ -5,7 +5,7 @@ import { admittedIn } from '../holding/contender.js';
 
 /**
  * Takes the lock `name` away from whoever holds it now. For administrators: the next in line is admitted at once, while
- * the holder learns of it a moment later (up to a second on etcd), so only fencing tokens protect what it still does.
+ * the holder learns of it a moment later, so only fencing tokens protect what it still does.
  *
  *     output   --(t|)
  *

@@ -103,7 +103,8 @@ it('takes and leaves a free lock with two requests, and renews a session with tw
   const locking = difference(atStart, await etcdCounts(server.url));
   expect(locking['KV/Txn']).toBe(6);
   expect(locking['KV/DeleteRange']).toBe(5);
-  expect(Object.keys(locking).filter((name) => name.startsWith('Watch'))).toEqual([]);
+  // One for all that the session holds, and none for each.
+  expect(locking['Watch/Watch']).toBe(1);
   const renewals = (locking['Lease/LeaseKeepAlive'] ?? 0) - (locking['KV/Range'] ?? 0);
   expect(renewals).toBeGreaterThanOrEqual(0);
   expect(renewals).toBeLessThanOrEqual(1);
@@ -183,4 +184,42 @@ it('makes a group in the same moment in which others delete it, or does not get 
     stay.leave();
     await firstWithin(b.entries(group), (entries) => entries.length === 0, 5_000, 'the empty group');
   }
+});
+
+it('tells who is evicted at once, by one watch for all that it holds, and leaves no notice', async () => {
+  await using backends = new Backends();
+  const [mine, theirs] = [backends.make(server.port), backends.make(server.port)];
+  const names = ['broken 1', 'broken 2', 'broken 3'];
+  const held = names.map((name) => new Stay(mine, lock(name)));
+  const places = await Promise.all(held.map((stay) => stay.admitted()));
+  await live(theirs);
+  for (const [i, stay] of held.entries()) {
+    const evicted = firstValueFrom(theirs.evict(lock(names[i] ?? ''), places[i]?.entry.id ?? ''));
+    // Far less than the second for which an entry is not watched.
+    expect(await stay.failure(700)).toMatchObject({ _tag: 'PlaceLost', reason: 'evicted' });
+    expect(await evicted).toBe(true);
+    expect(places.map((place) => place.isValid())).toEqual(places.map((_, at) => at > i));
+  }
+  const notices = (): Promise<string> =>
+    etcdctl(server.port, 'get', '--prefix', '--keys-only', 'conclave/outcomes/evicted/');
+  // The notices of the first two went with the evictions after them; the last one goes with the session that wrote it.
+  expect((await notices()).split('\n').filter((line) => line !== '')).toHaveLength(1);
+  await theirs.close();
+  expect(await notices()).toBe('');
+});
+
+it('does not believe a notice of what still stands', async () => {
+  await using backends = new Backends();
+  const backend = backends.make(server.port);
+  const stay = new Stay(backend, lock('not broken'));
+  const { entry, isValid } = await stay.admitted();
+  const [session = ''] = entry.id.split('-');
+  await etcdctl(server.port, 'put', `conclave/outcomes/evicted/${session}/nonsense`, entry.id);
+  await etcdctl(server.port, 'put', `conclave/outcomes/evicted/${session}/more`, 'nobody');
+  const other = new Stay(backend, lock('another'));
+  const place = await other.admitted();
+  expect(await firstValueFrom(backend.evict(lock('another'), place.entry.id))).toBe(true);
+  expect(await other.failure(700)).toMatchObject({ reason: 'evicted' });
+  expect(isValid()).toBe(true);
+  await etcdctl(server.port, 'del', '--prefix', `conclave/outcomes/evicted/${session}/`);
 });
