@@ -65,6 +65,15 @@ describe('connect', () => {
     expect(String(error)).not.toContain('secret');
   });
 
+  it.each([
+    ['redis://h/f00', 'its path is "f00" and should be the index of a database, such as /0', 'namespace=f00'],
+    ['redis-cluster://h/a b', 'a cluster has no databases', 'namespace=a%20b'],
+    ['etcd://h/f00', 'etcd has no path', 'namespace=f00'],
+  ])('says what is meant by the path of %s', (url, why, option) => {
+    expect(String(refusal(url))).toContain(why);
+    expect(String(refusal(url))).toContain(`what keeps fleets apart is the option ?${option}`);
+  });
+
   it.each(schemes)(
     'throws InvalidOptions for options in the query of %s: that are unknown or cannot be read',
     (scheme) => {

@@ -41,7 +41,13 @@ export interface EtcdTls {
 
 /** Reads `etcd://user:password@host:port,host:port?option=value`, or `etcds:` for TLS with the system's certificates. */
 export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, EtcdUrlOptions> {
-  if (url.path !== '') return left(new InvalidUrl(shown(url), 'etcd has no path: use the option namespace'));
+  if (url.path !== '')
+    return left(
+      new InvalidUrl(
+        shown(url),
+        `etcd has no path: what keeps fleets apart is the option ?namespace=${encodeURIComponent(url.path)}`,
+      ),
+    );
   if (url.password !== undefined && url.username === undefined)
     return left(new InvalidUrl(shown(url), 'it has a password, but no user'));
   const options = queryOptions(url);

@@ -95,9 +95,10 @@ export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions,
     return invalid(
       'it names several hosts, but not a cluster: say redis-cluster: (for sentinels give the option `sentinels`)',
     );
-  if (clustered !== undefined && url.path !== '') return invalid('a cluster has no databases, so it must have no path');
+  if (clustered !== undefined && url.path !== '')
+    return invalid(`a cluster has no databases, so it must have no path${namespaceMeant(url)}`);
   if (url.path !== '' && !/^\d{1,9}$/.test(url.path))
-    return invalid(`its path is "${url.path}" and should be the index of a database, such as /0`);
+    return invalid(`its path is "${url.path}" and should be the index of a database, such as /0${namespaceMeant(url)}`);
   const options = queryOptions(url, { waitReplicas: 'number', trustEmpty: 'flag', client: 'text' });
   if (isLeft(options)) return options;
   const [host] = url.hosts;
@@ -163,6 +164,11 @@ export function checkOptions(
       `client says how to connect, so ${own.map(([name]) => name).join(', ')} must not be given beside it`,
     );
   return violations.length === 0 ? right(undefined) : left(new InvalidOptions(violations));
+}
+
+/** What a path that is no number probably was to be. */
+function namespaceMeant({ path }: StoreUrl): string {
+  return /^\d+$/.test(path) ? '' : `; what keeps fleets apart is the option ?namespace=${encodeURIComponent(path)}`;
 }
 
 function shown({ scheme, hosts, path }: StoreUrl): string {
