@@ -35,11 +35,13 @@ export { leadership } from './observables/elections/leadership.js';
 export { type LeadershipState, leadershipState } from './observables/elections/leadership-state.js';
 export { withLeadership } from './observables/elections/with-leadership.js';
 export { createGroup } from './observables/groups/create-group.js';
-export { deleteGroup } from './observables/groups/delete-group.js';
+export { type DeleteGroupOptions, deleteGroup } from './observables/groups/delete-group.js';
+export { evictMember } from './observables/groups/evict-member.js';
 export { groups } from './observables/groups/groups.js';
-export { type JoinOptions, join, type Membership } from './observables/groups/join.js';
-export { type Member, memberMap } from './observables/groups/member-map.js';
+export { type JoinOptions, join } from './observables/groups/join.js';
+export { type Member, type MembersOptions, memberMap } from './observables/groups/member-map.js';
 export { members } from './observables/groups/members.js';
+export type { Membership } from './observables/groups/membership.js';
 export type { Contender } from './observables/holding/contender.js';
 export type { Grant } from './observables/holding/grant.js';
 export { breakLock } from './observables/locks/break-lock.js';
@@ -54,7 +56,11 @@ export { withLock } from './observables/locks/with-lock.js';
 export { closeOnSignals, type EndingSignal, type SignalOptions } from './observables/session/close-on-signals.js';
 export { type Status, status } from './observables/session/status.js';
 export { type Fenced, fenced } from './operators/fenced.js';
-export { type MembershipChange, membershipChanges } from './operators/membership-changes.js';
+export {
+  type MembershipChange,
+  type MembershipChangesOptions,
+  membershipChanges,
+} from './operators/membership-changes.js';
 export { type RetryOptions, retryWithBackoff } from './operators/retry-with-backoff.js';
 export { settled } from './operators/settled.js';
 export { whileLeader } from './operators/while-leader.js';

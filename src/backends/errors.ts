@@ -204,7 +204,7 @@ export class GroupNotEmpty extends CoordinationError {
   readonly _tag = 'GroupNotEmpty';
   override readonly name = 'GroupNotEmpty';
   constructor(readonly group: string) {
-    super(`Group ${JSON.stringify(group)} still has members. Let them leave first.`);
+    super(`Group ${JSON.stringify(group)} still has members. Let them leave first, or delete it with { force: true }.`);
   }
 }
 
@@ -216,7 +216,9 @@ export class MemberAlreadyExists extends CoordinationError {
     readonly group: string,
     readonly memberId: string,
   ) {
-    super(`Group ${JSON.stringify(group)} already has a member ${JSON.stringify(memberId)}. Choose another id.`);
+    super(
+      `Group ${JSON.stringify(group)} already has a member ${JSON.stringify(memberId)}. Choose another id; or, if it may be an earlier self of yours, join with { ifTaken: 'wait' }, or with { ifTaken: 'takeOver' }, which removes it.`,
+    );
   }
 }
 
@@ -378,7 +380,10 @@ export class CandidateReplaced extends LastingError {
   }
 }
 
-/** One is not a member any longer: what the membership's `signal` aborts with. It is joined again by itself. */
+/**
+ * One is not a member any longer: what the membership's `signal` aborts with. After `session lost` it joins again by itself.
+ * After `evicted`, somebody has removed it, or taken its id over: then `join` errors with this, too.
+ */
 export class MembershipLost extends CoordinationError {
   readonly _tag = 'MembershipLost';
   override readonly name = 'MembershipLost';
@@ -389,7 +394,7 @@ export class MembershipLost extends CoordinationError {
     cause?: unknown,
   ) {
     super(
-      `The membership in group ${JSON.stringify(group)} (token ${token}) was lost: ${reason}${because(cause)}. It joins again by itself.`,
+      `The membership in group ${JSON.stringify(group)} (token ${token}) was lost: ${reason}${because(cause)}. ${reason === 'evicted' ? 'Somebody has removed it, or taken its id over; join again only if that was not meant to last.' : 'It joins again by itself.'}`,
       cause,
     );
   }

@@ -1,4 +1,5 @@
-import { concatMap, map, type OperatorFunction, pairwise, startWith } from 'rxjs';
+import { concatMap, identity, map, type OperatorFunction, pairwise, startWith } from 'rxjs';
+import { checkAll, FLAG } from '../backends/shared/expectations.js';
 import { incarnationsOf, type Present } from '../observables/groups/incarnations.js';
 
 /** Who came and who went between two sets. */
@@ -7,15 +8,21 @@ export interface MembershipChange {
   readonly left: ReadonlySet<string>;
 }
 
+/** Options of `membershipChanges`. */
+export interface MembershipChangesOptions {
+  /** `false`: it begins with what is there, which is no change. Default `true`: the first set counts as joined. */
+  readonly initial?: boolean;
+}
+
 /**
  * Turns what `members` or `memberMap` tells into changes.
  *
  *     source   {}--{a}--{a,b}----{b}--
  *     output   ----+a---+b-------(-a)-
  *
- * **Emits** `{ joined, left }` for each set that differs from the one before; the first set counts as joined. Where a
- * member has left and joined again between two sets, two changes: it has left, then it has joined. So nobody is in both.
- * **Errors** what the source errors with.
+ * **Emits** `{ joined, left }` for each set that differs from the one before; the first set counts as joined, unless
+ * `initial` is `false`. Where a member has left and joined again between two sets, two changes: it has left, then it has joined. So nobody is in both.
+ * **Errors** what the source errors with; `InvalidOptions` (thrown at the call).
  * **Completes** when the source completes.
  * **Teardown** that of the source.
  * **Guarantee** a member that left and joined again is seen to have done both, by its token, which the sets of `members`
@@ -25,11 +32,14 @@ export interface MembershipChange {
  * @example
  * members(backend, 'workers').pipe(membershipChanges()).subscribe(({ joined, left }) => rebalance(joined, left));
  */
-export function membershipChanges(): OperatorFunction<Present, MembershipChange> {
+export function membershipChanges(options: MembershipChangesOptions = {}): OperatorFunction<Present, MembershipChange> {
+  checkAll(options, { initial: FLAG });
+  const { initial = true } = options;
+  const nobody = new Map<string, bigint | undefined>();
   return (source) =>
     source.pipe(
       map(incarnationsOf),
-      startWith(new Map<string, bigint | undefined>()),
+      initial ? startWith(nobody) : identity,
       pairwise(),
       concatMap(([before, now]) => changesBetween(before, now)),
     );

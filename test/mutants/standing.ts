@@ -181,6 +181,21 @@ export const standingMutants: readonly Mutant[] = [
     caughtBy: [sharesNot],
   },
   {
+    rule: 'Emits whether it was there',
+    how: 'says that it was',
+    alter: above(inSession((session) => ({ leave: (...args) => session.leave(...args).pipe(map(() => true)) }))),
+    caughtBy: ['of who leaves and who evicts it at the same moment, one tells that it was there'],
+  },
+  {
+    rule: 'Emits whether it was there',
+    how: 'says that it was not',
+    alter: above(inSession((session) => ({ leave: (...args) => session.leave(...args).pipe(map(() => false)) }))),
+    caughtBy: [
+      'who leaves is told when nobody sees it any more, and whether it stood there until then',
+      'who releases is told when the store has it, and whether it was held until then',
+    ],
+  },
+  {
     rule: '`inDoubt`: an `enter` under this id may still be on its way and must not come to anything',
     how: 'takes out what is there, and refuses nothing',
     alter: above(inSession((session) => ({ leave: (roster, request) => session.leave(roster, request, false) }))),

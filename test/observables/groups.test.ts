@@ -1,11 +1,13 @@
-import { map } from 'rxjs';
+import { defer, map, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/backends/backend.js';
 import { AuthenticationFailed, GroupAlreadyExists, GroupNotEmpty, GroupNotFound } from '../../src/backends/errors.js';
 import { createGroup } from '../../src/observables/groups/create-group.js';
 import { deleteGroup } from '../../src/observables/groups/delete-group.js';
+import { evictMember } from '../../src/observables/groups/evict-member.js';
 import { groups } from '../../src/observables/groups/groups.js';
-import { join } from '../../src/observables/groups/join.js';
-import { scripted, virtually } from '../support/virtual-time.js';
+import { type JoinOptions, join } from '../../src/observables/groups/join.js';
+import { entryOf, scripted, virtually } from '../support/virtual-time.js';
 
 const refused = new AuthenticationFailed('scripted', 'nowhere');
 const told = { u: undefined };
@@ -158,6 +160,145 @@ describe('deleteGroup', () => {
       expectObservable(deleteGroup(backend, 'g'), '--^').toBe('--#', undefined, new GroupNotEmpty('g'));
       expectObservable(deleteGroup(backend, 'g'), '------^').toBe('------(u|)', told);
       expectObservable(join(backend, 'g'), '-------^').toBe('-------#', undefined, new GroupNotFound('g'));
+    });
+  });
+
+  it('with force removes everybody who stands in the group, then deletes it', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      const look = cold('-(x|)', { x: [entryOf('e1', 1n, 'no member'), entryOf('e2', 2n)] });
+      const evict = cold('--(t|)', { t: true });
+      const backend = scripted({ look, evict, unregister: cold('-(o|)', { o: 'removed' }) }, scheduler);
+      expectObservable(deleteGroup(backend, 'g', { force: true })).toBe('----(u|)', told);
+      expectSubscriptions(evict.subscriptions).toBe(['-^-!', '-^-!']);
+      at(9, () =>
+        expect(backend.calls).toEqual(['look group g', 'evict group g e1', 'evict group g e2', 'unregister group g']),
+      );
+    });
+  });
+
+  it('with force begins anew for as long as others join meanwhile', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const looks = [[entryOf('e1', 1n)], [], [entryOf('e2', 2n)], [entryOf('e3', 3n)], []];
+      const outcomes = (['occupied', 'occupied', 'occupied', 'occupied', 'removed'] as const).values();
+      const backend = scripted(
+        {
+          look: defer(() => of(looks.shift() ?? [])),
+          evict: cold('-(t|)', { t: true }),
+          unregister: defer(() => of(outcomes.next().value ?? 'removed')),
+        },
+        scheduler,
+      );
+      expectObservable(deleteGroup(backend, 'g', { force: true })).toBe('---(u|)', told);
+      at(9, () => expect(backend.calls.filter((call) => call.startsWith('evict'))).toHaveLength(3));
+    });
+  });
+
+  it('with force fails with GroupNotEmpty where the group is occupied, and twice nobody is seen in it', () => {
+    virtually(({ scheduler, expectObservable, at }) => {
+      const backend = scripted({ look: of([]), unregister: of('occupied') }, scheduler);
+      const forced$ = deleteGroup(backend, 'g', { force: true });
+      expectObservable(forced$).toBe('#', undefined, new GroupNotEmpty('g'));
+      expectObservable(forced$, '--^').toBe('--#', undefined, new GroupNotEmpty('g'));
+      at(9, () => expect(backend.calls).toHaveLength(8));
+    });
+  });
+
+  it('with force fails with GroupNotFound where there is none, and passes any error', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const forced = (script: Parameters<typeof scripted>[0]) =>
+        deleteGroup(scripted({ look: of([entryOf('e1', 1n)]), evict: of(true), ...script }, scheduler), 'g', {
+          force: true,
+        });
+      const failing = cold<never>('-#', undefined, refused);
+      expectObservable(forced({ unregister: of('absent') })).toBe('#', undefined, new GroupNotFound('g'));
+      expectObservable(forced({ look: failing })).toBe('-#', undefined, refused);
+      expectObservable(forced({ evict: failing })).toBe('-#', undefined, refused);
+      expectObservable(forced({ unregister: failing })).toBe('-#', undefined, refused);
+    });
+  });
+
+  it('with force over a store: the members are told, and do not come back; who creates the group again, does', () => {
+    virtually(({ process, expectObservable }) => {
+      const [one, two, three] = [process(), process(), process()];
+      const error = expect.objectContaining({ _tag: 'MembershipLost', reason: 'evicted' });
+      const joined = join(one, 'g', { id: 'm', create: true }).pipe(map(({ id }) => id));
+      expectObservable(joined).toBe('m--#', undefined, error);
+      expectObservable(deleteGroup(two, 'g', { force: true }), '---^').toBe('---(u|)', told);
+      const ids = groups(three).pipe(map((all) => [...all].join()));
+      expectObservable(ids, '-^------!').toBe('-g-n', { g: 'g', n: '' });
+    });
+  });
+
+  it('refuses options at the call', () => {
+    virtually(({ scheduler }) => {
+      const refusal = expect.objectContaining({ _tag: 'InvalidOptions' });
+      for (const options of [{ force: 'yes' }, { forced: true }, null, 1])
+        expect(() => deleteGroup(scripted({}, scheduler), 'g', options as never)).toThrow(refusal);
+    });
+  });
+});
+
+describe('evictMember', () => {
+  const record = (id: string, owner: string) => ({ id, owner });
+
+  it('removes the member, with each entry that it has, and not who waits for its id', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const look = cold('-(x|)', {
+        x: [
+          entryOf('e1', 1n, record('n', 'x')),
+          entryOf('e2', 2n, record('m', 'y')),
+          entryOf('e3', 3n, record('m', 'z')),
+          entryOf('e4', 4n, record('m', 'y')),
+        ],
+      });
+      const backend = scripted({ look, evict: cold('--(t|)', { t: true }) }, scheduler);
+      expectObservable(evictMember(backend, 'g', 'm')).toBe('---(t|)', { t: true });
+      at(9, () => expect(backend.calls).toEqual(['look group g', 'evict group g e2', 'evict group g e4']));
+    });
+  });
+
+  it('tells that it was not there, or went by itself', () => {
+    virtually(({ scheduler, expectObservable }) => {
+      const nobody = scripted({ look: of([entryOf('e1', 1n, record('n', 'x'))]) }, scheduler);
+      const gone = scripted({ look: of([entryOf('e1', 1n, record('m', 'x'))]), evict: of(false) }, scheduler);
+      expectObservable(evictMember(nobody, 'g', 'm')).toBe('(f|)', { f: false });
+      expectObservable(evictMember(gone, 'g', 'm')).toBe('(f|)', { f: false });
+    });
+  });
+
+  it('is silent while the store is, passes its errors, and tries once for each subscription', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const look = cold<never>('-');
+      const backend = scripted({ look }, scheduler);
+      expectObservable(evictMember(backend, 'g', 'm'), '^--!').toBe('');
+      expectObservable(evictMember(backend, 'g', 'm'), '---^--!').toBe('');
+      const failing = scripted({ look: cold('-#', undefined, refused) }, scheduler);
+      expectObservable(evictMember(failing, 'g', 'm')).toBe('-#', undefined, refused);
+      expectSubscriptions(look.subscriptions).toBe(['^--!', '---^--!']);
+    });
+  });
+
+  it('refuses names at the call', () => {
+    virtually(({ scheduler }) => {
+      const refusal = expect.objectContaining({ _tag: 'InvalidName' });
+      expect(() => evictMember(scripted({}, scheduler), '', 'm')).toThrow(refusal);
+      for (const id of ['', 'x'.repeat(513), 7, undefined, null])
+        expect(() => evictMember(scripted({}, scheduler), 'g', id as never)).toThrow(refusal);
+    });
+  });
+
+  it('over a store: who waits for the id is the member from then on', () => {
+    virtually(({ process, expectObservable }) => {
+      const [one, two, three] = [process(), process(), process()];
+      const error = expect.objectContaining({ _tag: 'MembershipLost', reason: 'evicted' });
+      const ids = (options: JoinOptions) => ({
+        from: (backend: Backend) => join(backend, 'g', options).pipe(map(({ id }) => id)),
+      });
+      expectObservable(ids({ id: 'm', create: true }).from(one)).toBe('m---#', undefined, error);
+      expectObservable(ids({ id: 'm', ifTaken: 'wait' }).from(two), '-^------!').toBe('----m');
+      expectObservable(evictMember(three, 'g', 'm'), '----^').toBe('----(t|)', { t: true });
+      expectObservable(evictMember(three, 'g', 'nobody'), '-----^').toBe('-----(f|)', { f: false });
+      expectObservable(evictMember(three, 'nowhere', 'm'), '-----^').toBe('-----(f|)', { f: false });
     });
   });
 });

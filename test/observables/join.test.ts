@@ -1,6 +1,6 @@
-import { BehaviorSubject, defer, map, NEVER, type Observable, of, Subject, tap } from 'rxjs';
+import { BehaviorSubject, defer, map, mergeMap, NEVER, type Observable, of, Subject, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import type { Entry, Place } from '../../src/backends/backend.js';
+import type { Backend, Entry, Place } from '../../src/backends/backend.js';
 import {
   AuthenticationFailed,
   BackendClosed,
@@ -13,9 +13,10 @@ import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { jsonCodec } from '../../src/backends/shared/codec.js';
 import { createGroup } from '../../src/observables/groups/create-group.js';
 import { groups } from '../../src/observables/groups/groups.js';
-import { join, type Membership } from '../../src/observables/groups/join.js';
+import { join } from '../../src/observables/groups/join.js';
 import { memberMap } from '../../src/observables/groups/member-map.js';
 import { members } from '../../src/observables/groups/members.js';
+import type { Membership } from '../../src/observables/groups/membership.js';
 import { entryOf, ManualTime, placeOf, QUICK, scripted, sessionIdOf, virtually } from '../support/virtual-time.js';
 
 const places = { a: placeOf(5n), b: placeOf(9n) };
@@ -222,6 +223,178 @@ describe('join', () => {
     });
   });
 
+  it('errors with the loss that its signal tells when it is removed, and does not join again', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      const signal = new AbortController();
+      const place = { ...placeOf(5n), signal: signal.signal };
+      const evicted = new PlaceLost('group "g"', 'evicted', 'an administrator');
+      const first = cold('-a-#', { a: place }, evicted);
+      const backend = scripted({ enter: [first, cold('a', places)], look: nobody }, scheduler);
+      const memberships: Membership[] = [];
+      const error = expect.objectContaining({
+        _tag: 'MembershipLost',
+        group: 'g',
+        token: 5n,
+        reason: 'evicted',
+        cause: 'an administrator',
+        message: expect.stringMatching(/Somebody has removed it/),
+      });
+      const told: unknown[] = [];
+      const joined = join(backend, 'g', { id: 'm' }).pipe(
+        tap({ next: (membership) => memberships.push(membership), error: (loss) => told.push(loss) }),
+      );
+      expectObservable(tokensOf(joined)).toBe('-a-#', tokens, error);
+      expectSubscriptions(first.subscriptions).toBe('^--!');
+      at(2, () => signal.abort(evicted));
+      at(9, () => {
+        expect(told).toHaveLength(1);
+        expect(memberships[0]?.signal.reason).toBe(told[0]);
+        expect(backend.calls).toEqual(['enter group g', 'look group g']);
+      });
+    });
+  });
+
+  it('errors with it, too, when it is removed while it looks, or waits', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const evicted = new PlaceLost('group "g"', 'evicted');
+      const error = expect.objectContaining({ _tag: 'MembershipLost', reason: 'evicted', token: 5n });
+      const looking = scripted({ enter: cold('-a-#', places, evicted) }, scheduler);
+      const waiting = scripted(
+        { enter: cold('-a-#', places, evicted), look: of([other(4n)]), entries: cold('y', { y: [other(4n)] }) },
+        scheduler,
+      );
+      expectObservable(join(looking, 'g', { id: 'm' })).toBe('---#', undefined, error);
+      expectObservable(join(waiting, 'g', { id: 'm', ifTaken: 'wait' })).toBe('---#', undefined, error);
+    });
+  });
+
+  it('enters anew where what it asked for was removed before it knew of it', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const evicted = new PlaceLost('group "g"', 'evicted');
+      const backend = scripted(
+        { enter: [cold('-#', undefined, evicted), cold('-a', places)], look: nobody },
+        scheduler,
+      );
+      expectObservable(tokensOf(join(backend, 'g')), '^---!').toBe('--a', tokens);
+    });
+  });
+
+  it('waits for another who has its id, from the first, where it is told to', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      const entries = cold('y-y-x', { x: [other(8n)], y: [other(4n)] });
+      const enter = cold('-a--', places);
+      const backend = scripted({ enter, look: of([other(4n)]), entries }, scheduler);
+      expectObservable(tokensOf(join(backend, 'g', { id: 'm', ifTaken: 'wait' })), '^------!').toBe('-----a', tokens);
+      expectSubscriptions(enter.subscriptions).toBe('^------!');
+      expectSubscriptions(entries.subscriptions).toBe('-^---!');
+      at(9, () => expect(backend.calls).toEqual(['enter group g', 'look group g', 'entries group g']));
+    });
+  });
+
+  it('is no member where the backend is closed while it waits for its id', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const waiting = {
+        enter: cold('-a---|', places),
+        look: of([other(4n)]),
+        entries: cold('y-|', { y: [other(4n)] }),
+      };
+      const joined = join(scripted(waiting, scheduler), 'g', { id: 'm', ifTaken: 'wait' });
+      expectObservable(joined).toBe('-----|');
+    });
+  });
+
+  it('removes those who have stood longer under its id, and nobody else, where it takes over', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      const evict = cold('--(t|)', { t: true });
+      const backend = scripted(
+        { enter: cold('-a--', places), look: of([other(1n, 'n'), other(3n), other(4n), other(6n)]), evict },
+        scheduler,
+      );
+      expectObservable(tokensOf(join(backend, 'g', { id: 'm', ifTaken: 'takeOver' })), '^------!').toBe('---a', tokens);
+      expectSubscriptions(evict.subscriptions).toBe(['-^-!', '-^-!']);
+      at(9, () =>
+        expect(backend.calls).toEqual(['enter group g', 'look group g', 'evict group g e3', 'evict group g e4']),
+      );
+    });
+  });
+
+  it('looks again where it is not known whether the other was removed, and passes any other error', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const looks = [of([other(4n)]), of([])];
+      const backend = scripted(
+        {
+          enter: cold('-a--', places),
+          look: defer(() => looks.shift() ?? NEVER),
+          evict: cold('--#', undefined, new OutcomeUnknown('scripted', 'evict')),
+        },
+        scheduler,
+      );
+      const failing = scripted(
+        { enter: cold('-a--', places), look: of([other(4n)]), evict: cold('--#', undefined, refused) },
+        scheduler,
+      );
+      const options = { id: 'm', ifTaken: 'takeOver' } as const;
+      expectObservable(tokensOf(join(backend, 'g', options)), '^------!').toBe('---a', tokens);
+      expectObservable(join(failing, 'g', options)).toBe('---#', undefined, refused);
+      at(9, () => expect(backend.calls.filter((call) => call.startsWith('look'))).toHaveLength(2));
+    });
+  });
+
+  it('does not take over from who has its id by now, when it joins again after a loss', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const looks = [of([]), of([other(7n)])];
+      const backend = scripted(
+        {
+          enter: [cold('a-#', places, gone), cold('-b--', places)],
+          look: defer(() => looks.shift() ?? NEVER),
+          entries: cold('y-y-x', { x: [], y: [other(7n)] }),
+        },
+        scheduler,
+      );
+      const joined = join(backend, 'g', { id: 'm', ifTaken: 'takeOver' });
+      expectObservable(tokensOf(joined), '^---------!').toBe('a------b', tokens);
+      at(20, () => expect(backend.calls.filter((call) => call.startsWith('evict'))).toEqual([]));
+    });
+  });
+
+  it('stays a member when later capabilities cannot be encoded: a fault, and the last good ones stay', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const capabilities = cold('a-b-c-d', { a: 'a', b: 7n, c: 'x'.repeat(65_535), d: 'd' });
+      const backend = scripted({ enter: cold('-a---', places), look: nobody }, scheduler);
+      const updates: unknown[] = [];
+      expectObservable(tokensOf(join(backend, 'g', { id: 'm', capabilities })), '^--------!').toBe('-a', tokens);
+      at(1, () => void backend.requests[0]?.payload$?.subscribe((payload) => updates.push(text(payload))));
+      at(9, () => {
+        expect(updates).toMatchObject([{ capabilities: 'd' }]);
+        expect(backend.faults).toMatchObject([
+          { _tag: 'InvalidPayload', subject: 'member "m"' },
+          { _tag: 'InvalidPayload', subject: 'member "m"' },
+        ]);
+      });
+    });
+  });
+
+  it('tells the capabilities that the store has, until the membership ends', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const left = new AbortController();
+      const capabilities = cold('a-b-c-d');
+      const place = { ...placeOf(5n), signal: left.signal };
+      const backend = scripted({ enter: cold('-a---', { a: place }), look: nobody }, scheduler);
+      const stored$ = join(backend, 'g', { id: 'm', capabilities }).pipe(mergeMap((membership) => membership.stored$));
+      expectObservable(stored$, '^---------!').toBe('-a---c');
+      at(5, () => {
+        backend.requests[0]?.payload$?.subscribe().unsubscribe();
+        let payload: Uint8Array | undefined;
+        backend.requests[0]?.payload$?.subscribe((latest) => {
+          payload = latest;
+        });
+        if (payload !== undefined) backend.requests[0]?.stored?.(payload);
+      });
+      at(6, () => left.abort());
+      at(7, () => backend.requests[0]?.stored?.(new Uint8Array()));
+    });
+  });
+
   it('joins with the first value of capabilities that are an Observable, and replaces it by each further one', () => {
     virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
       const capabilities = cold('--a-b-c|');
@@ -327,9 +500,15 @@ describe('join', () => {
 
   it('refuses options at the call', () => {
     virtually(({ scheduler }) => {
-      expect(() => join(scripted({}, scheduler), 'g', { create: 'yes' as never })).toThrow(
-        expect.objectContaining({ _tag: 'InvalidOptions' }),
-      );
+      const refusal = (field: string) =>
+        expect.objectContaining({
+          _tag: 'InvalidOptions',
+          violations: [expect.stringMatching(new RegExp(`^${field} (must be|is not)`))],
+        });
+      const joining = (options: unknown) => () => join(scripted({}, scheduler), 'g', options as never);
+      expect(joining({ create: 'yes' })).toThrow(refusal('create'));
+      for (const ifTaken of ['takeover', true, 1, null, {}]) expect(joining({ ifTaken })).toThrow(refusal('ifTaken'));
+      expect(joining({ isTaken: 'wait' })).toThrow(refusal('isTaken'));
     });
   });
 
@@ -377,6 +556,28 @@ describe('join over a store', () => {
       expectObservable(join(second, 'g', { id: 'm', capabilities: 'second' }), '--^').toBe('--#', undefined, error);
       const seen = memberMap(watcher, 'g').pipe(map((all) => [...all.values()].map((m) => m.capabilities).join()));
       expectObservable(seen, '-^-----!').toBe('-a', { a: 'first' });
+    });
+  });
+
+  it('takes its id over: the earlier one is told, and does not come back; the later one is the member', () => {
+    virtually(({ process, expectObservable }) => {
+      const [first, second, watcher] = [process(), process(), process()];
+      const error = expect.objectContaining({ _tag: 'MembershipLost', reason: 'evicted' });
+      const joining = (backend: Backend, capabilities: string) =>
+        join(backend, 'g', { id: 'm', capabilities, create: true, ifTaken: 'takeOver' });
+      expectObservable(ids(joining(first, 'first'))).toBe('m--#', undefined, error);
+      expectObservable(ids(joining(second, 'second')), '---^-----!').toBe('---m');
+      const seen = memberMap(watcher, 'g').pipe(map((all) => [...all.values()].map((m) => m.capabilities).join()));
+      expectObservable(seen, '-^-----!').toBe('-a-b', { a: 'first', b: 'second' });
+    });
+  });
+
+  it('waits for its id, in the order of those who wait', () => {
+    virtually(({ process, expectObservable }) => {
+      const joining = (backend: Backend) => ids(join(backend, 'g', { id: 'm', create: true, ifTaken: 'wait' }));
+      expectObservable(joining(process()), '^----!').toBe('m');
+      expectObservable(joining(process()), '-^------!').toBe('-----m');
+      expectObservable(joining(process()), '--^------!').toBe('--------m');
     });
   });
 

@@ -1,9 +1,11 @@
 import { map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/backends/backend.js';
-import { AuthenticationFailed } from '../../src/backends/errors.js';
+import { AuthenticationFailed, GroupNotFound } from '../../src/backends/errors.js';
+import { deleteGroup } from '../../src/observables/groups/delete-group.js';
 import { join } from '../../src/observables/groups/join.js';
 import { type Member, memberMap } from '../../src/observables/groups/member-map.js';
+import { members } from '../../src/observables/groups/members.js';
 import { entryOf, scripted, virtually } from '../support/virtual-time.js';
 
 const member = (id: string, token: bigint, owner: string, capabilities?: unknown): Entry =>
@@ -131,6 +133,57 @@ describe('memberMap', () => {
       const ids = memberMap(watcher, 'g').pipe(map((all) => [...all.keys()].join()));
       // Given up by its owner at 136, which cannot tell; expired by the store at 142; joined again at 141.
       expectObservable(ids, '^ 135ms !').toBe('n-m', { n: '', m: 'm' });
+    });
+  });
+
+  it('errors where a group that is required does not exist, or no longer, and asks nothing of one that is not', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions, at }) => {
+      const there = { n: new Set<string>(), g: new Set(['g']), h: new Set(['g', 'h']) };
+      const entries = cold('-n--a---', { n: [], a: [member('a', 1n, 'A')] });
+      const seen = { n: new Map(), a: new Map([is('a', 1n)]) };
+      const required = (registered: string) =>
+        memberMap(scripted({ entries, registered: cold(registered, there) }, scheduler), 'g', { required: true });
+      expectObservable(required('-n')).toBe('-#', undefined, new GroupNotFound('g'));
+      expectObservable(required('--g-h--n')).toBe('--n-a--#', seen, new GroupNotFound('g'));
+      expectObservable(required('-----g'), '^------!').toBe('-----a', seen);
+      const failing = scripted({ entries: cold('-'), registered: cold('-#', undefined, error) }, scheduler);
+      expectObservable(memberMap(failing, 'g', { required: true })).toBe('-#', undefined, error);
+      const free = scripted({ entries }, scheduler);
+      expectObservable(memberMap(free, 'g', { required: false }), '^------!').toBe('-n--a', seen);
+      expectSubscriptions(entries.subscriptions).toBe(['^!', '^------!', '^------!', '^------!']);
+      at(20, () => expect(free.calls).toEqual(['entries group g']));
+    });
+  });
+
+  it('completes with the backend where the group is required', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const closing = scripted(
+        { entries: cold('-n-|', { n: [] }), registered: cold('-g-|', { g: new Set(['g']) }) },
+        scheduler,
+      );
+      expectObservable(memberMap(closing, 'g', { required: true })).toBe('-n-|', { n: new Map() });
+    });
+  });
+
+  it('over a store: a group that is required is followed until it is deleted', () => {
+    virtually(({ process, expectObservable }) => {
+      const [one, two] = [process(), process()];
+      const sizes = (required: boolean) => members(two, 'g', { required }).pipe(map((ids) => `${ids.size}`));
+      const missing = expect.objectContaining({ _tag: 'GroupNotFound', group: 'g' });
+      expectObservable(sizes(true)).toBe('#', undefined, missing);
+      expectObservable(sizes(false), '^---------!').toBe('0-1--0');
+      expectObservable(join(one, 'g', { id: 'm', create: true }).pipe(map(({ id }) => id)), '--^--!').toBe('--m');
+      expectObservable(sizes(true), '---^').toBe('---1-0-#', undefined, missing);
+      expectObservable(deleteGroup(one, 'g'), '-------^').toBe('-------(u|)', { u: undefined });
+    });
+  });
+
+  it('refuses options at the call', () => {
+    virtually(({ scheduler }) => {
+      const refusal = expect.objectContaining({ _tag: 'InvalidOptions' });
+      for (const options of [{ required: 'yes' }, { require: true }, null])
+        for (const look of [memberMap, members])
+          expect(() => look(scripted({}, scheduler), 'g', options as never)).toThrow(refusal);
     });
   });
 });

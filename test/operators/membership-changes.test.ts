@@ -1,5 +1,5 @@
 import { map as map$, repeat } from 'rxjs';
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { idsOf } from '../../src/observables/groups/incarnations.js';
 import { join } from '../../src/observables/groups/join.js';
 import { members } from '../../src/observables/groups/members.js';
@@ -53,6 +53,24 @@ describe('membershipChanges', () => {
     virtually(({ cold, expectObservable }) => {
       expectObservable(cold('c-|', sets).pipe(membershipChanges())).toBe('x-|', { x: change(['a', 'b'], []) });
     });
+  });
+
+  it('begins with what is there where the first set is not to count', () => {
+    virtually(({ cold, expectObservable, expectSubscriptions }) => {
+      const source = cold('c-b-0-|', sets);
+      const changes = source.pipe(membershipChanges({ initial: false }));
+      expectObservable(changes).toBe('--x-y-|', { x: change([], ['a']), y: change([], ['b']) });
+      expectSubscriptions(source.subscriptions).toBe('^-----!');
+      expectObservable(cold('a|', sets).pipe(membershipChanges({ initial: false }))).toBe('-|');
+      expectObservable(cold('a|', sets).pipe(membershipChanges({ initial: true }))).toBe('x|', {
+        x: change(['a'], []),
+      });
+    });
+  });
+
+  it('refuses options at the call', () => {
+    for (const options of [{ initial: 'no' }, { first: false }, null])
+      expect(() => membershipChanges(options as never)).toThrow(expect.objectContaining({ _tag: 'InvalidOptions' }));
   });
 
   it('tells one who goes as another comes in one change', () => {

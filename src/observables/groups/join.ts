@@ -1,66 +1,53 @@
 import {
+  BehaviorSubject,
   catchError,
-  defaultIfEmpty,
   defer,
   EMPTY,
   filter,
-  isObservable,
+  forkJoin,
   map,
   Observable,
   of,
-  ReplaySubject,
-  race,
   retry,
   switchMap,
   take,
-  tap,
   throwError,
 } from 'rxjs';
-import type { Backend, Place, RosterKey } from '../../backends/backend.js';
+import type { Backend, EntryRequest, Place, RosterKey } from '../../backends/backend.js';
 import {
   type BackendClosed,
   type GroupNotFound,
   MemberAlreadyExists,
-  MembershipLost,
   type OutcomeUnknown,
   type PlaceLost,
 } from '../../backends/errors.js';
 import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../../backends/shared/codec.js';
-import { ANYTHING, checkAll, FLAG } from '../../backends/shared/expectations.js';
+import { ANYTHING, checkAll, FLAG, oneOf } from '../../backends/shared/expectations.js';
 import { isError } from '../../backends/shared/is-error.js';
 import { checkName } from '../../backends/shared/keys.js';
-import { closed } from '../holding/closed.js';
-import { toldBy } from '../holding/grant.js';
+import { withData } from '../holding/with-data.js';
 import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
+import { type LossOf, lossFrom, type Membership, membershipOf } from './membership.js';
 
 /** Options of `join`. */
 export interface JoinOptions {
   /** Who joins. Default: a new unique id for each subscription. */
   readonly id?: string;
-  /** Shown to everybody by `memberMap`. An Observable joins with its first value; each further one replaces the last. */
+  /**
+   * Shown to everybody by `memberMap`. An Observable joins with its first value; each further one replaces the last. A further
+   * one that cannot be encoded, or is too large, is reported on `faults$`, and the last stays.
+   */
   readonly capabilities?: unknown;
   /** Create the group where it does not exist. Default `false`: then joining fails with `GroupNotFound`. */
   readonly create?: boolean;
-}
-
-/** One's stay in a group. */
-export interface Membership {
-  readonly group: string;
-  readonly id: string;
-  /** Grows with each joining. */
-  readonly token: bigint;
-  /** Whether one is still a member, asked of the clock at this moment. */
-  isValid(): boolean;
   /**
-   * Aborts when the membership is lost or left. Its `reason` says which: `MembershipLost`; `Released`, when the subscription
-   * has ended; `BackendClosed`, when the backend is closed.
+   * Where another is in the group under this id. `fail`, the default: errors with `MemberAlreadyExists`. `wait`: joins when the
+   * other is gone, be it by its ttl. `takeOver`: removes it, which is meant for a process that was started again under its id.
+   * Who is removed is told, errors with `MembershipLost`, and does not come back by itself. Until it is told, which
+   * takes its ttl where it is cut off from the store, two believe to be that member: only resources that check the token tell
+   * them apart. So use it where the earlier one is dead, or may be interrupted at any point.
    */
-  readonly signal: AbortSignal;
-  /**
-   * Leaves the group, at the call: the stream completes. What is returned tells whether one was a member until then, once the
-   * store has it, and completes; nobody needs to subscribe to it.
-   */
-  leave(): Observable<boolean>;
+  readonly ifTaken?: 'fail' | 'wait' | 'takeOver';
 }
 
 /**
@@ -72,14 +59,15 @@ export interface Membership {
  *     output   m-----------m--
  *
  * **Emits** a `Membership` for each joining: when the session is lost, it joins again by itself in the next one.
- * **Errors** `GroupNotFound` without `create`; `MemberAlreadyExists` when another is in the group under this id, who is not
- * touched by that; `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`;
- * what `capabilities`
- * errors with. Never on a lost connection.
+ * **Errors** `MembershipLost` when it was removed, by `evictMember`, `deleteGroup` with `force`, or a `takeOver` of its id:
+ * then it does not join again by itself. `GroupNotFound` without `create`; `MemberAlreadyExists` when another is in the group
+ * under this id, who is not touched by that (`ifTaken` says otherwise); `InvalidName`, `InvalidOptions` (thrown at the call),
+ * `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; what `capabilities` errors with. Never on a lost connection.
  * **Completes** when the backend is closed. While it drains, a member stays one: whose work goes on is there. The drain does not
  * wait for that.
  * **Teardown** leaves; `backend.close()` waits for it.
- * **Guarantee** no two members of one id are seen by `members` and `memberMap`.
+ * **Guarantee** no two members of one id are seen by `members` and `memberMap`. One who joins again after a loss waits for
+ * whoever has its id by then, whatever `ifTaken` says: an earlier self does not take over from a later one.
  * **Source** tooz `join_group`, `join_group_create`, `update_capabilities`, `leave_group`; kazoo `Party`.
  *
  * @example
@@ -87,109 +75,127 @@ export interface Membership {
  */
 export function join(backend: Backend, group: string, options: JoinOptions = {}): Observable<Membership> {
   checkName(group);
-  checkAll(options, { id: ANYTHING, capabilities: ANYTHING, create: FLAG });
+  checkAll(options, {
+    id: ANYTHING,
+    capabilities: ANYTHING,
+    create: FLAG,
+    ifTaken: oneOf('fail', 'wait', 'takeOver'),
+  });
   if (options.id !== undefined) checkName(options.id);
   return defer(() => {
-    const id = options.id ?? backend.newId();
+    const { id = backend.newId(), create = false, ifTaken = 'fail' } = options;
     const owner = backend.newId();
+    const encoded = new WeakMap<Uint8Array, unknown>();
     const encode = (capabilities: unknown): Uint8Array => {
       const subject = `member ${JSON.stringify(id)}`;
       // The limit is for what the user gives; what is kept with it comes on top.
       encodePayload(backend.codec, subject, capabilities);
       const record: MemberRecord = { id, owner, capabilities };
-      return encodePayload(backend.codec, subject, record, MAX_PAYLOAD_BYTES + RECORD_BYTES);
+      const payload = encodePayload(backend.codec, subject, record, MAX_PAYLOAD_BYTES + RECORD_BYTES);
+      encoded.set(payload, capabilities);
+      return payload;
     };
-    const { capabilities } = options;
-    const payload$ = isObservable(capabilities)
-      ? capabilities.pipe(defaultIfEmpty(undefined), map(encode))
-      : of(encode(capabilities));
-    return membership(backend, group, { id, owner, create: options.create ?? false }, payload$);
+    const joining = { id, owner, create, ifTaken, capabilitiesIn: (payload: Uint8Array) => encoded.get(payload) };
+    return membership(backend, group, joining, (enter) => withData(backend, options.capabilities, encode, enter));
   });
 }
 
-interface Joining {
-  readonly id: string;
+interface Joining extends Required<Pick<JoinOptions, 'id' | 'create' | 'ifTaken'>> {
+  /** Tells one who joins again from another under the same id. */
   readonly owner: string;
-  readonly create: boolean;
+  capabilitiesIn(payload: Uint8Array): unknown;
 }
+
+/** What one stands with; read again, it is the latest. */
+type Stand = Pick<EntryRequest, 'payload' | 'payload$'>;
 
 function membership(
   backend: Backend,
   group: string,
-  { id, owner, create }: Joining,
-  payload$: Observable<Uint8Array>,
+  { id, owner, create, ifTaken, capabilitiesIn }: Joining,
+  withCapabilities: (enter: (stand: Stand) => Observable<Membership>) => Observable<Membership>,
 ): Observable<Membership> {
   const roster: RosterKey = { kind: 'group', name: group };
   let hasJoined = false;
 
-  /** Emits when nobody else has stood longer under this id. A first joining fails at once; a later one waits. */
-  const alone = ({ entry: mine }: Place): Observable<unknown> => {
-    const isTaken = (entries: readonly MemberEntry[]): boolean =>
-      entries.some(({ entry, record }) => record.id === id && record.owner !== owner && entry.token < mine.token);
-    return lookAtMembers(backend, group).pipe(
-      switchMap((entries) => {
-        if (!isTaken(entries)) return of(entries);
-        if (!hasJoined) throw new MemberAlreadyExists(group, id);
-        return memberEntries(backend, group).pipe(
-          filter((later) => !isTaken(later)),
-          take(1),
-        );
-      }),
-    );
-  };
+  /** Those who have stood longer under this id. */
+  const rivalsOf = ({ entry: mine }: Place, entries: readonly MemberEntry[]): readonly MemberEntry[] =>
+    entries.filter(({ entry, record }) => record.id === id && record.owner !== owner && entry.token < mine.token);
 
-  return new Observable<Membership>((subscriber) => {
-    const payloads = new ReplaySubject<Uint8Array>(1);
-    /** It has waited for something: a backend that is closed by now was closed meanwhile. */
-    let hasWaited = false;
-    let hasPayload = false;
-    subscriber.add(payload$.subscribe(payloads));
-    const joining = race(payloads, closed(backend)).pipe(
-      take(1),
-      switchMap((payload) => {
-        hasPayload = true;
-        const place$ = backend.enter(roster, {
-          mode: 'shared',
-          permits: Number.POSITIVE_INFINITY,
-          payload,
-          payload$: payloads.pipe(filter((next, index) => index > 0 || next !== payload)),
-          registered: true,
-          onDrain: 'stay',
-        });
-        return place$.pipe(
-          tap(() => {
-            hasWaited = true;
-          }),
-          switchMap((place) => alone(place).pipe(map(() => place))),
+  /** Emits when nobody has stood longer under this id. */
+  const alone = (place: Place): Observable<unknown> =>
+    lookAtMembers(backend, group).pipe(
+      switchMap((entries) => {
+        const rivals = rivalsOf(place, entries);
+        if (rivals.length === 0) return of(entries);
+        if (hasJoined || ifTaken === 'wait')
+          return memberEntries(backend, group).pipe(
+            filter((later) => rivalsOf(place, later).length === 0),
+            take(1),
+          );
+        if (ifTaken === 'fail') throw new MemberAlreadyExists(group, id);
+        return forkJoin(rivals.map(({ entry }) => backend.evict(roster, entry.id))).pipe(
+          // Looking again shows whether they are there.
           catchError((error) =>
-            isError<BackendClosed>(error, 'BackendClosed') && hasWaited ? EMPTY : throwError(() => error),
+            isError<OutcomeUnknown>(error, 'OutcomeUnknown') ? alone(place) : throwError(() => error),
           ),
         );
       }),
-      map((place): Membership => {
-        hasJoined = true;
-        const { token } = place.entry;
-        const lossOf = ({ reason, cause }: PlaceLost) => new MembershipLost(group, token, reason, cause);
-        return {
-          group,
-          id,
-          token,
-          isValid: () => place.isValid(),
-          signal: toldBy(place, lossOf).signal,
-          leave: () => place.leave(),
-        };
-      }),
-      retry({
-        delay: (error) => {
-          hasWaited = true;
-          if (isError<PlaceLost>(error, 'PlaceLost')) return of(0);
-          if (isError<GroupNotFound>(error, 'GroupNotFound') && create) return created(backend, roster);
-          return throwError(() => error);
-        },
-      }),
     );
-    subscriber.add(joining.subscribe(subscriber));
-    if (!hasPayload) hasWaited = true;
+
+  return new Observable<Membership>((subscriber) => {
+    /** It has waited for something: a backend that is closed by now was closed meanwhile. */
+    let hasWaited = false;
+    let hasBegun = false;
+    /** Of the place there is, or was last. */
+    let lossOf: LossOf | undefined;
+    const joining = (stand: Stand): Observable<Membership> => {
+      hasBegun = true;
+      let stored: BehaviorSubject<Uint8Array>;
+      return defer(() => {
+        lossOf = undefined;
+        const { payload, payload$ } = stand;
+        const mine = new BehaviorSubject(payload);
+        stored = mine;
+        return backend.enter(roster, {
+          mode: 'shared',
+          permits: Number.POSITIVE_INFINITY,
+          payload,
+          ...(payload$ && { payload$ }),
+          stored: (later) => mine.next(later),
+          registered: true,
+          onDrain: 'stay',
+        });
+      }).pipe(
+        switchMap((place) => {
+          hasWaited = true;
+          const loss = lossFrom(group, place);
+          lossOf = loss;
+          return alone(place).pipe(
+            map(() => {
+              hasJoined = true;
+              return membershipOf(group, id, place, loss, stored.pipe(map(capabilitiesIn)));
+            }),
+          );
+        }),
+        catchError((error) =>
+          isError<BackendClosed>(error, 'BackendClosed') && hasWaited ? EMPTY : throwError(() => error),
+        ),
+        retry({
+          delay: (error) => {
+            hasWaited = true;
+            if (isError<PlaceLost>(error, 'PlaceLost')) {
+              const loss = error.reason === 'evicted' ? lossOf?.(error) : undefined;
+              return loss === undefined ? of(0) : throwError(() => loss);
+            }
+            if (isError<GroupNotFound>(error, 'GroupNotFound') && create) return created(backend, roster);
+            return throwError(() => error);
+          },
+        }),
+      );
+    };
+    subscriber.add(withCapabilities(joining).subscribe(subscriber));
+    if (!hasBegun) hasWaited = true;
   });
 }
 

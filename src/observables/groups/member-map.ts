@@ -2,8 +2,10 @@ import { type Eq, fromEquals } from 'fp-ts/lib/Eq.js';
 import { isSome } from 'fp-ts/lib/Option.js';
 import { getEq } from 'fp-ts/lib/ReadonlyMap.js';
 import * as S from 'fp-ts/lib/string.js';
-import { distinctUntilChanged, map, type Observable } from 'rxjs';
+import { combineLatest, distinctUntilChanged, map, type Observable, tap } from 'rxjs';
 import type { Backend, Entry, RosterKey } from '../../backends/backend.js';
+import { GroupNotFound } from '../../backends/errors.js';
+import { checkAll, FLAG } from '../../backends/shared/expectations.js';
 import { checkName } from '../../backends/shared/keys.js';
 import { decoded } from '../holding/contender.js';
 
@@ -13,6 +15,12 @@ export interface Member {
   readonly capabilities: unknown;
   /** Changes when the member leaves and joins again. */
   readonly token: bigint;
+}
+
+/** Options of `members` and `memberMap`. */
+export interface MembersOptions {
+  /** The group must exist: errors with `GroupNotFound` where it does not, or no longer. Default `false`: then it has no members. */
+  readonly required?: boolean;
 }
 
 /** What a member's entry carries. `owner` tells a member that joins again from another one under the same id. */
@@ -30,21 +38,43 @@ export interface MemberRecord {
  *     output   {}--{a}--{a,b}--{a',b}----{b}--
  *
  * **Emits** the members on subscribe (as soon as the store has answered), then after each joining, leaving, or change of
- * capabilities. A group that does not exist has no members. Silent while disconnected; never a false empty map.
- * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost
- * connection. A payload that cannot
- * be read is reported on `faults$` and skipped.
+ * capabilities. A group that does not exist has no members, unless it is `required`. Silent while disconnected; never a false
+ * empty map.
+ * **Errors** `InvalidName`, `InvalidOptions` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. `GroupNotFound`
+ * where the group is `required`, and does not exist, or is deleted. Never on a lost connection. A payload that cannot be read is
+ * reported on `faults$` and skipped.
  * **Completes** when the backend is closed.
  * **Teardown** stops looking.
  * **Guarantee** a member that died is gone within `ttlMs` + 1 s; one whose session lives is never missing. Not: that each
- * intermediate map is seen.
+ * intermediate map is seen, nor that a group was deleted and created again between two looks.
  * **Source** tooz `get_members_with_capabilities`, kazoo `Party`.
  *
  * @example
  * memberMap(backend, 'workers').subscribe((map) => console.log(map.get('w1')?.capabilities));
  */
-export function memberMap(backend: Backend, group: string): Observable<ReadonlyMap<string, Member>> {
-  return memberEntries(backend, group).pipe(map(presentMembers), distinctUntilChanged(getEq(S.Eq, memberEq).equals));
+export function memberMap(
+  backend: Backend,
+  group: string,
+  options: MembersOptions = {},
+): Observable<ReadonlyMap<string, Member>> {
+  checkAll(options, { required: FLAG });
+  const entries$ = memberEntries(backend, group);
+  return (options.required === true ? whileThere(backend, group, entries$) : entries$).pipe(
+    map(presentMembers),
+    distinctUntilChanged(getEq(S.Eq, memberEq).equals),
+  );
+}
+
+/** What `source` tells, once it is known that the group exists. Errors where it does not. */
+function whileThere<T>(backend: Backend, group: string, source: Observable<T>): Observable<T> {
+  const isThere$ = backend.registered('group').pipe(
+    map((names) => names.has(group)),
+    distinctUntilChanged(),
+    tap((isThere) => {
+      if (!isThere) throw new GroupNotFound(group);
+    }),
+  );
+  return combineLatest([isThere$, source]).pipe(map(([, value]) => value));
 }
 
 /** An entry of a group whose payload is a member's. */

@@ -1,7 +1,7 @@
 import { distinctUntilChanged, map, type Observable } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { idsOf } from './incarnations.js';
-import { type Member, memberMap } from './member-map.js';
+import { type Member, type MembersOptions, memberMap } from './member-map.js';
 
 /**
  * Emits the ids of the members of `group`.
@@ -14,9 +14,8 @@ import { type Member, memberMap } from './member-map.js';
  * has left and joined again between two looks, the set comes again: the ids are the same, a member is another, and
  * `membershipChanges` sees it. Never the same members twice in a row. Silent while disconnected; never a false empty set,
  * nor one without a member who is there.
- * **Errors** `InvalidName` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. Never on a lost
- * connection, nor because the group
- * does not exist: then it has no members.
+ * **Errors** `InvalidName`, `InvalidOptions` (thrown at the call), `AuthenticationFailed`, `PermissionDenied`. `GroupNotFound`
+ * where the group is `required`, and does not exist, or is deleted; otherwise it has no members then. Never on a lost connection.
  * **Completes** when the backend is closed.
  * **Teardown** stops looking.
  * **Guarantee** that of `memberMap`.
@@ -25,8 +24,12 @@ import { type Member, memberMap } from './member-map.js';
  * @example
  * members(backend, 'workers').subscribe((ids) => console.log([...ids]));
  */
-export function members(backend: Backend, group: string): Observable<ReadonlySet<string>> {
-  return memberMap(backend, group).pipe(distinctUntilChanged(sameMembers), map(idsOf));
+export function members(
+  backend: Backend,
+  group: string,
+  options: MembersOptions = {},
+): Observable<ReadonlySet<string>> {
+  return memberMap(backend, group, options).pipe(distinctUntilChanged(sameMembers), map(idsOf));
 }
 
 function sameMembers(a: ReadonlyMap<string, Member>, b: ReadonlyMap<string, Member>): boolean {

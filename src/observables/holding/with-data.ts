@@ -11,6 +11,7 @@ import {
   race,
   switchMap,
   take,
+  tap,
 } from 'rxjs';
 import type { Backend, EntryRequest } from '../../backends/backend.js';
 import type { InvalidPayload } from '../../backends/errors.js';
@@ -19,7 +20,8 @@ import { closed } from './closed.js';
 
 /**
  * Enters with `data`. An Observable enters with its first value (`undefined` where it has none), and each further one
- * replaces the last. A further one that cannot be encoded is reported, and the last stays.
+ * replaces the last. A further one that cannot be encoded is reported, and the last stays. Who enters again reads `stand`
+ * again: it has the latest.
  */
 export function withData<T>(
   backend: Backend,
@@ -30,6 +32,7 @@ export function withData<T>(
   if (!isObservable(data)) return defer(() => enter({ payload: encode(data) }));
   return new Observable<T>((subscriber) => {
     const payloads = new ReplaySubject<Uint8Array>(1);
+    let latest: Uint8Array = new Uint8Array();
     const encoded$ = data.pipe(
       defaultIfEmpty(undefined),
       mergeMap((value, index) => {
@@ -43,12 +46,24 @@ export function withData<T>(
         }
       }),
     );
-    subscriber.add(encoded$.subscribe(payloads));
+    const noted$ = encoded$.pipe(
+      tap((payload) => {
+        latest = payload;
+      }),
+    );
+    subscriber.add(noted$.subscribe(payloads));
+    const stand = {
+      get payload() {
+        return latest;
+      },
+      get payload$() {
+        const entered = latest;
+        return payloads.pipe(filter((next, index) => index > 0 || next !== entered));
+      },
+    };
     const entered$ = race(payloads, closed(backend)).pipe(
       take(1),
-      switchMap((payload) =>
-        enter({ payload, payload$: payloads.pipe(filter((next, index) => index > 0 || next !== payload)) }),
-      ),
+      switchMap(() => enter(stand)),
     );
     subscriber.add(entered$.subscribe(subscriber));
   });

@@ -1,12 +1,14 @@
 import {
   createGroup,
   deleteGroup,
+  evictMember,
   GroupAlreadyExists,
   GroupNotEmpty,
   GroupNotFound,
   groups,
   join,
   MemberAlreadyExists,
+  MembershipLost,
   memberMap,
   members,
   membershipChanges,
@@ -131,6 +133,158 @@ export function groupCases({ hazard }: Suite): void {
     expect(map.values).toEqual([new Map([['a', { id: 'a', capabilities: 'first', token: membership.token }]])]);
     expect(membership.isValid()).toBe(true);
     expect(joined.hasEnded).toBe(false);
+  });
+
+  hazard('capabilities are told to be stored when everybody sees them', async (stage) => {
+    const capabilities = new BehaviorSubject<unknown>('first');
+    const { membership } = await stage.join(stage.backend(), 'crew', { id: 'a', capabilities, create: true });
+    const stored = stage.probe(membership.stored$);
+    expect(stored.values).toEqual(['first']);
+    for (const next of ['second', 'third']) {
+      capabilities.next(next);
+      await stored.now((each) => each === next, 'what was stored');
+      const all = await firstValueFrom(memberMap(stage.backend(), 'crew'));
+      expect(all.get('a')?.capabilities).toBe(next);
+    }
+    expect(await lastValueFrom(membership.leave())).toBe(true);
+    await stored.completion('the membership has ended');
+    expect(stored.values).toEqual(['first', 'second', 'third']);
+  });
+
+  hazard('who leaves is told when nobody sees it any more, and whether it was a member until then', async (stage) => {
+    const backend = stage.backend();
+    for (let round = 0; round < 5; round++) {
+      const { joined, membership } = await stage.join(backend, 'crew', { id: 'a', create: true });
+      expect(await lastValueFrom(membership.leave())).toBe(true);
+      expect(await firstValueFrom(members(stage.watcher, 'crew'))).toEqual(new Set());
+      await joined.completion('it has left');
+      expect([membership.isValid(), membership.signal.aborted]).toEqual([false, true]);
+      expect(await lastValueFrom(membership.leave())).toBe(true);
+    }
+    const { joined, membership } = await stage.join(backend, 'crew', { id: 'a' });
+    expect(await lastValueFrom(evictMember(stage.watcher, 'crew', 'a'))).toBe(true);
+    await joined.failure('it was removed');
+    expect(await lastValueFrom(membership.leave())).toBe(false);
+  });
+
+  hazard('a member that is removed is told, and does not come back; nobody else is touched', async (stage) => {
+    const { joined, membership } = await stage.join(stage.backend(), 'crew', { id: 'a', create: true });
+    const other = await stage.join(stage.backend(), 'crew', { id: 'b' });
+    for (const [group, id] of [
+      ['crew', 'nobody'],
+      ['another', 'a'],
+    ] as const)
+      expect(await lastValueFrom(evictMember(stage.watcher, group, id))).toBe(false);
+    expect(await lastValueFrom(evictMember(stage.watcher, 'crew', 'a'))).toBe(true);
+    const error = await joined.failure('it was removed');
+    expect(error).toBeInstanceOf(MembershipLost);
+    expect(error).toMatchObject({ group: 'crew', token: membership.token, reason: 'evicted' });
+    expect(membership.signal.reason).toBe(error);
+    expect(membership.isValid()).toBe(false);
+    expect(await lastValueFrom(evictMember(stage.watcher, 'crew', 'a'))).toBe(false);
+    await stage.inLine('crew', 1, 'group');
+    expect([joined.values.length, other.joined.hasEnded]).toEqual([1, false]);
+    await stage.join(stage.backend(), 'crew', { id: 'a' });
+  });
+
+  hazard('who takes its id over is the member, and the earlier one is told and does not fight back', async (stage) => {
+    const seen = stage.probe(memberMap(stage.watcher, 'crew'));
+    const joining = (capabilities: number) =>
+      stage.join(stage.backend(), 'crew', { id: 'a', capabilities, create: true, ifTaken: 'takeOver' });
+    let earlier = await joining(0);
+    for (const next of [1, 2, 3]) {
+      const later = await joining(next);
+      expect(later.membership.token).toBeGreaterThan(earlier.membership.token);
+      const error = await earlier.joined.failure('its id was taken over');
+      expect(error).toMatchObject({ _tag: 'MembershipLost', token: earlier.membership.token, reason: 'evicted' });
+      expect([earlier.membership.isValid(), later.membership.isValid()]).toEqual([false, true]);
+      earlier = later;
+    }
+    await stage.inLine('crew', 1, 'group');
+    await seen.now((all) => all.get('a')?.capabilities === 3, 'the last one');
+    expect(seen.values.every(({ size }) => size <= 1)).toBe(true);
+    const told = seen.values.flatMap((all) => all.get('a')?.token ?? []);
+    expect(told).toEqual([...told].sort((a, b) => Number(a - b)));
+  });
+
+  hazard('of many who take one id over at once, one stays', async (stage) => {
+    const backends = [stage.backend(), stage.backend(), stage.backend()];
+    await lastValueFrom(createGroup(stage.watcher, 'crew'));
+    const joined = Array.from({ length: 9 }, (_, i) =>
+      stage.probe(join(backends[i % 3] as (typeof backends)[0], 'crew', { id: 'a', ifTaken: 'takeOver' })),
+    );
+    const ends = joined.map((one) => one.failure('its id was taken over'));
+    await new Promise<void>((resolve) => {
+      let left = joined.length - 1;
+      for (const end of ends)
+        end.then(
+          () => --left === 0 && resolve(),
+          () => resolve(), // That one has not ended in time: what is expected next says so.
+        );
+    });
+    const [stays, ...others] = joined.filter(({ hasEnded }) => !hasEnded);
+    expect(others).toEqual([]);
+    const { token, isValid } = (await stays?.first('the membership')) ?? {};
+    expect((await stage.entries('crew', 'group')).map((entry) => entry.token)).toEqual([token]);
+    expect(isValid?.()).toBe(true);
+    for (const [i, end] of ends.entries())
+      if (joined[i] !== stays) expect(await end).toMatchObject({ _tag: 'MembershipLost', reason: 'evicted' });
+  });
+
+  hazard('who waits for its id joins when the earlier one is gone, and is not seen before', async (stage) => {
+    const { joined } = await stage.join(stage.backend(), 'crew', { id: 'a', capabilities: 'first', create: true });
+    const seen = stage.probe(memberMap(stage.watcher, 'crew'));
+    const waiting = stage.probe(join(stage.backend(), 'crew', { id: 'a', capabilities: 'second', ifTaken: 'wait' }));
+    await stage.inLine('crew', 2, 'group');
+    const refused = stage.probe(join(stage.backend(), 'crew', { id: 'a' }));
+    expect(await refused.failure('the id is taken')).toBeInstanceOf(MemberAlreadyExists);
+    await stage.inLine('crew', 2, 'group');
+    expect(waiting.values).toEqual([]);
+    joined.unsubscribe();
+    const { token } = await waiting.first('the membership');
+    await seen.now((all) => all.get('a')?.token === token, 'the second');
+    expect(new Set(seen.values.map((all) => all.get('a')?.capabilities))).toEqual(new Set(['first', 'second']));
+  });
+
+  hazard('a group is deleted by force, with who is in it, and with who joins meanwhile', async (stage) => {
+    const backends = [stage.backend(), stage.backend()];
+    await stage.join(stage.backend(), 'crew', { id: 'other', create: true });
+    const early = Array.from({ length: 6 }, (_, i) =>
+      stage.probe(join(backends[i % 2] as (typeof backends)[0], 'crew', { id: `e${i}` })),
+    );
+    for (const one of early) await one.first('an early member');
+    const deleting = stage.probe(deleteGroup(stage.watcher, 'crew', { force: true }));
+    const late = Array.from({ length: 6 }, (_, i) =>
+      stage.probe(join(backends[i % 2] as (typeof backends)[0], 'crew', { id: `l${i}` })),
+    );
+    await deleting.completion('the group is deleted');
+    for (const one of early)
+      expect(await one.failure('it was removed')).toMatchObject({ _tag: 'MembershipLost', reason: 'evicted' });
+    for (const one of late)
+      expect(await one.failure('it was removed, or found no group')).toMatchObject({
+        _tag: expect.stringMatching(/^(MembershipLost|GroupNotFound)$/),
+      });
+    expect(await stage.entries('crew', 'group')).toEqual([]);
+    expect(await firstValueFrom(groups(stage.watcher))).toEqual(new Set());
+    const again = stage.probe(deleteGroup(stage.watcher, 'crew', { force: true }));
+    expect(await again.failure('no such group')).toBeInstanceOf(GroupNotFound);
+  });
+
+  hazard('a group that is required is followed until it is deleted', async (stage) => {
+    const backend = stage.backend();
+    const missing = stage.probe(members(stage.watcher, 'crew', { required: true }));
+    expect(await missing.failure('no such group')).toMatchObject({ _tag: 'GroupNotFound', group: 'crew' });
+    await lastValueFrom(createGroup(backend, 'crew'));
+    const sets = stage.probe(members(stage.watcher, 'crew', { required: true }));
+    expect(await sets.first('the empty set')).toEqual(new Set());
+    const { membership } = await stage.join(backend, 'crew', { id: 'a' });
+    await sets.now(consistsOf('a'), 'the member');
+    await lastValueFrom(membership.leave());
+    await lastValueFrom(deleteGroup(backend, 'crew'));
+    expect(await sets.failure('the group was deleted')).toBeInstanceOf(GroupNotFound);
+    expect(sets.values.map(({ size }) => size).filter((size, i, all) => size !== all[i - 1])).toEqual(
+      sets.values.length === 2 ? [0, 1] : [0, 1, 0],
+    );
   });
 
   hazard('joining a group that nobody created fails, and creates nothing', async (stage) => {

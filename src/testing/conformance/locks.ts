@@ -234,6 +234,21 @@ export function lockCases({ hazard }: Suite): void {
     expect(isTornDown).toBe(true);
   });
 
+  hazard('who releases is told when the store has it, and whether it was held until then', async (stage) => {
+    const backend = stage.backend();
+    for (let round = 0; round < 5; round++) {
+      const { grant, held } = await stage.hold(backend, 'ledger');
+      expect(await lastValueFrom(grant.release())).toBe(true);
+      expect(await stage.entries('ledger')).toEqual([]);
+      await held.completion('it is released');
+      expect(await lastValueFrom(grant.release())).toBe(true);
+    }
+    const { grant, held } = await stage.hold(backend, 'ledger');
+    expect(await lastValueFrom(breakLock(stage.watcher, 'ledger'))).toBe(true);
+    await held.failure('it is broken');
+    expect(await lastValueFrom(grant.release())).toBe(false);
+  });
+
   hazard('the signal of a grant aborts when it is released', async (stage) => {
     const { grant, held } = await stage.hold(stage.backend(), 'ledger');
     expect([grant.signal.aborted, grant.isValid()]).toEqual([false, true]);

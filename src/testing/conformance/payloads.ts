@@ -12,7 +12,7 @@ import {
   withLock,
 } from 'conclave';
 import { none, some } from 'fp-ts/lib/Option.js';
-import { firstValueFrom, type Observable, of } from 'rxjs';
+import { BehaviorSubject, firstValueFrom, type Observable, of } from 'rxjs';
 import { expect } from 'vitest';
 import { consistsOf, type Suite } from './stage.js';
 
@@ -68,13 +68,33 @@ export function payloadCases({ hazard }: Suite): void {
     expect(await stage.entries('ledger')).toEqual([]);
   });
 
-  hazard('capabilities that cannot be encoded end the membership, and leave nothing', async (stage) => {
+  hazard('the first capabilities that cannot be encoded are refused, and nothing is left', async (stage) => {
     const backend = stage.backend();
     await firstValueFrom(createGroup(backend, 'crew'));
-    const joined = stage.probe(join(backend, 'crew', { id: 'a', capabilities: of('good', 7n) }));
+    const joined = stage.probe(join(backend, 'crew', { id: 'a', capabilities: of(7n, 'good') }));
     expect(await joined.failure('they cannot be encoded')).toBeInstanceOf(InvalidPayload);
     await stage.inLine('crew', 0, 'group');
   });
+
+  hazard(
+    'later capabilities that cannot be encoded, or are too large, are a fault, and the last stay',
+    async (stage) => {
+      const backend = stage.backend();
+      const faults = stage.probe(backend.faults$);
+      const capabilities = new BehaviorSubject<unknown>('good');
+      const { joined, membership } = await stage.join(backend, 'crew', { id: 'a', capabilities, create: true });
+      for (const bad of [7n, 'x'.repeat(MAX_PAYLOAD_BYTES - 1)]) {
+        capabilities.next(bad);
+        expect(faults.last).toBeInstanceOf(InvalidPayload);
+      }
+      expect(faults.values).toHaveLength(2);
+      const seen = stage.probe(memberMap(stage.watcher, 'crew'));
+      expect((await seen.first('the member')).get('a')?.capabilities).toBe('good');
+      capabilities.next('better');
+      await seen.now((all) => all.get('a')?.capabilities === 'better', 'the next good ones');
+      expect([joined.hasEnded, membership.isValid(), seen.values.length]).toEqual([false, true, 2]);
+    },
+  );
 
   hazard(
     'a member that another client wrote illegibly is skipped and reported, and the stream goes on',

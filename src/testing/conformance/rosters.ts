@@ -107,6 +107,38 @@ export function rosterCases({ hazard }: Suite): void {
     expect(other.hasEnded).toBe(false);
   });
 
+  hazard('who leaves is told when nobody sees it any more, and whether it stood there until then', async (stage) => {
+    const backend = stage.backend();
+    for (const mode of ['exclusive', 'shared'] as const) {
+      const stands = stage.enter(backend, 'pool', { mode });
+      const place = await stands.now(isAdmitted, 'the place');
+      const next = stage.enter(stage.backend(), 'pool');
+      await next.now(waits, 'the next one');
+      expect(await lastValueFrom(place.leave())).toBe(true);
+      expect((await stage.entries('pool')).map(({ id }) => id)).toEqual([next.last?.entry.id]);
+      await stands.completion('it has left');
+      const { entry, leave } = await next.now(isAdmitted, 'the next is admitted');
+      expect(await lastValueFrom(stage.watcher.evict({ kind: 'lock', name: 'pool' }, entry.id))).toBe(true);
+      await next.failure('it was evicted');
+      expect(await lastValueFrom(leave())).toBe(false);
+    }
+  });
+
+  hazard('of who leaves and who evicts it at the same moment, one tells that it was there', async (stage) => {
+    const backend = stage.backend();
+    for (let round = 0; round < 12; round++) {
+      const place = await stage.enter(backend, 'pool', { mode: 'shared' }).now(isAdmitted, 'the place');
+      const acts = {
+        evict: () => lastValueFrom(stage.watcher.evict({ kind: 'lock', name: 'pool' }, place.entry.id)),
+        leave: () => lastValueFrom(place.leave()),
+      };
+      const order = round % 2 === 0 ? (['evict', 'leave'] as const) : (['leave', 'evict'] as const);
+      const outcomes = await Promise.all(order.map((act) => acts[act]()));
+      expect({ round, trues: outcomes.filter((was) => was).length }).toEqual({ round, trues: 1 });
+      expect(await stage.entries('pool')).toEqual([]);
+    }
+  });
+
   hazard('entries come complete at once, in the order of tokens, with mode and payload', async (stage) => {
     const modes: Mode[] = ['shared', 'exclusive', 'shared'];
     const backends = [stage.backend(), stage.backend()];
