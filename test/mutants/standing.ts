@@ -184,7 +184,7 @@ export const standingMutants: readonly Mutant[] = [
     rule: 'Emits whether it was there',
     how: 'says that it was',
     alter: above(inSession((session) => ({ leave: (...args) => session.leave(...args).pipe(map(() => true)) }))),
-    caughtBy: ['of who leaves and who evicts it at the same moment, one tells that it was there'],
+    caughtBy: ['who leaves after it was evicted, and before it was told, is told that it was not there'],
   },
   {
     rule: 'Emits whether it was there',

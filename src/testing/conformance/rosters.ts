@@ -124,6 +124,15 @@ export function rosterCases({ hazard }: Suite): void {
     }
   });
 
+  hazard('who leaves after it was evicted, and before it was told, is told that it was not there', async (stage) => {
+    const link = await stage.link();
+    link.delayReplies(stage.quirks.ttlMs / 8);
+    const place = await stage.enter(stage.over(link), 'pool').now(isAdmitted, 'the place');
+    expect(await lastValueFrom(stage.watcher.evict({ kind: 'lock', name: 'pool' }, place.entry.id))).toBe(true);
+    expect(place.isValid()).toBe(true);
+    expect(await lastValueFrom(place.leave())).toBe(false);
+  });
+
   hazard('of who leaves and who evicts it at the same moment, one tells that it was there', async (stage) => {
     const backend = stage.backend();
     for (let round = 0; round < 12; round++) {
