@@ -84,7 +84,7 @@ test('after a restart with older data a holder that was forgotten is told, and o
   const lost = later.lost(4_000);
   await server.kill();
   await server.start();
-  expect(await lost).toMatchObject({ _tag: 'PlaceLost', reason: 'evicted' });
+  expect(await lost).toMatchObject({ _tag: 'PlaceLost', reason: 'session lost' });
   expect(place.isValid()).toBe(false);
   await firstWithin(mine.backend.entries(LOCK), (entries) => entries.length === 0, 2_000, 'an empty roster');
 });
