@@ -3,6 +3,7 @@ import type { Backend, Entry } from '../../backends/backend.js';
 import type { BackendClosed, CoordinationError } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
 import { MAX_NAME_BYTES } from '../../backends/shared/keys.js';
+import { fromUtf8, toUtf8 } from '../../backends/shared/utf8.js';
 
 /** Whom `handOver` has named: an entry that counts as the best of its line while it stands there. */
 export interface Designation {
@@ -15,9 +16,6 @@ export interface Designated extends Designation {
   readonly version: bigint;
 }
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
 const PREFIX = 'hand-over ';
 
 /**
@@ -26,7 +24,7 @@ const PREFIX = 'hand-over ';
  */
 function keyOf(election: string): string {
   let key = `${PREFIX}${election}`;
-  while (encoder.encode(key).length > MAX_NAME_BYTES) key = [...key].slice(0, -1).join('');
+  while (toUtf8(key).length > MAX_NAME_BYTES) key = [...key].slice(0, -1).join('');
   return key;
 }
 
@@ -41,7 +39,7 @@ export function designated(backend: Backend, election: string): Observable<Desig
 
 /** Names who is to lead. Completes when the store has it. */
 export function designate(backend: Backend, election: string, { id, token }: Designation): Observable<never> {
-  const value = encoder.encode(JSON.stringify({ election, id, token: token.toString() }));
+  const value = toUtf8(JSON.stringify({ election, id, token: token.toString() }));
   return backend.swap(keyOf(election), 'any', value).pipe(ignoreElements());
 }
 
@@ -65,7 +63,7 @@ export function undesignate(backend: Backend, election: string, { version }: Des
 /** What others wrote there names nobody. */
 function read(value: Uint8Array, version: bigint, election: string): Designated | undefined {
   try {
-    const fields: unknown = JSON.parse(decoder.decode(value));
+    const fields: unknown = JSON.parse(fromUtf8(value));
     if (typeof fields !== 'object' || fields === null) return undefined;
     const named: { readonly election?: unknown; readonly id?: unknown; readonly token?: unknown } = fields;
     if (named.election !== election || typeof named.id !== 'string' || typeof named.token !== 'string')

@@ -1,3 +1,5 @@
+import { fromUtf8, toUtf8 } from '../../backends/shared/utf8.js';
+
 /** What stands in front of a payload beside what the user gave. A payload without any of it is the codec's, byte for byte. */
 export interface Header {
   readonly priority?: number | undefined;
@@ -9,11 +11,8 @@ export interface Header {
   readonly since?: bigint | undefined;
 }
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
-
 /** No text begins like that. */
-const MAGIC = Uint8Array.of(0, ...encoder.encode('conclave'));
+const MAGIC = Uint8Array.of(0, ...toUtf8('conclave'));
 const LENGTH_BYTES = 2;
 const BEGIN = MAGIC.length + LENGTH_BYTES;
 
@@ -21,7 +20,7 @@ const BEGIN = MAGIC.length + LENGTH_BYTES;
 export function enveloped(payload: Uint8Array, { since, ...header }: Header): Uint8Array {
   const fields = { ...header, since: since?.toString() };
   if (Object.values(fields).every((field) => field === undefined)) return payload;
-  const head = encoder.encode(JSON.stringify(fields));
+  const head = toUtf8(JSON.stringify(fields));
   const bytes = new Uint8Array(BEGIN + head.length + payload.length);
   bytes.set(MAGIC);
   new DataView(bytes.buffer).setUint16(MAGIC.length, head.length);
@@ -37,7 +36,7 @@ export function opened(bytes: Uint8Array): { readonly header: Header; readonly p
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint16(MAGIC.length);
   if (bytes.length < BEGIN + length) return plain;
   try {
-    const header = headerOf(JSON.parse(decoder.decode(bytes.subarray(BEGIN, BEGIN + length))));
+    const header = headerOf(JSON.parse(fromUtf8(bytes.subarray(BEGIN, BEGIN + length))));
     return { header, payload: bytes.subarray(BEGIN + length) };
   } catch {
     return plain;
