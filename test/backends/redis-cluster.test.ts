@@ -32,9 +32,12 @@ async function startLink(): Promise<Link> {
   );
 }
 
-/** Started again without its data, a node still knows which slots it has. */
+/**
+ * Started again without its data, a node still knows which slots it has.
+ * With `everysec`, Redis acknowledges writes that it has not yet handed to the kernel while the disk is busy.
+ */
 async function startOwnCluster(): Promise<OwnServer> {
-  const own = await startRedisCluster();
+  const own = await startRedisCluster({ argsOf: () => ['--appendfsync', 'always'] });
   return {
     connect: (options) => connect(own.url, options),
     stop: async () => {
