@@ -4,8 +4,18 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Backend, connect, lock } from 'conclave';
-import { firstValueFrom, type Subscription } from 'rxjs';
+import {
+  type Backend,
+  type CampaignOptions,
+  campaign,
+  connect,
+  isSome,
+  lock,
+  lockAll,
+  readLock,
+  semaphore,
+} from 'conclave';
+import { EMPTY, filter, firstValueFrom, type Observable, type Subscription } from 'rxjs';
 import { startEtcd } from '../src/testing/servers/etcd.js';
 import { startRedis } from '../src/testing/servers/redis.js';
 import type { TestServer } from '../src/testing/servers/server.js';
@@ -104,16 +114,26 @@ async function measure(subject: Subject, url: string): Promise<readonly Figure[]
 
   {
     await using backend = connect(url, QUIET);
-    await firstValueFrom(lock(backend, 'free'));
-    await calm(() => subject.read(url), requestsOf);
-    const uncontended = await counted(async () => {
-      for (let i = 0; i < ROUNDS; i++) await firstValueFrom(lock(backend, 'free'));
-    });
-    note('acquire and release a lock that is free', uncontended, ROUNDS, subject.acquireLimit);
-    const unused = await counted(async () => {
-      for (let i = 0; i < ROUNDS; i++) await firstValueFrom(lock(backend, `unused ${i}`));
-    });
-    note('the same, the first time under a name', unused, ROUNDS);
+    const { acquireLimit } = subject;
+    const again = async (what: string, take: () => Observable<unknown>, limit?: number): Promise<void> => {
+      await firstValueFrom(take());
+      await calm(() => subject.read(url), requestsOf);
+      const all = await counted(async () => {
+        for (let i = 0; i < ROUNDS; i++) await firstValueFrom(take());
+      });
+      note(what, all, ROUNDS, limit);
+    };
+    await again('acquire and release a lock that is free', () => lock(backend, 'free'), acquireLimit);
+    let unused = 0;
+    await again('the same, the first time under a name', () => lock(backend, `unused ${unused++}`));
+    await again('a lock to read', () => readLock(backend, 'read'), acquireLimit);
+    // Whoever stands there may go by another number of permits.
+    await again('a permit of three', () => semaphore(backend, 'permits', 3), acquireLimit + 1);
+    await again('three locks at once', () => lockAll(backend, ['x', 'y', 'z']), 3 * acquireLimit);
+    const elected = (options: CampaignOptions) => () => campaign(backend, 'election', options).pipe(filter(isSome));
+    await again('lead and step down', elected({}), acquireLimit);
+    await again('the same, with a priority', elected({ priority: 1 }));
+    await again('the same, taking over from an earlier self', elected({ id: 'pod-0', takeOver: true }));
   }
   {
     const backends = Array.from({ length: 10 }, () => connect(url, QUIET));
@@ -127,6 +147,27 @@ async function measure(subject: Subject, url: string): Promise<readonly Figure[]
     });
     // The release, and what the one who is woken asks; 99 others ask nothing.
     note(`hand over to the next of ${WAITERS} waiters in 10 processes' sessions`, handOff, 1, 6);
+    await Promise.all(backends.map((backend) => backend.close()));
+  }
+  {
+    const backends = Array.from({ length: 10 }, () => connect(url, QUIET));
+    const grants: { release: () => Observable<boolean> }[] = [];
+    const permits = 3;
+    let admitted: () => void = () => undefined;
+    for (let i = 0; i < WAITERS; i++)
+      semaphore(backends[i % backends.length] as Backend, 'contended', permits).subscribe((grant) => {
+        grants.push(grant);
+        admitted();
+      });
+    await calm(() => subject.read(url), requestsOf);
+    const passedOn = await counted(async () => {
+      const next = new Promise<void>((resolve) => {
+        admitted = resolve;
+      });
+      await firstValueFrom(grants[0]?.release() ?? EMPTY);
+      await next;
+    });
+    note(`pass on one of ${permits} permits, ${WAITERS - permits} waiting`, passedOn, 1);
     await Promise.all(backends.map((backend) => backend.close()));
   }
   const windowMs = PERIODS * RENEW_EVERY_MS;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { check, type Verdict } from './checker.js';
-import { decodeLog, encodeEvent, type HistoryEvent, merge, type Roster, type Told } from './history.js';
+import { ANY, decodeLog, encodeEvent, type HistoryEvent, merge, type Roster, type Told } from './history.js';
 import { msToNs } from './intervals.js';
 
 const limits = { membershipMs: 3_000, nextHolderMs: 3_000 };
@@ -13,10 +13,17 @@ function told(atMs: number, process: string, happening: Told): HistoryEvent {
   return { ...happening, process, at: msToNs(atMs) };
 }
 
-function held(process: string, fromMs: number, toMs: number, token: number, how: 'lost' | 'released' = 'released') {
+function held(
+  process: string,
+  fromMs: number,
+  toMs: number,
+  token: number,
+  how: 'lost' | 'released' = 'released',
+  { permits = 1, askedMs = fromMs } = {},
+) {
   const holding = `${process}-${token}`;
   return [
-    told(fromMs, process, { kind: 'contending', roster, holding }),
+    told(askedMs, process, { kind: 'contending', roster, holding, permits }),
     told(fromMs, process, { kind: 'acquired', roster, holding, token: BigInt(token) }),
     told(toMs, process, { kind: how, roster, holding }),
   ];
@@ -111,6 +118,70 @@ describe('exclusion', () => {
     const stalled = (toMs: number): HistoryEvent => told(toMs, 'a', { kind: 'stalled', since: msToNs(150) });
     expect(claimsBroken(held('a', 0, 400, 1, 'lost'), held('b', 200, 900, 2), stalled(400))).toEqual([]);
     expect(claimsBroken(held('a', 0, 400, 1, 'lost'), held('b', 200, 900, 2), stalled(399))).toEqual(['exclusion']);
+  });
+});
+
+describe('what several hold', () => {
+  const reads = (process: string, fromMs: number, toMs: number, token: number, askedMs = fromMs) =>
+    held(process, fromMs, toMs, token, 'released', { permits: ANY, askedMs });
+  const writes = (process: string, fromMs: number, toMs: number, token: number, askedMs = fromMs) =>
+    held(process, fromMs, toMs, token, 'released', { askedMs });
+  const permit = (process: string, fromMs: number, toMs: number, token: number, askedMs = fromMs) =>
+    held(process, fromMs, toMs, token, 'released', { permits: 2, askedMs });
+
+  test('readers hold it together, in any order of their tokens, and no writer beside them', () => {
+    const readers = [reads('a', 0, 100, 2), reads('b', 10, 100, 1), reads('c', 20, 100, 3)];
+    expect(claimsBroken(...readers, writes('d', 100, 200, 4))).toEqual([]);
+    const verdict = verdictOn(...readers, writes('d', 95, 200, 4));
+    expect(verdict.violations.map(({ claim }) => claim)).toEqual(['exclusion']);
+    expect(verdict.longestOverlapMs).toBe(5);
+    expect(claimsBroken(writes('d', 0, 50, 1), reads('a', 49, 100, 2))).toEqual(['exclusion']);
+  });
+
+  test('a reader is not admitted with a smaller token than a writer before it', () => {
+    expect(claimsBroken(writes('a', 0, 50, 5), reads('b', 60, 100, 4))).toEqual(['token order']);
+  });
+
+  test('what a reader does after a later writer was admitted is stale, and not what it does beside a later reader', () => {
+    const both = [reads('a', 0, 100, 1), reads('b', 10, 90, 2)];
+    expect(claimsBroken(both, worked('a', 50, 1))).toEqual([]);
+    const stop = [told(20, 'a', { kind: 'paused' }), told(100, 'a', { kind: 'continued' })];
+    expect(claimsBroken(both, writes('c', 95, 200, 3), stop, worked('a', 100, 1))).toEqual(['stale work']);
+  });
+
+  test('of two permits a third is found, for as long as all three ran', () => {
+    const two = [permit('a', 0, 100, 1), permit('b', 10, 100, 2)];
+    expect(claimsBroken(...two, permit('c', 100, 200, 3))).toEqual([]);
+    const verdict = verdictOn(...two, permit('c', 60, 200, 3), told(90, 'a', { kind: 'stalled', since: msToNs(50) }));
+    expect(verdict).toMatchObject({ overlaps: 1, longestOverlapMs: 10 });
+    const all = told(100, 'a', { kind: 'stalled', since: msToNs(50) });
+    expect(verdictOn(...two, permit('c', 60, 200, 3), all)).toMatchObject({ overlaps: 0, excusedOverlaps: 1 });
+  });
+
+  test('a permit that stays unused while somebody waits is found, though others are used', () => {
+    const first = permit('a', 0, 10, 1);
+    expect(claimsBroken(first, permit('b', 0, 9_000, 2), permit('c', 3_900, 9_000, 3, 5))).toEqual(['liveness']);
+    expect(claimsBroken(first, permit('b', 0, 9_000, 2), permit('c', 2_900, 9_000, 3, 5))).toEqual([]);
+    // There was none: it waits for the first that comes free.
+    expect(claimsBroken(permit('a', 0, 8_000, 1), permit('b', 0, 9_000, 2), permit('c', 8_001, 9_000, 3, 5))).toEqual(
+      [],
+    );
+  });
+
+  test('a reader that waits though only readers hold it is found, unless a writer stood between them', () => {
+    const reader = reads('a', 0, 9_000, 1);
+    expect(claimsBroken(reader, reads('b', 4_000, 9_000, 3, 10))).toEqual(['liveness']);
+    const withdrew = [
+      told(5, 'w', { kind: 'contending', roster, holding: 'w' }),
+      told(3_990, 'w', { kind: 'withdrew', roster, holding: 'w' }),
+    ];
+    expect(claimsBroken(reader, withdrew, reads('b', 4_000, 9_000, 3, 10))).toEqual([]);
+  });
+
+  test('a writer waits for all readers, and for no longer', () => {
+    const readers = [reads('a', 0, 100, 1), reads('b', 0, 6_000, 2)];
+    expect(claimsBroken(...readers, writes('w', 6_100, 7_000, 3, 50))).toEqual([]);
+    expect(claimsBroken(...readers, writes('w', 9_100, 9_900, 3, 50))).toEqual(['liveness']);
   });
 });
 

@@ -17,8 +17,12 @@ interface Stay {
   readonly holding: string;
 }
 
+/** As many as there are, as long as none of them wants to hold it alone. */
+export const ANY = Number.MAX_SAFE_INTEGER;
+
 type Happening =
-  | ({ readonly kind: 'contending' } & Stay)
+  /** `permits`: how many may hold it at once, beside this one and with it; those who read together say `ANY`. Default: 1. */
+  | ({ readonly kind: 'contending'; readonly permits?: number } & Stay)
   | ({ readonly kind: 'acquired'; readonly token: bigint } & Stay)
   /** Told by the library. */
   | ({ readonly kind: 'lost' } & Stay)

@@ -9,6 +9,7 @@ import { disposeAll, type TestServer } from '../../src/testing/servers/server.js
 import { startProxy, type TcpProxy } from '../../src/testing/servers/tcp-proxy.js';
 import { ShiftedClock } from '../support/shifted-clock.js';
 import type { ActorCalls, ActorMessage, Role } from './actor/main.js';
+import type { Way } from './actor/turn.js';
 import type { Fault } from './faults.js';
 import { decodeLog, type HistoryEvent, merge, type Roster } from './history.js';
 import { type Random, randomOf } from './random.js';
@@ -44,6 +45,10 @@ export interface Habits {
   readonly shortHoldMs: readonly [number, number];
   readonly shortPauseMs: readonly [number, number];
   readonly workEveryMs: number;
+  /** How the short locks are taken. Default: alone. */
+  readonly shortWay?: Way;
+  /** Those who stand in the election prefer each other, and each leads for a while only. */
+  readonly isPreferring?: boolean;
 }
 
 /** What becomes of a run. */
@@ -62,6 +67,8 @@ export const quietLock: Roster = 'lock quiet';
 /** Of who is told to take it: until told otherwise. */
 export const quietHabit = { lock: 'quiet', pauseMs: [0, 0], workEveryMs: 5 } as const;
 export const election: Roster = 'election chief';
+/** Stood in by nobody, unless told to. */
+export const quietElection: Roster = 'election quiet';
 export const group = 'workers';
 
 const nextHolderLimitMs = 30_000;
@@ -175,13 +182,15 @@ interface Enlisting {
 }
 
 function everything(habits: Habits): (process: ActorProcess) => Promise<void> {
-  const { shortLocks, shortHoldMs: holdMs, shortPauseMs: pauseMs, workEveryMs } = habits;
+  const { shortLocks, shortHoldMs: holdMs, shortPauseMs: pauseMs, workEveryMs, shortWay: way = 'alone' } = habits;
+  const { isPreferring = false } = habits;
+  const preferring = { isPreferring, reignMs: [300, 900] } as const;
   return async (process) => {
     for (let index = 0; index < shortLocks; index += 1) {
-      await process.request('contend', { lock: `short-${index}`, holdMs, pauseMs, workEveryMs });
+      await process.request('contend', { lock: `short-${index}`, way, holdMs, pauseMs, workEveryMs });
     }
     await process.request('contend', { lock: 'long', pauseMs, workEveryMs: 20 });
-    await process.request('stand', { election: 'chief', pauseMs, workEveryMs: 20 });
+    await process.request('stand', { election: 'chief', pauseMs, workEveryMs: 20, ...(isPreferring && preferring) });
     await process.request('join', group);
     await process.request('watch', group);
   };
@@ -368,7 +377,7 @@ export class Run {
       run: name,
       resourcePort,
       seed,
-      told: [longLock, election, quietLock],
+      told: [longLock, election, quietLock, quietElection],
     });
     await (habits ?? everything(this.settings.habits))(process);
     await happening;

@@ -4,7 +4,9 @@ import type { Cell } from './cell.js';
 import { churn } from './churn.js';
 import { clockLeaps, cut, delayed, madeReplica, refused, serverDown, serverStopped, throttled } from './faults.js';
 import { type Actor, election, longLock, quietLock, type Run } from './laboratory.js';
+import { preferredCandidates, takingOver } from './preferred.js';
 import { historyCells } from './redis-history.js';
+import { sharingCells } from './sharing.js';
 import { type StoreName, ttlMs } from './stores.js';
 import { suspensionCells } from './suspension.js';
 import { unwatchedDeath } from './unwatched.js';
@@ -243,6 +245,9 @@ export function matrixOf(store: StoreName): readonly Cell[] {
     ...(store === 'etcd' ? [] : [clockOfServer]),
     ...suspensionCells,
     unwatchedDeath(afterRestartMs[store] + ttlMs / 2),
+    ...sharingCells,
+    preferredCandidates,
+    takingOver,
     churn(8, 25_000),
   ];
 }

@@ -1,6 +1,6 @@
 import { isSome } from 'fp-ts/lib/Option.js';
 import { interval, map, ReplaySubject, Subscription, share } from 'rxjs';
-import { type Backend, campaign, type Grant, whileLeader } from '../../../src/index.js';
+import { type Backend, type CampaignOptions, campaign, type Grant, whileLeader } from '../../../src/index.js';
 import type { Roster } from '../history.js';
 import { now } from '../recorder.js';
 import { fail } from './fatal.js';
@@ -8,6 +8,10 @@ import type { Setting, Taker } from './setting.js';
 
 export interface CandidateHabit {
   readonly election: string;
+  /** Each time it stands with another priority. */
+  readonly isPreferring?: boolean;
+  /** Takes its place away from whoever stands under the same. */
+  readonly id?: string;
   /** Leads for so long, from and to; without it, until told to step down. */
   readonly reignMs?: readonly [number, number];
   readonly pauseMs: readonly [number, number];
@@ -35,7 +39,7 @@ export class Candidate implements Taker {
     if (this.#isOver) return;
     const { recorder } = this.setting;
     this.#contend();
-    const grant$ = campaign(this.backend, this.habit.election).pipe(
+    const grant$ = campaign(this.backend, this.habit.election, this.#manners()).pipe(
       share({ connector: () => new ReplaySubject(1), resetOnRefCountZero: true }),
     );
     const standing = new Subscription();
@@ -78,6 +82,15 @@ export class Candidate implements Taker {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#leave();
+  }
+
+  #manners(): CampaignOptions {
+    const { isPreferring = false, id } = this.habit;
+    const { random } = this.setting;
+    return {
+      ...(isPreferring && { priority: random.between(0, 9), holdDownMs: random.pick([0, 100]) }),
+      ...(id !== undefined && { id, takeOver: true }),
+    };
   }
 
   #contend(): void {

@@ -1,12 +1,15 @@
 import type { Subscription } from 'rxjs';
-import { type Backend, BackendClosed, type Grant, LockLost, lock } from '../../../src/index.js';
+import { type Backend, BackendClosed, LockLost } from '../../../src/index.js';
 import type { Roster } from '../history.js';
 import { now } from '../recorder.js';
 import { fail } from './fatal.js';
 import type { Setting, Taker } from './setting.js';
+import { type Taken, type Turn, turnOf, type Way } from './turn.js';
 
 export interface LockHabit {
   readonly lock: string;
+  /** Default: alone. */
+  readonly way?: Way;
   /** Held for so long, from and to; without it, until told to release. */
   readonly holdMs?: readonly [number, number];
   /** From a release to standing in line again, from and to. */
@@ -21,8 +24,10 @@ const lateMs = [0, 300];
 export class Locker implements Taker {
   readonly roster: Roster;
   #line: Subscription | undefined;
-  #holding = '';
-  #grant: Grant | undefined;
+  #permits = 1;
+  /** Of this turn, by what is taken. */
+  #holdings: ReadonlyMap<Roster, string> = new Map();
+  #taken: Taken | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
@@ -36,40 +41,47 @@ export class Locker implements Taker {
 
   start(): void {
     if (this.#isOver) return;
-    const { roster } = this;
-    const holding = this.setting.newHolding(roster);
-    this.#holding = holding;
-    this.setting.recorder.tell({ kind: 'contending', roster, holding });
-    this.#line = lock(this.backend, this.habit.lock).subscribe({
-      next: (grant) => this.#acquired(grant),
+    const { lock, way = 'alone' } = this.habit;
+    const { random } = this.setting;
+    const { rosters, permits, taken$ }: Turn = turnOf(this.backend, lock, way, random);
+    this.#permits = permits;
+    this.#holdings = new Map(rosters.map((roster) => [roster, this.setting.newHolding(roster)]));
+    for (const [roster, holding] of this.#holdings)
+      this.setting.recorder.tell({ kind: 'contending', roster, holding, ...(permits !== 1 && { permits }) });
+    this.#line = taken$.subscribe({
+      next: (taken) => this.#acquired(taken),
       error: (error) => {
-        if (!(error instanceof LockLost)) fail(`lock ${this.habit.lock}`, error);
-        this.setting.recorder.tell({ kind: 'lost', roster, holding });
-        this.#writeLate(error.token);
+        if (!(error instanceof LockLost)) fail(`lock ${lock}`, error);
+        // One of several may be lost while another is waited for.
+        this.#tell(this.#taken === undefined ? 'withdrew' : 'lost');
+        this.#writeLate();
         this.#again();
       },
       complete: () => {
-        if (!this.#isOver) fail(`lock ${this.habit.lock}`, new BackendClosed('the lock completed by itself'));
+        if (!this.#isOver) fail(`lock ${lock}`, new BackendClosed('the lock completed by itself'));
       },
     });
   }
 
   /** One guarded item of work, if it may be done. */
   work(): boolean {
-    const grant = this.#grant;
-    if (grant === undefined) return false;
-    const { roster } = this;
-    const holding = this.#holding;
-    const { token } = grant;
+    const taken = this.#taken;
+    if (taken === undefined) return false;
+    const holdings = this.#holdings;
     const at = now();
-    if (!grant.isValid()) return false;
-    this.setting.recorder.tell({ kind: 'worked', roster, holding, token }, at);
-    this.setting.register.write(roster, holding, token);
+    if (!taken.isValid()) return false;
+    for (const [roster, holding] of holdings) {
+      const token = taken.tokens.get(roster);
+      if (token === undefined) fail(roster, new Error('it has no token'));
+      this.setting.recorder.tell({ kind: 'worked', roster, holding, token }, at);
+      // Those who hold together write in any order: a register that refuses smaller tokens is for who holds alone.
+      if (this.#permits === 1) this.setting.register.write(roster, holding, token);
+    }
     return true;
   }
 
   release(): void {
-    if (this.#grant === undefined) return;
+    if (this.#taken === undefined) return;
     this.#leave();
     this.#again();
   }
@@ -80,18 +92,21 @@ export class Locker implements Taker {
     this.#leave();
   }
 
-  #acquired(grant: Grant): void {
-    const { roster } = this;
-    const holding = this.#holding;
-    if (this.#grant !== undefined) fail(`lock ${this.habit.lock}`, new Error('it was granted twice'));
-    this.#grant = grant;
-    this.setting.recorder.tell({ kind: 'acquired', roster, holding, token: grant.token });
-    this.setting.acquired(roster);
+  #acquired(taken: Taken): void {
+    const holdings = this.#holdings;
+    if (this.#taken !== undefined) fail(`lock ${this.habit.lock}`, new Error('it was granted twice'));
+    this.#taken = taken;
+    for (const [roster, holding] of holdings) {
+      const token = taken.tokens.get(roster);
+      if (token === undefined) fail(roster, new Error('it has no token'));
+      this.setting.recorder.tell({ kind: 'acquired', roster, holding, token });
+      this.setting.acquired(roster);
+    }
     const until = this.habit.holdMs && performance.now() + this.setting.random.between(...this.habit.holdMs);
     const goOn = (): void => {
       const mayGoOn = this.work();
       // What is lost comes back by itself; here it may have become another grant by now.
-      if (!mayGoOn || this.#holding !== holding) return;
+      if (!mayGoOn || this.#holdings !== holdings) return;
       if (until !== undefined && performance.now() >= until) this.release();
       else this.#timer = setTimeout(goOn, this.habit.workEveryMs);
     };
@@ -100,24 +115,32 @@ export class Locker implements Taker {
 
   #leave(): void {
     clearTimeout(this.#timer);
-    const kind = this.#grant === undefined ? 'withdrew' : 'released';
-    if (this.#line !== undefined) this.setting.recorder.tell({ kind, roster: this.roster, holding: this.#holding });
-    this.#grant = undefined;
+    if (this.#line !== undefined) this.#tell(this.#taken === undefined ? 'withdrew' : 'released');
+    this.#taken = undefined;
     this.#line?.unsubscribe();
     this.#line = undefined;
   }
 
   #again(): void {
     clearTimeout(this.#timer);
-    this.#grant = undefined;
+    this.#taken = undefined;
     this.#line = undefined;
     if (!this.#isOver) this.#timer = setTimeout(() => this.start(), this.setting.random.between(...this.habit.pauseMs));
   }
 
+  #tell(kind: 'lost' | 'released' | 'withdrew'): void {
+    for (const [roster, holding] of this.#holdings) this.setting.recorder.tell({ kind, roster, holding });
+  }
+
   /** What a client sends that has not heard of its loss, or whose write was held up on its way. */
-  #writeLate(token: bigint): void {
-    const { roster } = this;
-    const holding = this.#holding;
-    for (const ms of lateMs) setTimeout(() => this.setting.register.write(roster, holding, token), ms);
+  #writeLate(): void {
+    const { tokens } = this.#taken ?? {};
+    const holdings = this.#holdings;
+    if (tokens === undefined || this.#permits !== 1) return;
+    for (const [roster, holding] of holdings) {
+      const token = tokens.get(roster);
+      if (token === undefined) continue;
+      for (const ms of lateMs) setTimeout(() => this.setting.register.write(roster, holding, token), ms);
+    }
   }
 }

@@ -1,8 +1,8 @@
 import { isKind, type Roster } from '../history.js';
 import { type Interval, nsToMs, overlap, total, without } from '../intervals.js';
-import type { Held, Reading, Violation } from './reading.js';
+import { compare, type Held, type Reading, type Violation } from './reading.js';
 
-/** How often two held at once: not excused, or because one of them did not run. */
+/** How often too many held at once: not excused, or because one of them did not run. */
 export interface Exclusion {
   readonly violations: readonly Violation[];
   readonly overlaps: number;
@@ -11,7 +11,7 @@ export interface Exclusion {
   readonly longestOverlapMs: number;
 }
 
-/** At no instant two hold the same, except one that does not run. */
+/** At no instant more hold the same than each of them allows, except those that do not run. */
 export function checkExclusion(reading: Reading): Exclusion {
   const violations: Violation[] = [];
   let excusedOverlaps = 0;
@@ -20,22 +20,18 @@ export function checkExclusion(reading: Reading): Exclusion {
     let active: Held[] = [];
     for (const next of held) {
       active = active.filter(({ end }) => end.at > next.acquired.at);
-      for (const earlier of active) {
-        const both = overlap(spanOf(earlier), spanOf(next));
-        if (both === undefined) continue;
-        const inexcusable = without(both, [...reading.stops(earlier.process), ...reading.stops(next.process)]);
-        if (inexcusable.length === 0) {
-          excusedOverlaps += 1;
-          continue;
-        }
+      const all = crowded(next, active, () => []);
+      const inexcusable = all.length === 0 ? [] : crowded(next, active, reading.stops);
+      if (all.length > 0 && inexcusable.length === 0) excusedOverlaps += 1;
+      if (inexcusable.length > 0) {
         const ns = total(inexcusable);
         if (ns > longest) longest = ns;
         violations.push({
           claim: 'exclusion',
-          at: inexcusable[0]?.from ?? both.from,
+          at: inexcusable[0]?.from ?? next.acquired.at,
           message:
-            `${next.roster}: ${who(earlier)} and ${who(next)} both held it for ${nsToMs(ns)} ms ` +
-            `(${nsToMs(total([both]))} ms with what is excused)`,
+            `${next.roster}: ${[...active, next].map(who).join(' and ')} held it together for ${nsToMs(ns)} ms ` +
+            `(${nsToMs(total(all))} ms with what is excused)`,
         });
       }
       active.push(next);
@@ -44,22 +40,72 @@ export function checkExclusion(reading: Reading): Exclusion {
   return { violations, overlaps: violations.length, excusedOverlaps, longestOverlapMs: nsToMs(longest) };
 }
 
-/** Tokens strictly grow in the order of admission. */
+/** When `next` runs and holds beside more of the others, or others of another kind, than one of them allows. */
+function crowded(next: Held, others: readonly Held[], stops: Reading['stops']): Interval[] {
+  if (others.length < leastPermits([next, ...others])) return [];
+  const running = (held: Held) => ({ held, spans: without(spanOf(held), stops(held.process)) });
+  const beside = others.map(running);
+  return running(next).spans.flatMap((mine) => {
+    const inside = beside.flatMap(({ spans }) => spans.flatMap((span) => overlap(span, mine) ?? []));
+    const bounds = [mine.from, mine.to, ...inside.flatMap(({ from, to }) => [from, to])].sort(compare);
+    return bounds.flatMap((from, at): Interval[] => {
+      const to = bounds[at + 1] ?? from;
+      if (from === to) return [];
+      const present = beside.filter(({ spans }) => spans.some((span) => span.from <= from && to <= span.to));
+      const holding = [next, ...present.map(({ held }) => held)];
+      return holding.length > leastPermits(holding) ? [{ from, to }] : [];
+    });
+  });
+}
+
+function leastPermits(holding: readonly Held[]): number {
+  return Math.min(...holding.map(({ permits }) => permits));
+}
+
+/** Tokens strictly grow in the order of admission. Those who hold it together may be told in any order. */
 export function checkTokenOrder(reading: Reading): Violation[] {
   const violations: Violation[] = [];
   for (const held of reading.held.values()) {
-    let greatest: Held | undefined;
+    const greatest = new GreatestBefore();
     for (const next of held) {
-      if (greatest !== undefined && next.acquired.token <= greatest.acquired.token)
+      const before = greatest.of(next);
+      if (before !== undefined && next.acquired.token <= before.acquired.token)
         violations.push({
           claim: 'token order',
           at: next.acquired.at,
-          message: `${next.roster}: ${who(next)} was admitted after ${who(greatest)}`,
+          message: `${next.roster}: ${who(next)} was admitted after ${who(before)}`,
         });
-      else greatest = next;
+      else greatest.add(next);
     }
   }
   return violations;
+}
+
+/** Of those who were admitted by then, who has the greatest token: of all, and of those who hold alone. */
+class GreatestBefore {
+  #all: Held | undefined;
+  #alone: Held | undefined;
+
+  add(held: Held): void {
+    this.#all = greater(this.#all, held);
+    if (held.permits === 1) this.#alone = greater(this.#alone, held);
+  }
+
+  /** Of those beside whom it must not hold, however many permits there are. */
+  of({ permits }: Pick<Held, 'permits'>): Held | undefined {
+    return permits === 1 ? this.#all : this.#alone;
+  }
+
+  copy(): GreatestBefore {
+    const copy = new GreatestBefore();
+    copy.#all = this.#all;
+    copy.#alone = this.#alone;
+    return copy;
+  }
+}
+
+function greater(before: Held | undefined, next: Held): Held {
+  return before !== undefined && before.acquired.token > next.acquired.token ? before : next;
 }
 
 /**
@@ -69,13 +115,14 @@ export function checkTokenOrder(reading: Reading): Violation[] {
 export function checkWork(reading: Reading): Violation[] {
   const violations: Violation[] = [];
   const byHolding = new Map<string, Held>();
-  const order = new Map<Roster, { readonly at: readonly bigint[]; readonly greatest: readonly Held[] }>();
+  const order = new Map<Roster, { readonly at: readonly bigint[]; readonly greatest: readonly GreatestBefore[] }>();
   for (const [roster, held] of reading.held) {
-    const greatest: Held[] = [];
+    const greatest: GreatestBefore[] = [];
+    const soFar = new GreatestBefore();
     for (const next of held) {
       byHolding.set(next.holding, next);
-      const before = greatest.at(-1);
-      greatest.push(before !== undefined && before.acquired.token > next.acquired.token ? before : next);
+      soFar.add(next);
+      greatest.push(soFar.copy());
     }
     order.set(roster, { at: held.map(({ acquired }) => acquired.at), greatest });
   }
@@ -94,7 +141,7 @@ export function checkWork(reading: Reading): Violation[] {
     }
     if (item.at > mine.end.at) found(`${nsToMs(item.at - mine.end.at)} ms after it was ${mine.end.how}`);
     const line = order.get(item.roster);
-    const latest = line?.greatest[countUpTo(line.at, item.at) - 1];
+    const latest = line?.greatest[countUpTo(line.at, item.at) - 1]?.of(mine);
     if (latest !== undefined && latest.acquired.token > item.token)
       found(`${nsToMs(item.at - latest.acquired.at)} ms after ${who(latest)} had acquired it`);
   }

@@ -1,4 +1,4 @@
-import type { Roster } from '../history.js';
+import { ANY, type Roster } from '../history.js';
 import { type Interval, later, nsToMs, total, without } from '../intervals.js';
 import { compare, type Held, type Reading, type Violation } from './reading.js';
 
@@ -26,11 +26,14 @@ export function checkLiveness(reading: Reading, limitMs: number): Liveness {
   const violations: Violation[] = [];
   for (const [roster, held] of reading.held) {
     const obstacles = obstaclesIn(roster, reading);
+    const isShared = held.some(({ permits }) => permits !== 1);
     for (const [index, next] of held.entries()) {
-      const before = held[index - 1];
-      if (before === undefined) continue;
-      const end = endOf(before, next, reading);
-      const inBetween = obstacles.filter((at) => at < next.acquired.at).reduce(later, 0n);
+      const last = held[index - 1];
+      if (last === undefined) continue;
+      const end = isShared ? roomFor(next, held.slice(0, index), reading) : endOf(last, next, reading);
+      const inBetween = [...obstacles, ...(next.permits === ANY ? withdrawn(roster, reading) : [])]
+        .filter((at) => at < next.acquired.at)
+        .reduce(later, 0n);
       const began = later(later(end.at, inBetween), next.contendingAt);
       if (began >= next.acquired.at) continue;
       const from = later(began, outageEndBefore(next.acquired.at, next.process, reading));
@@ -40,11 +43,30 @@ export function checkLiveness(reading: Reading, limitMs: number): Liveness {
       violations.push({
         claim: 'liveness',
         at: next.acquired.at,
-        message: `${roster}: ${next.process} was admitted ${ms} ms after ${before.process} was ${end.after}`,
+        message: `${roster}: ${next.process} was admitted ${ms} ms after ${end.of} was ${end.after}`,
       });
     }
   }
   return { violations: [...violations, ...forgotten(reading, limitMs)], gaps };
+}
+
+/** The end, of those beside whom `next` cannot hold, since which there was room for it all along. */
+function roomFor(next: Held, earlier: readonly Held[], reading: Reading): End {
+  const limit = next.permits === ANY ? 1 : next.permits;
+  const beside = earlier
+    .filter(({ permits }) => next.permits !== ANY || permits === 1)
+    .map((held) => ({ from: held.acquired.at, end: endOf(held, next, reading) }));
+  const holding = (at: bigint): number => beside.filter(({ from, end }) => from < at && at <= end.at).length;
+  const ended = beside.map(({ end }) => end).filter(({ at }) => next.contendingAt < at && at <= next.acquired.at);
+  const made = ended.filter(({ at }) => holding(at) >= limit).sort((a, b) => compare(b.at, a.at));
+  return made[0] ?? { of: next.process, at: next.contendingAt, after: 'released' };
+}
+
+/** When those went who wanted to hold it alone: readers behind them need not wait for them any more. */
+function withdrawn(roster: Roster, { holdings }: Reading): bigint[] {
+  return holdings
+    .filter((one) => one.roster === roster && one.permits === 1 && one.end.how === 'withdrew')
+    .map(({ end }) => end.at);
 }
 
 /** Whoever stands in a line without a holder when the history ends has not stood there for long. */
@@ -88,12 +110,19 @@ function isPatient(how: Held['end']['how']): boolean {
   return how === 'open' || how === 'withdrew';
 }
 
-function endOf(before: Held, next: Held, { stops }: Reading): { at: bigint; after: Gap['after'] } {
+interface End {
+  readonly of: string;
+  readonly at: bigint;
+  readonly after: Gap['after'];
+}
+
+function endOf(before: Held, next: Held, { stops }: Reading): End {
+  const of = before.process;
   const stop = stops(before.process).find(({ from, to }) => from <= next.acquired.at && next.acquired.at <= to);
   // Somebody who does not run learns of the end of its holding later than who comes next is admitted.
-  if (before.end.at > next.acquired.at && stop !== undefined) return { at: stop.from, after: 'stopped' };
+  if (before.end.at > next.acquired.at && stop !== undefined) return { of, at: stop.from, after: 'stopped' };
   const { at, how } = before.end;
-  return { at, after: how === 'open' || how === 'withdrew' ? 'released' : how };
+  return { of, at, after: how === 'open' || how === 'withdrew' ? 'released' : how };
 }
 
 function outageEndBefore(at: bigint, process: string, { cuts }: Reading): bigint {

@@ -24,6 +24,8 @@ interface Holding {
   readonly process: string;
   readonly roster: Roster;
   readonly holding: string;
+  /** How many may hold it, this one included. */
+  readonly permits: number;
   readonly contendingAt: bigint;
   readonly acquired: { readonly at: bigint; readonly token: bigint } | undefined;
   readonly end: { readonly at: bigint; readonly how: 'lost' | 'released' | 'withdrew' | 'killed' | 'open' };
@@ -101,6 +103,7 @@ function holdingsOf(history: readonly HistoryEvent[], died: ReadonlyMap<string, 
           process: event.process,
           roster: event.roster,
           holding: event.holding,
+          permits: event.permits ?? 1,
           contendingAt: event.at,
           acquired: undefined,
           end: { at: endAt, how: 'open' },
@@ -112,6 +115,7 @@ function holdingsOf(history: readonly HistoryEvent[], died: ReadonlyMap<string, 
           process,
           roster,
           holding,
+          permits: 1,
           contendingAt: at,
           end: { at: endAt, how: 'open' },
         };
