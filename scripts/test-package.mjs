@@ -548,8 +548,10 @@ try {
     [
       'the examples run where they are installed',
       async () => {
-        const example = join(suite, 'node_modules', 'conclave', 'examples', 'first-run.ts');
-        await node(suite, '--import', ['tsx', example]);
+        for (const name of ['first-run', 'fencing', 'holding', 'leading']) {
+          const example = join(suite, 'node_modules', 'conclave', 'examples', `${name}.ts`);
+          await node(suite, '--import', ['tsx', example]);
+        }
       },
     ],
     [
