@@ -1,12 +1,13 @@
 /*
  * conclave's own recipes under random faults in virtual time: exclusion, token order, no ghosts, liveness. Ten thousand
  * seeds by default, half of them in each of two processes; `npm run explore -- 500 20000` begins with another seed and
- * takes more. A tenth of them goes to what has gone wrong before, and to what several hold, which takes longer. Fails with the shrunk faults.
+ * takes more. A tenth of them goes to what has gone wrong before, to what several hold, which takes longer, and to who takes over. Fails with the shrunk faults.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { explore, InvariantBroken } from '../src/testing/explore.js';
 import { hazards, whatIsBroken } from '../test/testing/hazards.js';
+import { identities, whatIsConfused } from '../test/testing/identities.js';
 import { allRecipes, OVER_MS, whatIsWrong } from '../test/testing/recipes.js';
 import { reopenings } from '../test/testing/reopenings.js';
 import { sharers, whatIsSharedWrongly } from '../test/testing/sharers.js';
@@ -24,6 +25,7 @@ if (isPart) {
     const tenth = { seed: first, seeds: Math.ceil(seeds / 10) };
     await explore({ ...tenth, steps: 50, calmMs: OVER_MS }, hazards, (told, moment) => whatIsBroken(told, moment));
     await explore({ ...tenth, steps: 50, calmMs: OVER_MS }, (cluster) => sharers(cluster), whatIsSharedWrongly);
+    await explore({ ...tenth, steps: 50, calmMs: OVER_MS }, (cluster) => identities(cluster), whatIsConfused);
     await reopenings(tenth);
     console.log(
       `seeds ${first} to ${first + seeds - 1} hold: ${faults} faults, ${Math.round(simulatedMs / 1_000)} s simulated`,

@@ -105,6 +105,9 @@ const clockOfServer: Cell = {
 /** Every cell that one server can be put into. */
 export function matrixOf(store: StoreName): readonly Cell[] {
   return [
+    // Programs in Go ask the kernel for the time, which cannot be set for one of them alone. First, since a Redis that
+    // was promoted forgets its replicas after an hour by its own clock, and admits nobody for a ttl then.
+    ...(store === 'etcd' ? [] : [clockOfServer]),
     {
       name: 'client crash',
       scenario: (run) =>
@@ -241,8 +244,6 @@ export function matrixOf(store: StoreName): readonly Cell[] {
       scenario: lostReplies,
     },
     wallClockOfClient,
-    // Programs in Go ask the kernel for the time, which cannot be set for one of them alone.
-    ...(store === 'etcd' ? [] : [clockOfServer]),
     ...suspensionCells,
     unwatchedDeath(afterRestartMs[store] + ttlMs / 2),
     ...sharingCells,

@@ -104,9 +104,11 @@ describe('a preferred candidate', () => {
     cluster.pass(200);
     leads.stand('b', { priority: 2 });
     cluster.pass(200);
+    // It is next, and cannot make way.
+    cluster.pause('b', 2_000);
     leads.stand('c', { priority: 3 });
-    cluster.pass(400);
-    expect(leads.told).toEqual(['a']);
+    cluster.pass(1_900);
+    expect(leads.leading).toEqual(['a']);
     cluster.pass(5_000);
     expect(leads.told).toEqual(['a', 'c']);
   });

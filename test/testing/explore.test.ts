@@ -6,6 +6,7 @@ import { filter, switchMap, take } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/testing/simulate.js';
 import { ghostsKept, notReadAgainAfterWaiting, releasedBeforeTeardown, standsOnce } from './broken-recipes.js';
+import { identities, type Manners, whatIsConfused } from './identities.js';
 import {
   allRecipes,
   type Doings,
@@ -19,7 +20,6 @@ import {
   unsettled,
   whatIsWrong,
 } from './recipes.js';
-
 import { sharers, type TakePermit, whatIsSharedWrongly } from './sharers.js';
 
 const timeout = 120_000;
@@ -84,6 +84,25 @@ describe('explore', () => {
       return wrong ?? exclusion(doings, moment.cluster) ?? idleness(doings, moment) ?? unsettled(doings, moment);
     });
     expect(explored.faults).toBeGreaterThan(100);
+  });
+
+  it('of those who stand under one identity the last one stays, and only who was replaced may lead beside another', {
+    timeout,
+  }, async () => {
+    const options = { seeds: 60, steps: 60, calmMs: OVER_MS };
+    const explored = await explore(options, (cluster) => identities(cluster), whatIsConfused);
+    expect(explored.faults).toBeGreaterThan(60);
+  });
+
+  it('catches two who stand under one identity', { timeout }, async () => {
+    const neverTakingOver: Manners = (id) => ({ id });
+    const outcome = await explore(
+      { seeds: 100, steps: 60, calmMs: OVER_MS },
+      (cluster) => identities(cluster, neverTakingOver),
+      whatIsConfused,
+    ).catch((error) => error);
+    expect(outcome).toBeInstanceOf(InvariantBroken);
+    expect(outcome.reason).toMatch(/still stands as pod-0/);
   });
 
   it('catches a lock that is released before the work under it has stopped', { timeout }, async () => {
