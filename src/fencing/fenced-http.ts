@@ -39,13 +39,13 @@ export interface HttpWrite extends FencedWrite {
  * Writes fields of a JSON document behind a URL, unless one with a greater token has: then the holder is one of the past. The
  * document itself keeps the token.
  *
+ * Cold: each subscription reads and writes.
+ *
  *     output   ---(u|)       u is undefined: it is written
  *     stale    ---#          StaleToken
  *
- * `GET` tells the document, its token and its `ETag`; `PUT` with `If-Match` writes it, with `set` and the token, unless it was
- * changed in between (412), where it is read again to tell why.
- *
- * Cold: each subscription reads and writes.
+ * `GET` reads the document, its token and its `ETag`. `PUT` with `If-Match` writes it, with `set` and the token, unless it was
+ * changed in between (412): then it is read again to tell why.
  *
  * **Emits** `undefined`, once, when it is written. The same token may write as often as it likes.
  * **Errors** `StaleToken`; `ResourceChanged` where somebody without a greater token was quicker, after which `retryWithBackoff` reads anew;
@@ -53,7 +53,7 @@ export interface HttpWrite extends FencedWrite {
  * `UnexpectedStatus`; what `fetch` errors with, as it is: it may have been written. `InvalidOptions` (thrown at the call).
  * **Completes** after that.
  * **Teardown** aborts the request under way, which may still take effect.
- * **Guarantee** not where the server takes `If-Match` for a suggestion, or changes a document without another `ETag`. But: no write of
+ * **Guarantee** not where the server does not heed `If-Match`, or changes a document without another `ETag`. But: no write of
  * a holder whose token is smaller than the document's.
  * **Source** RFC 9110, section 13; Kleppmann, "How to do distributed locking".
  *

@@ -43,12 +43,12 @@ return {'written', ''}
  * Writes fields of a hash in Redis, by a client of `ioredis` or `redis` (node-redis), unless one with a greater token has: then
  * the holder is one of the past. The token stands in a field of the same hash.
  *
+ * Cold: each subscription writes.
+ *
  *     output   --(u|)        u is undefined: it is written
  *     stale    ---#          StaleToken
  *
  * It is one script over one key, so it needs no hash tag in a cluster.
- *
- * Cold: each subscription writes.
  *
  * **Emits** `undefined`, once, when it is written. The same token may write as often as it likes.
  * **Errors** `StaleToken`; `ResourceNotFound`; `UnfenceableResource` where something else stands where the token should; what the client

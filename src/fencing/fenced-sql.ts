@@ -22,24 +22,25 @@ const ATTEMPTS = 3;
  * Writes into a row of PostgreSQL (`pg`), MySQL or MariaDB (`mysql2/promise`), unless one with a greater token has: then the holder
  * is one of the past.
  *
+ * Cold: each subscription writes.
+ *
  *     output   --(u|)        u is undefined: it is written
  *     stale    ---#          StaleToken
  *
  * It is one conditional statement, `UPDATE … SET …, fencing_token = 7 WHERE id = 42 AND fencing_token <= 7`, so it needs
- * no transaction, and may stand in one. The row is read only where nothing was written, to tell why. With `create`: one statement
- * on PostgreSQL, `INSERT … ON CONFLICT … DO UPDATE … WHERE`; on MySQL, whose statement for that does not tell what it has done, the same
- * `UPDATE`, and where there is no row an `INSERT`. Identifiers are quoted, values are bound.
- *
- * Cold: each subscription writes.
+ * no transaction, and may stand in one. The row is read only where nothing was written, to tell why. With `create` it is one
+ * statement on PostgreSQL, `INSERT … ON CONFLICT … DO UPDATE … WHERE`, which needs a unique `key`. On MySQL, whose statement for that
+ * does not tell what it has done, it is the same `UPDATE`, and an `INSERT` where there is no row. Identifiers are quoted, values are
+ * bound.
  *
  * **Emits** `undefined`, once, when it is written. The same token may write as often as it likes.
- * **Errors** `StaleToken`; `ResourceNotFound`; what the client errors with, as it is: after a connection that broke, it may have
- * been written. `ResourceChanged` where the row comes and goes. `InvalidOptions` (thrown at the call).
+ * **Errors** `StaleToken`; `ResourceNotFound`; `ResourceChanged` where the row comes and goes; `UnfenceableResource` where something else
+ * stands where the token should; what the client errors with, as it is: after a connection that broke, it may have been written.
+ * `InvalidOptions` (thrown at the call), and where `key` names more than one row.
  * **Completes** after that.
  * **Teardown** a statement under way may still take effect.
- * **Guarantee** not: anything about rows that were written without it, or deleted, which forgets their token. Not: that `key` names
- * one row only; that it has written more is told afterwards. But: no write of a holder whose token is smaller than one
- * that has written before.
+ * **Guarantee** not for rows that are written without it, or deleted, which forgets their token. Not: that `key` names one row only;
+ * where it names more, that is told after they were written. But: no write of a holder whose token is smaller than the row's.
  * **Source** Kleppmann, "How to do distributed locking"; Cinder's conditional updates.
  *
  * @example

@@ -5,9 +5,9 @@ import { type Expectation, FLAG, objectWith, shown, unknownIn, violationsOf } fr
 export interface FencedWrite {
   /** The token of the grant: `grant.token`. */
   readonly token: bigint;
-  /** What is written, by name. Nothing: only that the token has been seen, which keeps out earlier holders from now on. */
+  /** What is written, by name. `{}` writes the token only, which keeps out earlier holders from then on. */
   readonly set: Readonly<Record<string, unknown>>;
-  /** `true`: where it is not there, it is made. Default `false`: that is `ResourceNotFound`. */
+  /** `true`: what is not there is made. Default `false`: it errors with `ResourceNotFound`. */
   readonly create?: boolean;
 }
 

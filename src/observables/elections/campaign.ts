@@ -19,21 +19,24 @@ export interface CampaignOptions {
    */
   readonly data?: unknown;
   /**
-   * How well this candidate suits, an integer. Of those who give one the greatest is to lead: whoever waits lets a better one by,
-   * and a leader hands over to a better one, which waits for the end of its work under `withLeadership`. Equals never change
-   * places. Candidates without one, and those of other clients, stand still and lead when their turn comes; the line is
-   * followed only by who gives one. Default: none.
+   * How well this candidate suits, an integer: of those who give one, the greatest is to lead. Whoever waits lets a better one
+   * by. A leader hands over to a better one; under `withLeadership`, when its work has come to its end. Equals never change places.
+   * Candidates without a priority, and those of other clients, keep their places and lead when their turn comes. Only who gives
+   * one follows the line. Default: none.
    */
   readonly priority?: number;
-  /** For how long a better one must have been next in line before the lead is handed to it, so that it does not flap. Default 0. */
+  /**
+   * For how long a better one must have been next in line before this leader hands over to it: so a candidate that comes and goes
+   * changes nothing. Needs `priority`. Default 0.
+   */
   readonly holdDownMs?: number;
-  /** A name of one's own, the same after each start: shown as `identity`, and what `handOver` takes. Default: none. */
+  /** A name that stays the same after each start: shown as `identity`, and what `handOver` takes. Default: none. */
   readonly id?: string;
   /**
-   * Takes the place away from who stands under the same `id`: what a process killed and started again needs not to wait for its
-   * earlier self until the ttl has passed. An earlier self that is not dead, but paused or cut off, may go on for as long as it
-   * does not hear of it: its lead is not over when the next begins, and only tokens guard what it writes. When it hears, it
-   * errors with `CandidateReplaced`. Default `false`.
+   * Removes whoever stands under the same `id`, so that a process that was killed and started again does not wait for its earlier
+   * self until the ttl has passed. It stands at the end of the line itself: others who wait lead first. Not guaranteed: that the
+   * earlier self leads no longer. If it is not dead, but paused or cut off, both may lead until it hears of it, and only tokens
+   * guard what it writes. When it hears, it errors with `CandidateReplaced`. Needs `id`. Default `false`.
    */
   readonly takeOver?: boolean;
 }
@@ -46,14 +49,14 @@ export interface CampaignOptions {
  *     place    w---a------x  w--a--
  *     output   N---S------N-----S--
  *
- * **Emits** `none` on subscribe, `some(grant)` when elected, `none` no later than the local deadline of the session;
- * then it stands again by itself, and the next grant has a greater token. `isSome` tells them apart: `{ _tag: 'Some', value }`
- * and `{ _tag: 'None' }`.
- * **Errors** `InvalidName`, `InvalidOptions` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`;
- * `CandidateReplaced`, when a later one of the same `id` takes over; what `data` errors with; after a `none`. Never on a lost
- * connection.
- * **Completes** after `release()` of the grant; when the backend is closed or drains; after a `none`: a drain waits for the work of `withLeadership`, since nobody
- * can tell what is done because of a value.
+ * **Emits** `none` on subscribe, `some(grant)` when elected, `none` no later than the local deadline of the session, and when the
+ * lead is handed over. Then it stands again by itself, and the next grant has a greater token. `isSome` tells them apart:
+ * `{ _tag: 'Some', value }` and `{ _tag: 'None' }`.
+ * **Errors** `InvalidName`, `InvalidOptions` (thrown at the call); after a `none`: `InvalidPayload`, `AuthenticationFailed`,
+ * `PermissionDenied`, `CandidateReplaced` when a later one of the same `id` takes over, and what `data` errors with. Never on a
+ * lost connection.
+ * **Completes** after `release()` of the grant; when the backend is closed, or drains; after a `none`. A drain does not wait for what is
+ * done because of a value, since nobody can tell what that is. It waits for the work of `withLeadership`.
  * **Teardown** steps down; `backend.close()` waits for it.
  * **Guarantee** not: that a paused process knows; give `grant.token` to the resource for that. But: at most one valid grant
  * while clock rates differ by less than `drift`.

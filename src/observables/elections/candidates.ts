@@ -4,7 +4,8 @@ import { checkName } from '../../backends/shared/keys.js';
 import { type Contender, contenders } from '../holding/contender.js';
 
 /**
- * Emits who stands in `election`, in the order in which they will lead: the first one leads now.
+ * Emits who stands in `election`, in the order of the line: the first one leads now, the others will in this order, unless a
+ * `priority` or `handOver` makes them change places.
  *
  * Looking never takes part.
  *

@@ -22,9 +22,9 @@ import { designate } from './designation.js';
 /**
  * Has the lead of `election` handed over to one who stands in its line.
  *
- * Looks, and takes no part. It is for elections whose candidates give a `priority`: they follow it, and the one that is named
- * counts as the best of all while it stands in line. Those before it that give none lead first, and such a leader leads for as
- * long as it likes.
+ * Whoever names takes no part. It is for elections whose candidates give a `priority`: for these, the one that is named counts as the
+ * best of all while it stands in line, and a leader hands over to it after its `holdDownMs`. Candidates before it that give no
+ * priority lead first, for as long as they like.
  *
  *     line     abc---ac---c--        c is named
  *     output   -----------(c|)
@@ -34,9 +34,10 @@ import { designate } from './designation.js';
  * call), `NotSupported` by a store without cells, `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection.
  * **Completes** after that; without a value when the backend is closed.
  * **Teardown** stops looking; it stays named.
- * **Guarantee** not: that it leads at this instant; it did when the store answered. One is named at a time: the latest. Named by an
- * entry's id, it is named no more when it stands again; by the `id` it has given to `campaign`, it is named anew while one is
- * subscribed. Who stands again at this moment may be missed: `CandidateNotFound` heals.
+ * **Guarantee** not: that it leads at this instant; it did when the store answered. Not: that it leads at all, where one before it
+ * does not hand over. Only one is named at a time: the latest. An entry's id names it until it stands again; the `id` that it gave
+ * to `campaign` names it anew then, while one is subscribed here. Who stands again at this moment may not be found:
+ * `CandidateNotFound` heals.
  * **Source** etcd `MoveLeader`, Raft's leadership transfer.
  *
  * @example

@@ -25,7 +25,7 @@ import type { Position } from './standing.js';
 
 /** Where a candidate stands. */
 export type LeadershipState =
-  /** The store has not told yet where it stands: it does not, or its place was lost or given up just now. */
+  /** The store has not told yet where it stands, or its place was lost or given up just now. */
   | { readonly state: 'unknown' }
   /** It waits in line. */
   | {
@@ -43,6 +43,7 @@ export type LeadershipState =
       readonly id: string;
       readonly token: bigint;
       readonly grant: Lead;
+      /** For how many ms it leads, if the store does not answer meanwhile: asked of the clock, now. */
       remainingMs(): number;
     }
   /** It leads, and the store has not answered for a while: the lead is lost at `untilMs`, unless the store answers before. */
@@ -70,8 +71,8 @@ const UNKNOWN: LeadershipState = { state: 'unknown' };
  *
  * **Emits** `unknown` on subscribe; `follower`, with its place in line and who leads, and again when one of these changes;
  * `leader`, with the grant; `uncertain` while the store does not answer; `unknown` no later than the local deadline of the
- * session, before anything else is told. Never the same state twice in a row. Then it stands again by itself. A follower stays
- * what it was told last while the store does not answer.
+ * session, before anything else is told. Then it stands again by itself. Never the same state twice in a row. While the store does
+ * not answer, a follower is told nothing new.
  * **Errors** as `campaign`, after an `unknown`.
  * **Completes** as `campaign`, after an `unknown`.
  * **Teardown** steps down; `backend.close()` waits for it.

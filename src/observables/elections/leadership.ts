@@ -14,11 +14,11 @@ import { type CampaignOptions, campaign } from './campaign.js';
  *     output   f---t------f-----t--
  *
  * **Emits** `false` on subscribe, `true` when elected, `false` no later than the local deadline of the session: before
- * anybody else can be elected. Never the same value twice in a row. Then it stands again by itself.
- * **Errors** `InvalidName` (thrown at the call), `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; after a
- * `false`. Never on a lost connection.
- * **Completes** when the backend is closed or drains, after a `false`: a drain waits for the work of `withLeadership`, since nobody
- * can tell what is done because of a value.
+ * anybody else can be elected. Also `false` when the lead is handed over to a better one. Then it stands again by itself. Never the
+ * same value twice in a row.
+ * **Errors** as `campaign`, after a `false`. Never on a lost connection.
+ * **Completes** when the backend is closed, or drains; after a `false`. A drain does not wait for what is done because of a value,
+ * since nobody can tell what that is. It waits for the work of `withLeadership`.
  * **Teardown** steps down; `backend.close()` waits for it.
  * **Guarantee** not: that a paused or blocked process has run this far; gate its work with `whileLeader`, which asks the
  * clock before each item, and give the token of `campaign` to the resource. But: at most one leader while clock rates

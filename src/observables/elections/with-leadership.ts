@@ -25,21 +25,20 @@ import type { Position } from './standing.js';
 /**
  * Does `work` while this candidate leads `election`: work first, then the lead is given up.
  *
+ * Cold: each subscription is a candidate of its own.
+ *
  *     place    w---a------x   w--a----------
  *     work         --a--b-       --a--b--|       ended by the loss, and begun again with the next lead
  *     output   ------a--b----------a--b--|
  *
- * Cold: each subscription is a candidate of its own.
- *
  * **Emits** what the work emits, unless a loss is due by then.
- * **Errors** what the work errors with; `InvalidName`, `InvalidOptions` (thrown at the call), `InvalidPayload`,
- * `AuthenticationFailed`, `PermissionDenied`. Never on a lost connection, nor on a lost lead: then the work is torn down,
- * no later than the local deadline of the session, and begun again with a new grant when the candidate is elected again.
- * It stands again when nothing of the work runs any more, so it never runs twice at once here; a promise that never settles
- * keeps it from standing.
- * **Completes** when the work does, which steps down; when the backend is closed. A drain waits for work that has begun: it leads
- * on, in a session that is renewed, until the work has come to its end; `grant.draining` says that it should. Work that has not
- * begun is not begun.
+ * **Errors** what the work errors with; else as `campaign`. Never on a lost connection, nor when the lead is lost or handed over:
+ * then the work is torn down, at a loss no later than the local deadline of the session, and begun again with a new grant when
+ * the candidate is elected again. It stands again when nothing of the work runs any more, so the work never runs twice at once here;
+ * a promise that never settles keeps it from standing.
+ * **Completes** when the work does, which steps down; after `release()` of the grant; when the backend is closed. A drain waits for
+ * work that has begun: the candidate goes on to lead, in a session that is renewed, until the work has come to its end;
+ * `grant.draining` says that it should. Work that has not begun is not begun.
  * **Teardown** unsubscribes from the work, then steps down. A promise cannot be unsubscribed from, nor the step of an async
  * iterable that is under way: `grant.signal` aborts, and one steps down when it has settled, or its session ends.
  * **Guarantee** that of `campaign`. Not: that a promise stops when the lead is lost. Ask `grant.isValid()` or heed `grant.signal`, and
