@@ -1,5 +1,17 @@
 import { isSome } from 'fp-ts/lib/Option.js';
-import { catchError, concat, defer, EMPTY, firstValueFrom, map, NEVER, type Observable, of, retry } from 'rxjs';
+import {
+  BehaviorSubject,
+  catchError,
+  concat,
+  defer,
+  EMPTY,
+  firstValueFrom,
+  map,
+  NEVER,
+  type Observable,
+  of,
+  retry,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { AuthenticationFailed, LockLost, LockNotAcquired, PlaceLost, SessionLost } from '../../src/backends/errors.js';
 import { memory } from '../../src/backends/memory/index.js';
@@ -10,6 +22,7 @@ import { breakLock } from '../../src/observables/locks/break-lock.js';
 import { holders } from '../../src/observables/locks/holders.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { withLock } from '../../src/observables/locks/with-lock.js';
+import { simulate } from '../../src/testing/simulate.js';
 import { placeOf, scripted, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };
@@ -570,6 +583,23 @@ describe('data as an Observable', () => {
       );
       expectObservable(shown, '^ 9ms !').toBe('na--b', { n: '', a: 'a', b: 'b' });
     });
+  });
+
+  it('StaleData: who stands again after a loss while it waited enters with the latest', () => {
+    const cluster = simulate({ latencyMs: 1 });
+    const [holder, waiter] = [cluster.backend('holder'), cluster.backend('waiter')];
+    const data = new BehaviorSubject('first');
+    cluster.run('holder', () => lock(holder, 'l').subscribe());
+    cluster.pass(100);
+    cluster.run('waiter', () => lock(waiter, 'l', { data }).subscribe());
+    cluster.pass(100);
+    data.next('latest');
+    cluster.pass(100);
+    const before = cluster.history.length;
+    cluster.expireSession('waiter');
+    cluster.pass(20_000);
+    const since = cluster.history.slice(before).filter((line) => / waiter (enter|update)/.test(line));
+    expect(since.map((line) => line.split(' ').slice(1).join(' '))).toEqual(['waiter enter']);
   });
 
   it('a later value that cannot be encoded is a fault, and the last one stays', () => {

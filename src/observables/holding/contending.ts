@@ -25,9 +25,9 @@ export interface Contention {
 }
 
 /** How one stands in such a line, besides what is so in all of them. */
-interface Stand
-  extends Pick<EntryRequest, 'payload' | 'payload$' | 'wait' | 'beforeLeave'>,
-    Partial<Pick<EntryRequest, 'mode' | 'permits'>> {
+interface Stand extends Pick<EntryRequest, 'wait' | 'beforeLeave'>, Partial<Pick<EntryRequest, 'mode' | 'permits'>> {
+  /** Read at each entry. */
+  readonly data: Pick<EntryRequest, 'payload' | 'payload$'>;
   /** It is lost when it has been held for so long, whatever becomes of the work. */
   readonly maxHoldMs?: number | undefined;
   /** It is not given up before it has been held for so long, while its session lives. */
@@ -38,7 +38,7 @@ interface Stand
 export function contending(
   backend: Backend,
   roster: RosterKey,
-  { maxHoldMs, holdAtLeastMs, beforeLeave, ...stand }: Stand,
+  { data, maxHoldMs, holdAtLeastMs, beforeLeave, ...stand }: Stand,
   lossOf: (token: bigint, lost: PlaceLost) => Loss,
 ): Observable<Contention> {
   const { scheduler } = backend;
@@ -94,6 +94,7 @@ export function contending(
         mode: 'exclusive',
         permits: 1,
         onDrain: 'work',
+        ...data,
         ...stand,
         ...(isAwaited && { beforeLeave: settled }),
       }),

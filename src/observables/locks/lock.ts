@@ -162,7 +162,7 @@ export function placesFor(
     contending(
       backend,
       { kind: 'lock', name },
-      { ...stand, ...options, mode, permits, ...(beforeLeave && { beforeLeave }) },
+      { data: stand, ...options, mode, permits, ...(beforeLeave && { beforeLeave }) },
       (token, { reason, cause }) => new LockLost(name, token, reason, cause),
     ),
   );
