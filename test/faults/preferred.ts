@@ -25,26 +25,27 @@ export const takingOver: Cell = {
   name: 'killed, and started again under its own identity',
   scenario: async (run) => {
     const stand = { election: 'quiet', pauseMs: [0, 0], workEveryMs: 5 } as const;
-    const asItself = { habits: (process: ActorProcess) => process.request('stand', { ...stand, id: 'pod-0' }) };
+    const standAsItself = (process: ActorProcess): Promise<void> => process.request('stand', { ...stand, id: 'pod-0' });
     let led = run.nextHolder(quietElection);
-    let self = await run.enlistAnother(asItself);
+    let self = await run.enlistAnother({ habits: standAsItself });
     for (let index = 0; index < 4; index += 1) {
       run.round();
       await led;
       const other = run.random.pick(run.actors.filter((actor) => actor !== self));
       await other.process.request('stand', stand);
-      const process = await run.spawn();
+      // What it takes to load a client and to connect is not at stake.
+      const again = await run.enlistAnother({ habits: (process) => process.request('untilLive') });
       await delay(run.random.between(0, ttlMs / 2));
       const next = run.nextHolder(quietElection);
       await run.kill(self);
-      const killedMs = performance.now();
-      self = await run.enlist(process, asItself);
+      self = again;
+      await standAsItself(self.process);
+      const stoodMs = performance.now();
       const holder = await next;
-      const tookMs = Math.round(performance.now() - killedMs);
-      run.note(`the next one led ${tookMs} ms after the death`);
+      const tookMs = Math.round(performance.now() - stoodMs);
+      run.note(`the next one led ${tookMs} ms after its earlier self was replaced`);
       if (holder !== other) throw new Error(`${holder.name} leads, before ${other.name}, who stood in line before it`);
-      if (tookMs > ttlMs / 2)
-        throw new Error(`the next one led only ${tookMs} ms after the death: nothing was taken over`);
+      if (tookMs > ttlMs / 2) throw new Error(`the next one led only ${tookMs} ms later: nothing was taken over`);
       led = run.nextHolder(quietElection);
       await other.process.request('abandon', quietElection);
     }
