@@ -51,19 +51,20 @@ const servicesStayOff = '/usr/sbin/policy-rc.d';
 
 /**
  * Installs the servers that are missing and that no variable names. Root on Debian and Ubuntu can do that; for everyone
- * else it rejects and says what to install. A server that is missing is a failure, never a reason to skip tests.
+ * else it rejects and says what to install. A server that is missing is a failure, never a reason to skip tests. `also` is
+ * what only the caller needs.
  */
-export async function ensureServers(): Promise<void> {
-  const missing = missingProducts();
+export async function ensureServers(also: readonly Product[] = []): Promise<void> {
+  const missing = missingProducts(also);
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0 || !isOnPath('apt-get')) throw new Error(advice(missing, 'are not installed'));
   await withServicesOff(() => install(missing));
-  const stillMissing = missingProducts();
+  const stillMissing = missingProducts(also);
   if (stillMissing.length > 0) throw new Error(advice(stillMissing, 'are not there, although apt-get installed them'));
 }
 
-function missingProducts(): Product[] {
-  return [...Object.values<Product>(products), ...others].filter(
+function missingProducts(also: readonly Product[]): Product[] {
+  return [...Object.values<Product>(products), ...others, ...also].filter(
     ({ variable, isInstalled }) => (variable === undefined || !process.env[variable]) && !isInstalled(),
   );
 }
