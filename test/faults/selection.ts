@@ -10,6 +10,8 @@ export const ROWS: ReadonlySet<string> = new Set([
   'partition: replies delayed, then requests lost',
   'lost replies, each by itself',
   'machine suspended often and shortly, and a partition',
+  'readers and writers, broken while they hold',
+  'preferred candidates, broken while they lead',
   'made a replica of one that lags, and a master again',
   'address led to a replica that is promoted only afterwards',
   'server deposed for good, connections stay, and the address leads to the next master',
