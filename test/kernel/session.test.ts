@@ -635,6 +635,22 @@ describe('a machine that was suspended', () => {
     expect(places[0]?.isValid()).toBe(false);
   });
 
+  it('is not told of as the cause where its clocks differ by the rounding of one of them', () => {
+    const reasons = [1, 2, 3].map((aheadMs) => {
+      const { time, store, enter } = setUp();
+      const { places } = enter();
+      store.hold('renew');
+      time.sleep(aheadMs);
+      time.block(93 - aheadMs);
+      expect(places[0]?.isValid()).toBe(true);
+      time.block(1);
+      expect(places[0]?.isValid()).toBe(false);
+      return places[0]?.signal.reason.cause.reason;
+    });
+    const rounding = 'it was not renewed in time';
+    expect(reasons).toEqual([rounding, rounding, expect.stringContaining('by 3 ms')]);
+  });
+
   it('counts from when the last proof was sent, not from when its answer came', () => {
     const { time, store, enter } = setUp();
     const { places } = enter();

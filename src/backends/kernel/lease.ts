@@ -41,6 +41,12 @@ export function backoffMs({ timing, random }: KernelContext, attempt: number): n
   return pause * (0.5 + random() / 2);
 }
 
+/**
+ * Two clocks tell times so far apart without either having been set: one of them tells whole milliseconds. It counts for the
+ * deadline, and says nothing of why it has passed.
+ */
+const CLOCKS_APART_MS = 2;
+
 /** How an operation is carried out, where not as usual. */
 interface Perseverance {
   readonly again?: (cause: Unavailable) => boolean;
@@ -117,7 +123,7 @@ export class Lease {
     if (this.#over) return false;
     if (this.remainingMs() <= 0) {
       const aheadMs = this.suspensions.aheadMs(this.#provedMs);
-      const isSuspended = this.#sinceProvedMs() < this.#reliableMs;
+      const isSuspended = this.#sinceProvedMs() + CLOCKS_APART_MS < this.#reliableMs;
       this.lose(
         isSuspended
           ? `the machine was suspended or its wall clock set forward, by ${Math.round(aheadMs)} ms since it was last renewed`
