@@ -220,11 +220,29 @@ describe('renewal', () => {
     expect(seen).toEqual([
       { state: 'live', id: 's1', barredMs: 70 },
       { state: 'suspended', id: 's1', cause: expect.any(Unavailable) },
-      { state: 'live', id: 's1', barredMs: 70 },
+      { state: 'live', id: 's1', barredMs: 42 },
       { state: 'live', id: 's1' },
     ]);
     backend.close();
     expect(barredMs.observed).toBe(false);
+  });
+
+  it('of a store that admits nobody yet is told to those who come later with what is left of that', () => {
+    const { time, store, backend } = setUp();
+    store.on('open', (call) => call.tell(store.session({ barredMs$: new BehaviorSubject(70) })));
+    const early: Session[] = [];
+    backend.session$.subscribe((session) => early.push(session));
+    const late = [10, 59.6, 30].map((ms) => {
+      time.block(ms);
+      let told: Session | undefined;
+      backend.session$.subscribe((session) => {
+        told = session;
+      });
+      return told;
+    });
+    expect(early).toEqual([{ state: 'live', id: 's1', barredMs: 70 }]);
+    // The store has not said yet that it admits: until then it does not.
+    expect(late).toEqual([60, 1, 1].map((barredMs) => ({ state: 'live', id: 's1', barredMs })));
   });
 
   it('of a store that admits again is not told while the session is in doubt', () => {

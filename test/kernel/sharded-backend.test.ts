@@ -230,6 +230,35 @@ describe('on scripted stores', () => {
     ]);
   });
 
+  test('of one that admits nobody yet is told what is left of that, to those who come later, and when another has changed', () => {
+    const { time, stores, backend, use } = scripted();
+    const barredMs = [new BehaviorSubject(90), new BehaviorSubject(70)] as const;
+    for (const [at, barredMs$] of barredMs.entries())
+      stores[at]?.on('open', (call) => call.tell(stores[at]?.session({ barredMs$ })));
+    use(0);
+    use(1);
+    const told = (): Session[] => {
+      const seen: Session[] = [];
+      backend.session$.subscribe((session) => seen.push(session));
+      return seen;
+    };
+    const early = told();
+    time.pass(30);
+    const late = told();
+    // Another shard that is used is no news of this one.
+    use(2);
+    time.pass(10);
+    barredMs[0].next(0);
+    expect(early).toEqual([
+      { state: 'live', id: 's1', barredMs: 90 },
+      { state: 'live', id: 's1', barredMs: 30 },
+    ]);
+    expect(late).toEqual([
+      { state: 'live', id: 's1', barredMs: 60 },
+      { state: 'live', id: 's1', barredMs: 30 },
+    ]);
+  });
+
   test('a shard that admits nobody yet is not worse than one that is in doubt', () => {
     const { stores, states, watch, use } = scripted();
     stores[0].on('open', (call) => call.tell(stores[0].session({ barredMs$: of(70) })));

@@ -7,6 +7,7 @@ import {
   filter,
   finalize,
   ignoreElements,
+  map,
   mergeMap,
   type Observable,
   retry,
@@ -37,7 +38,9 @@ const newChannel = (attempt = 0, cause?: CoordinationError): Channel => ({
 /** Opens sessions one after the other: the first when somebody asks, the next when one is lost. */
 export class Sessions {
   /** The session's state, the current one first. */
-  readonly session$: Observable<Session> = defer(() => this.#started().state);
+  readonly session$: Observable<Session> = defer(() =>
+    this.#started().state.pipe(map((session) => this.#asOfNow(session))),
+  );
   /** The session that is held now, then each one after it. */
   readonly lease$: Observable<Lease> = defer(() =>
     this.#started().lease.pipe(filter((lease): lease is Lease => lease !== undefined && !lease.isOver)),
@@ -51,6 +54,8 @@ export class Sessions {
   #attempt = 0;
   /** Not before this is a session opened again. */
   #dueMs = Number.NEGATIVE_INFINITY;
+  /** Until when the store admits nobody, where it has said that it does not. */
+  #barredUntilMs = 0;
   /** No session has been open yet: what `failFastMs` is about. */
   #isFirst = true;
 
@@ -160,6 +165,12 @@ export class Sessions {
     );
   }
 
+  /** Who comes later, or is told of it again, is told what is left. The store itself says when that is over. */
+  #asOfNow(session: Session): Session {
+    if (session.state !== 'live' || session.barredMs === undefined) return session;
+    return { ...session, barredMs: Math.max(1, Math.round(this.#barredUntilMs - this.context.clock.now())) };
+  }
+
   #adopt(session: StoreSession, suspensions: SuspendWatch, link: Subscription, running: Subscription): Lease {
     const { state, lease: current } = this.#channel;
     let barredMs = 0;
@@ -188,6 +199,7 @@ export class Sessions {
     link.add(
       session.barredMs$?.subscribe((ms) => {
         barredMs = ms;
+        this.#barredUntilMs = this.context.clock.now() + ms;
         if (state.value.state === 'live') live();
       }),
     );

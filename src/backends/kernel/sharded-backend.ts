@@ -21,6 +21,15 @@ import type { Participation } from './participation.js';
 /** The worst first: what somebody relies on is only as good as that. All shards drain, if one does. */
 const WORST_FIRST = ['draining', 'lost', 'connecting', 'suspended', 'live'] as const;
 
+/** What is told in whole milliseconds, at two moments, of one and the same end differs by no more. */
+const ROUNDED_MS = 1;
+
+/** What a shard has told, and until when it admits nobody, if it said so: among live ones, the last of all is the worst. */
+interface Shown {
+  readonly session: Session;
+  readonly barredUntilMs: number;
+}
+
 /** The stores of all shards, in order. */
 export type Stores = readonly [Store, ...Store[]];
 
@@ -84,10 +93,23 @@ function facade(first: Backend, others: readonly Backend[]): Backend {
     reportFault: (fault) => faults.next(fault),
     session$: defer(() => {
       if (used$.value.size === 0) using(first);
+      const { scheduler } = first;
+      const shown = (shard: Backend): Observable<Shown> =>
+        shard.session$.pipe(
+          map((session) => {
+            const barredMs = barredMsOf(session);
+            return { session, barredUntilMs: barredMs === 0 ? 0 : scheduler.now() + barredMs };
+          }),
+        );
       return used$.pipe(
-        switchMap((used) => combineLatest([...used].map((shard) => shard.session$))),
+        switchMap((used) => combineLatest([...used].map(shown))),
         map(worstOf),
         distinctUntilChanged(isSame),
+        map(({ session, barredUntilMs }) =>
+          barredUntilMs === 0
+            ? session
+            : { ...session, barredMs: Math.max(1, Math.round(barredUntilMs - scheduler.now())) },
+        ),
       );
     }),
     enter: (roster, request) => at(roster, (shard) => shard.enter(roster, request)),
@@ -113,20 +135,23 @@ function facade(first: Backend, others: readonly Backend[]): Backend {
   return backend;
 }
 
-function worstOf(sessions: readonly Session[]): Session {
+function worstOf(all: readonly Shown[]): Shown {
   // Who has only just begun to use another shard is not without a session for that.
-  const begun = sessions.filter((session) => session.state !== 'connecting' || session.attempt > 0);
-  const counting = begun.length > 0 ? begun : sessions;
-  const rank = (session: Session): number => WORST_FIRST.indexOf(session.state) - barredMsOf(session) / 2 ** 32;
-  return counting.reduce((worst, session) => (rank(session) < rank(worst) ? session : worst));
+  const begun = all.filter(({ session }) => session.state !== 'connecting' || session.attempt > 0);
+  const counting = begun.length > 0 ? begun : all;
+  const rank = ({ session }: Shown): number => WORST_FIRST.indexOf(session.state);
+  const isWorse = (a: Shown, b: Shown): boolean =>
+    rank(a) === rank(b) ? a.barredUntilMs > b.barredUntilMs : rank(a) < rank(b);
+  return counting.reduce((worst, shown) => (isWorse(shown, worst) ? shown : worst));
 }
 
-function isSame(a: Session, b: Session): boolean {
-  const isAlike = a.state === b.state && a.state !== 'connecting' && a.state !== 'lost';
-  return a === b || (isAlike && barredMsOf(a) === barredMsOf(b));
+function isSame(a: Shown, b: Shown): boolean {
+  const { state } = a.session;
+  const isAlike = state === b.session.state && state !== 'connecting' && state !== 'lost';
+  return a.session === b.session || (isAlike && Math.abs(a.barredUntilMs - b.barredUntilMs) <= ROUNDED_MS);
 }
 
-/** For how long its shard admits nobody yet: among live ones, the longest of all is the worst. */
+/** For how long its shard admits nobody yet. */
 function barredMsOf(session: Session): number {
   return session.state === 'live' ? (session.barredMs ?? 0) : 0;
 }
