@@ -2,7 +2,6 @@ import {
   catchError,
   defer,
   EMPTY,
-  fromEvent,
   type MonoTypeOperatorFunction,
   map,
   NEVER,
@@ -17,6 +16,7 @@ import {
 import type { LockLost } from '../backends/errors.js';
 import { checkAll } from '../backends/shared/expectations.js';
 import { isError } from '../backends/shared/is-error.js';
+import { aborted } from '../observables/holding/aborted.js';
 import type { Grant } from '../observables/holding/grant.js';
 import { type GateOptions, ON_LOSS, whileTrue } from './while-true.js';
 
@@ -69,8 +69,7 @@ export function whileLocked<T>(lock$: Observable<Held>, options: GateOptions = {
 
 /** Emits when the backend of the grant drains. */
 function drainOf({ draining }: Held): Observable<unknown> {
-  if (draining === undefined) return NEVER;
-  return draining.aborted ? of(undefined) : fromEvent(draining, 'abort');
+  return draining === undefined ? NEVER : aborted(draining);
 }
 
 /** Says `false` where the lock is lost, and then waits for the next grant, if one is to be acquired. */

@@ -177,7 +177,7 @@ describe('standDown of withLeadership', () => {
     }).subscribe({ next: (value) => log.push(value), complete: () => log.push('complete') });
     leadership(second, 'e').subscribe((now) => log.push(now));
     await time.passWithPromises(200);
-    expect(log).toEqual([['begun', 1], false, ['told', true, true, true]]);
+    expect(log).toEqual([['begun', 1], false, ['told', true, true, false]]);
     finish();
     await time.passWithPromises(20);
     expect(log.slice(3)).toEqual([true]);

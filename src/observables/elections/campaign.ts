@@ -120,7 +120,7 @@ export function asCandidate<T>(
   return withData(backend, data, encode, (payloads: Pick<EntryRequest, 'payload' | 'payload$'>) =>
     defer(() => {
       const header = { priority, ...(identity !== undefined && { identity, owner: backend.newId() }) };
-      const incarnation: Incarnation = { header, since: undefined, wasEvicted: false };
+      const incarnation: Incarnation = { header, since: undefined, wasLost: false };
       return campaigning((how) =>
         defer(() =>
           standing(

@@ -10,8 +10,8 @@ export interface Incarnation {
   readonly header: Header;
   /** The token of its first entry. */
   since: bigint | undefined;
-  /** Somebody has taken out its last entry. */
-  wasEvicted: boolean;
+  /** Its last entry was lost: somebody has taken it out, or might have done so had its session not been lost before. */
+  wasLost: boolean;
 }
 
 /**
@@ -24,9 +24,9 @@ export function settleIdentity(
   incarnation: Incarnation,
   takeOver: boolean,
 ): Observable<never> {
-  const { header, since = 0n, wasEvicted } = incarnation;
+  const { header, since = 0n, wasLost } = incarnation;
   const { identity, owner } = header;
-  if (identity === undefined || !(takeOver || wasEvicted)) return EMPTY;
+  if (identity === undefined || !(takeOver || wasLost)) return EMPTY;
   const roster = rosterOf(election);
   return backend.look(roster).pipe(
     concatMap((line) => {

@@ -68,7 +68,8 @@ export function standing(
         name: election,
         token,
         id,
-        isValid: () => place.isValid(),
+        // The clock is asked in any case: a loss that is due is told by it.
+        isValid: () => place.isValid() && !told.signal.aborted,
         signal: told.signal,
         draining: place.draining,
         release: () => place.leave(),
@@ -114,7 +115,7 @@ export function standing(
       place$.subscribe({
         next: tell,
         error: (error) => {
-          incarnation.wasEvicted = isError<PlaceLost>(error, 'PlaceLost') && error.reason === 'evicted';
+          incarnation.wasLost = isError<PlaceLost>(error, 'PlaceLost');
           subscriber.error(error);
         },
         complete: () => {

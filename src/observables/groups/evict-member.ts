@@ -6,7 +6,8 @@ import { lookAtMembers } from './member-map.js';
 /**
  * Removes the member `id` from `group`, whoever it is. Cold: each subscription tries once.
  *
- * The one removed is told, errors with `MembershipLost`, and does not join again by itself. It learns of it a moment later, so
+ * The one removed is told, errors with `MembershipLost`, and does not join again by itself; one that is
+ * cut off meanwhile learns only that its session was lost, and joins again. It learns of it a moment later, so
  * only tokens protect what it still does. Nobody is kept from joining under that id; who waits for it (`ifTaken: 'wait'`) is the
  * member from then on.
  *

@@ -6,11 +6,15 @@ import {
   filter,
   forkJoin,
   map,
+  NEVER,
   Observable,
   of,
   retry,
+  Subject,
   switchMap,
   take,
+  takeUntil,
+  tap,
   throwError,
 } from 'rxjs';
 import type { Backend, EntryRequest, Place, RosterKey } from '../../backends/backend.js';
@@ -25,6 +29,7 @@ import { encodePayload, MAX_PAYLOAD_BYTES, RECORD_BYTES } from '../../backends/s
 import { ANYTHING, checkAll, FLAG, oneOf } from '../../backends/shared/expectations.js';
 import { isError } from '../../backends/shared/is-error.js';
 import { checkName } from '../../backends/shared/keys.js';
+import { aborted } from '../holding/aborted.js';
 import { withData } from '../holding/with-data.js';
 import { lookAtMembers, type MemberEntry, type MemberRecord, memberEntries } from './member-map.js';
 import { type LossOf, lossFrom, type Membership, membershipOf } from './membership.js';
@@ -43,8 +48,8 @@ export interface JoinOptions {
   /**
    * Where another is in the group under this id. `fail`, the default: errors with `MemberAlreadyExists`. `wait`: joins when the
    * other is gone, be it by its ttl. `takeOver`: removes it, which is meant for a process that was started again under its id.
-   * Who is removed is told, errors with `MembershipLost`, and does not come back by itself. Until it is told, which
-   * takes its ttl where it is cut off from the store, two believe to be that member: only resources that check the token tell
+   * Who is removed is told, errors with `MembershipLost`, and does not come back by itself. One that is cut off from the store
+   * learns only that its session is lost, up to its ttl later, and joins again when nobody is there under its id. Until then two believe to be that member: only resources that check the token tell
    * them apart. So use it where the earlier one is dead, or may be interrupted at any point.
    */
   readonly ifTaken?: 'fail' | 'wait' | 'takeOver';
@@ -60,7 +65,7 @@ export interface JoinOptions {
  *
  * **Emits** a `Membership` for each joining: when the session is lost, it joins again by itself in the next one.
  * **Errors** `MembershipLost` when it was removed, by `evictMember`, `deleteGroup` with `force`, or a `takeOver` of its id:
- * then it does not join again by itself. `GroupNotFound` without `create`; `MemberAlreadyExists` when another is in the group
+ * then it does not join again by itself, unless its session was lost before it heard of that. `GroupNotFound` without `create`; `MemberAlreadyExists` when another is in the group
  * under this id, who is not touched by that (`ifTaken` says otherwise); `InvalidName`, `InvalidOptions` (thrown at the call),
  * `InvalidPayload`, `AuthenticationFailed`, `PermissionDenied`; what `capabilities` errors with. Never on a lost connection.
  * **Completes** when the backend is closed. While it drains, a member stays one: whose work goes on is there. The drain does not
@@ -147,6 +152,8 @@ function membership(
     /** It has waited for something: a backend that is closed by now was closed meanwhile. */
     let hasWaited = false;
     let hasBegun = false;
+    /** The backend drains, and it is no member yet: it gives up. */
+    const given = new Subject<void>();
     /** Of the place there is, or was last. */
     let lossOf: LossOf | undefined;
     const joining = (stand: Stand): Observable<Membership> => {
@@ -171,13 +178,16 @@ function membership(
           hasWaited = true;
           const loss = lossFrom(group, place);
           lossOf = loss;
+          const drained$ = hasJoined ? NEVER : aborted(place.draining).pipe(tap(() => given.next()));
           return alone(place).pipe(
+            takeUntil(drained$),
             map(() => {
               hasJoined = true;
               return membershipOf(group, id, place, loss, stored.pipe(map(capabilitiesIn)));
             }),
           );
         }),
+        takeUntil(given),
         catchError((error) =>
           isError<BackendClosed>(error, 'BackendClosed') && hasWaited ? EMPTY : throwError(() => error),
         ),

@@ -1,6 +1,7 @@
-import { defer, fromEvent, type Observable, of, takeUntil } from 'rxjs';
+import { type Observable, takeUntil } from 'rxjs';
 import type { Place } from '../../backends/backend.js';
 import { MembershipLost, type PlaceLost } from '../../backends/errors.js';
+import { aborted } from '../holding/aborted.js';
 import { toldBy } from '../holding/grant.js';
 
 /** One's stay in a group. */
@@ -58,9 +59,4 @@ export function membershipOf(
     stored$: stored$.pipe(takeUntil(aborted(signal))),
     leave: () => place.leave(),
   };
-}
-
-/** Emits when it aborts, or at once where it has. */
-function aborted(signal: AbortSignal): Observable<unknown> {
-  return defer(() => (signal.aborted ? of(undefined) : fromEvent(signal, 'abort')));
 }

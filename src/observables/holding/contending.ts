@@ -1,20 +1,29 @@
 import {
+  catchError,
+  concat,
   defer,
   EMPTY,
   ignoreElements,
+  type MonoTypeOperatorFunction,
   map,
   merge,
   NEVER,
   Observable,
   of,
+  ReplaySubject,
   retry,
+  Subject,
+  switchMap,
   takeUntil,
+  takeWhile,
+  tap,
   throwError,
   timer,
 } from 'rxjs';
 import type { Backend, EntryRequest, Place, RosterKey } from '../../backends/backend.js';
-import { PlaceLost } from '../../backends/errors.js';
+import { type BackendClosed, PlaceLost } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
+import { aborted } from './aborted.js';
 import { type Grant, type Loss, toldBy } from './grant.js';
 
 /** Where one stands in a line for what only so many may hold. */
@@ -28,6 +37,11 @@ export interface Contention {
 interface Stand extends Pick<EntryRequest, 'wait' | 'beforeLeave'>, Partial<Pick<EntryRequest, 'mode' | 'permits'>> {
   /** Read at each entry. */
   readonly data: Pick<EntryRequest, 'payload' | 'payload$'>;
+  /**
+   * Asked about each entry before it is told that it holds anything. Emits whether it may: `false` where others stand before it who
+   * should not, and are about to go; `true` at last. Errors where it never may.
+   */
+  readonly agreement?: ((place: Place) => Observable<boolean>) | undefined;
   /** It is lost when it has been held for so long, whatever becomes of the work. */
   readonly maxHoldMs?: number | undefined;
   /** It is not given up before it has been held for so long, while its session lives. */
@@ -38,13 +52,14 @@ interface Stand extends Pick<EntryRequest, 'wait' | 'beforeLeave'>, Partial<Pick
 export function contending(
   backend: Backend,
   roster: RosterKey,
-  { data, maxHoldMs, holdAtLeastMs, beforeLeave, ...stand }: Stand,
+  { data, agreement, maxHoldMs, holdAtLeastMs, beforeLeave, ...stand }: Stand,
   lossOf: (token: bigint, lost: PlaceLost) => Loss,
 ): Observable<Contention> {
   const { scheduler } = backend;
   return new Observable<Contention>((subscriber) => {
     let lossOfHeld: ((lost: PlaceLost) => Loss) | undefined;
     let heldFromMs = 0;
+    let isReleased = false;
     const heldFor = (ms: number): Observable<unknown> =>
       defer(() => timer(Math.max(0, heldFromMs + ms - scheduler.now()), scheduler));
     const least$ = holdAtLeastMs === undefined ? EMPTY : heldFor(holdAtLeastMs);
@@ -62,15 +77,25 @@ export function contending(
       lossOfHeld = loss;
       heldFromMs = scheduler.now();
       const told = toldBy(place, loss);
+      // Nothing runs under it that could be told of a loss while it is kept for as long as it must be.
+      if (beforeLeave === undefined)
+        told.signal.addEventListener('abort', () => {
+          if (isError<BackendClosed>(told.signal.reason, 'BackendClosed')) subscriber.complete();
+        });
       let isGivenUp = false;
+      const left = new ReplaySubject<boolean>(1);
       /** Told first, then given up; the work is not waited for. */
       const giveUp = (): void => {
         if (isGivenUp) return;
         isGivenUp = true;
+        if (isReleased) {
+          place.leave().subscribe(left);
+          return;
+        }
         const lost = loss(new PlaceLost(`${roster.kind} ${JSON.stringify(roster.name)}`, 'held too long'));
         told.abort(lost);
         subscriber.error(lost);
-        place.leave();
+        place.leave().subscribe(left);
       };
       subscriber.add(most$.subscribe(giveUp));
       const isOverdue = (): boolean => {
@@ -82,10 +107,16 @@ export function contending(
         name: roster.name,
         token,
         id,
-        isValid: () => place.isValid() && !isOverdue(),
+        // The clock is asked in any case: a loss that is due is told by it.
+        isValid: () => place.isValid() && !isOverdue() && !told.signal.aborted,
         signal: told.signal,
         draining: place.draining,
-        release: () => place.leave(least$),
+        release: () => {
+          // Whoever is told of the loss by the signal cannot make an end of one's own of it.
+          if (isGivenUp) return left;
+          isReleased = true;
+          return place.leave(least$);
+        },
       };
     };
 
@@ -99,11 +130,14 @@ export function contending(
         ...(isAwaited && { beforeLeave: settled }),
       }),
     );
-    const contention$ = place$.pipe(
+    const agreed$ = agreement === undefined ? place$ : place$.pipe(heldOnce(agreement, stand.wait !== false));
+    const contention$ = agreed$.pipe(
       map((place): Contention => (place.admitted ? { place, grant: grantOf(place) } : { place })),
       retry({
         delay: (error) => {
           if (!isError<PlaceLost>(error, 'PlaceLost')) return throwError(() => error);
+          // It was given up, and is over sooner than it was kept for.
+          if (isReleased) return EMPTY;
           const loss = lossOfHeld?.(error);
           return loss === undefined ? of(0) : throwError(() => loss);
         },
@@ -111,6 +145,41 @@ export function contending(
     );
     subscriber.add(contention$.subscribe(subscriber));
   });
+}
+
+/**
+ * Shows a place as one that waits until the agreement is there. Where the backend drains before that, nothing is begun: it
+ * completes. Who does not wait for it is told once.
+ */
+function heldOnce(
+  agreement: (place: Place) => Observable<boolean>,
+  isWaiting: boolean,
+): MonoTypeOperatorFunction<Place> {
+  return (place$) =>
+    defer(() => {
+      const ended = new Subject<void>();
+      let agreedId: string | undefined;
+      const asAgreed = (place: Place): Observable<Place> => {
+        const { id } = place.entry;
+        if (id === agreedId) return of(place);
+        const waiting = { ...place, admitted: false };
+        const shown$ = agreement(place).pipe(
+          map((isAgreed) => {
+            if (isAgreed) agreedId = id;
+            return isAgreed ? place : waiting;
+          }),
+          takeUntil(aborted(place.draining).pipe(tap(() => ended.next()))),
+          catchError((error) => {
+            if (!isError<BackendClosed>(error, 'BackendClosed')) throw error;
+            ended.next();
+            return EMPTY;
+          }),
+        );
+        return isWaiting && !place.admitted ? concat([waiting], shown$) : shown$;
+      };
+      const told$ = place$.pipe(switchMap(asAgreed), takeUntil(ended));
+      return isWaiting ? told$ : told$.pipe(takeWhile(({ admitted }) => admitted, true));
+    });
 }
 
 /** The stream errors with the loss that the signal aborts with. */

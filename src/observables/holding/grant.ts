@@ -14,7 +14,10 @@ export interface Grant {
   readonly token: bigint;
   /** This holder's id, as `holders`, `leader` and `candidates` show it. */
   readonly id: string;
-  /** Whether it is still held, asked of the clock at this moment. Ask before each step that matters. */
+  /**
+   * Whether work under it may go on, asked of the clock at this moment: it is held, and `signal` has not aborted. Ask before each
+   * step that matters. It is `false` as soon as it is given up, also while it is held on until the work has settled.
+   */
   isValid(): boolean;
   /**
    * Aborts when it is lost or released. Its `reason` says which: the error that tells the loss (`LockLost`,
@@ -35,6 +38,11 @@ export interface Grant {
 
 /** The loss of what was held, in the word of what it was. */
 export type Loss = LockLost | LeadershipLost | MembershipLost;
+
+/** Whether this is how a loss is told, and no end of one's own will. */
+export function isLoss(reason: unknown): reason is Loss {
+  return ['LockLost', 'LeadershipLost', 'MembershipLost'].some((name) => isError(reason, name));
+}
 
 /** Tells the end of a place in a word of its primitive's own, where it is a loss. May be told another end before. */
 export function toldBy({ signal }: Place, lossOf: (lost: PlaceLost) => Loss): AbortController {

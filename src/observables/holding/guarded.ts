@@ -1,5 +1,5 @@
 import { EMPTY, Observable, type ObservableInput, ReplaySubject, Subscription } from 'rxjs';
-import type { Grant } from './grant.js';
+import { type Grant, isLoss } from './grant.js';
 import { disown, settling } from './settling.js';
 import { Work } from './work.js';
 
@@ -48,10 +48,11 @@ export function guarded<T, G extends Pick<Grant, 'isValid' | 'signal'> = Grant>(
       guard.begun?.(settled);
       /**
        * Asked of the clock: a blocked event loop runs what the work tells before the timer that tells the loss. And the
-       * signal, which has aborted by then, tells the work before the stream: what the work tells of that comes too late.
+       * signal, which has aborted by then, tells the work before the stream: what the work tells of that comes too late. Where
+       * it was given up, or the backend closes, what the work tells before it settles is told as ever.
        */
       const tellLoss = (): void => {
-        if (!grant.isValid()) fail(grant.signal.reason);
+        if (!grant.isValid() && isLoss(grant.signal.reason)) fail(grant.signal.reason);
       };
       stage = 'called';
       const made = attempt(() => {

@@ -5,9 +5,7 @@ import {
   defer,
   EMPTY,
   finalize,
-  identity,
   ignoreElements,
-  type MonoTypeOperatorFunction,
   map,
   type Observable,
   type ObservableInput,
@@ -18,7 +16,7 @@ import {
   timeout,
   timer,
 } from 'rxjs';
-import type { Backend, Mode } from '../../backends/backend.js';
+import type { Backend, Mode, Place } from '../../backends/backend.js';
 import { type HolderInfo, InvalidOptions, LockLost, LockNotAcquired } from '../../backends/errors.js';
 import { encodePayload } from '../../backends/shared/codec.js';
 import { ANYTHING, checkAll, type Expectation, number, oneOf } from '../../backends/shared/expectations.js';
@@ -89,23 +87,25 @@ export function acquiring(
   { waitMs, ...options }: LockOptions,
   beforeLeave?: () => ObservableInput<unknown>,
   permits = 1,
-  checked: MonoTypeOperatorFunction<Contention> = identity,
+  agreement?: LineOptions['agreement'],
 ): Observable<Grant> {
   return defer(() => {
     /** What keeps one waiting, as far as it is known. */
     let reason: LockNotAcquired['reason'] = 'unreachable';
     let holders: readonly HolderInfo[] = [];
+    let mine: string | undefined;
     const refusal = (): LockNotAcquired => new LockNotAcquired(name, waitMs ?? 0, reason, holders);
     const look$ = lookAtHolders(backend, name).pipe(
       tap((found) => {
-        holders = found;
+        // Its own may count as admitted while it waits for others to agree with it.
+        holders = found.filter(({ id }) => id !== mine);
       }),
       ignoreElements(),
     );
-    const grant$ = placesFor(backend, name, { ...options, wait: waitMs !== 0, permits, beforeLeave }).pipe(
-      checked,
+    const grant$ = placesFor(backend, name, { ...options, wait: waitMs !== 0, permits, beforeLeave, agreement }).pipe(
       concatMap(({ place, grant }) => {
         if (grant !== undefined) return [grant];
+        mine = place.entry.id;
         reason = place.barred === true ? 'barred' : 'held';
         return waitMs === 0
           ? concat(
@@ -148,6 +148,7 @@ function lookAtHolders(backend: Backend, name: string): Observable<readonly Hold
 interface LineOptions extends HoldOptions {
   readonly wait: boolean;
   readonly permits?: number;
+  readonly agreement?: ((place: Place) => Observable<boolean>) | undefined;
   readonly beforeLeave?: (() => ObservableInput<unknown>) | undefined;
 }
 

@@ -1,20 +1,8 @@
 import { type Either, left, right } from 'fp-ts/lib/Either.js';
-import {
-  concatMap,
-  defer,
-  filter,
-  type MonoTypeOperatorFunction,
-  map,
-  type Observable,
-  type ObservableInput,
-  of,
-  switchMap,
-  take,
-} from 'rxjs';
-import type { Backend, Entry } from '../../backends/backend.js';
+import { concat, filter, map, type Observable, type ObservableInput, of, switchMap, take } from 'rxjs';
+import type { Backend, Entry, Place } from '../../backends/backend.js';
 import { Contended, InvalidOptions, PermitsMismatch } from '../../backends/errors.js';
 import { integer, violationsOf } from '../../backends/shared/expectations.js';
-import type { Contention } from '../holding/contending.js';
 import type { Grant } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
 import { acquiring, checkHold, checkLock, type HoldOptions, type LockOptions, placesFor } from './lock.js';
@@ -113,8 +101,12 @@ export function trySemaphore(
 ): Observable<Either<Contended, Grant>> {
   checkHold(name, options);
   checkPermits(permits);
-  return placesFor(backend, name, { ...options, permits, wait: false }).pipe(
-    agreeing(backend, name, permits),
+  return placesFor(backend, name, {
+    ...options,
+    permits,
+    wait: false,
+    agreement: agreement(backend, name, permits),
+  }).pipe(
     map(({ place, grant }) =>
       grant === undefined ? left(new Contended(name, place.barred === true ? 'barred' : 'held')) : right(grant),
     ),
@@ -128,7 +120,7 @@ function permitted(
   options: LockOptions,
   beforeLeave?: () => ObservableInput<unknown>,
 ): Observable<Grant> {
-  return acquiring(backend, name, options, beforeLeave, permits, agreeing(backend, name, permits));
+  return acquiring(backend, name, options, beforeLeave, permits, agreement(backend, name, permits));
 }
 
 /** Throws `InvalidOptions`. */
@@ -142,38 +134,31 @@ function checkPermits(permits: number): number {
 const MOST_PERMITS = 10_000;
 
 /**
- * Lets nobody hold it beside others who go by another number. Of two such, the later one finds the earlier before it is told of
- * anything: whoever stands before it has entered before, and stays, or is about to leave because it has found another itself.
+ * Lets nobody hold it beside others who go by another number. Of two such, the later one finds the earlier before it is told that
+ * it holds anything: whoever stands before it has entered before, and stays, or is about to leave because it has found another
+ * itself. Errors when the first of them goes by another; `false` when one does who waits himself, such as for a `lock`.
  */
-function agreeing(backend: Backend, name: string, permits: number): MonoTypeOperatorFunction<Contention> {
-  return (contention$) =>
-    defer(() => {
-      let checked = '';
-      return contention$.pipe(
-        concatMap((contention) => {
-          const { id, token } = contention.place.entry;
-          if (id === checked) return of(contention);
-          return agreed(backend, name, permits, token).pipe(
-            map(() => {
-              checked = id;
-              return contention;
-            }),
-          );
-        }),
-      );
-    });
-}
-
-/** Emits when all who stand before `token` go by the same number of permits; errors when the first of them does not. */
-function agreed(backend: Backend, name: string, permits: number, token: bigint): Observable<unknown> {
+function agreement(backend: Backend, name: string, permits: number): (place: Place) => Observable<boolean> {
   const roster = { kind: 'lock', name } as const;
-  const isAgreed = (line: readonly Entry[]): boolean => {
-    const before = line.filter((entry) => entry.token < token);
-    const [first] = before;
-    if (first !== undefined && first.permits !== permits) throw new PermitsMismatch(name, permits, first.permits);
-    return before.every((entry) => entry.permits === permits);
+  return ({ entry: { token } }) => {
+    const isAgreed = (line: readonly Entry[]): boolean => {
+      const before = line.filter((entry) => entry.token < token);
+      const [first] = before;
+      if (first !== undefined && first.permits !== permits) throw new PermitsMismatch(name, permits, first.permits);
+      return before.every((entry) => entry.permits === permits);
+    };
+    return backend.look(roster).pipe(
+      switchMap((line) => {
+        if (isAgreed(line)) return of(true);
+        return concat(
+          [false],
+          backend.entries(roster).pipe(
+            filter(isAgreed),
+            take(1),
+            map(() => true),
+          ),
+        );
+      }),
+    );
   };
-  return backend
-    .look(roster)
-    .pipe(switchMap((line) => (isAgreed(line) ? of(line) : backend.entries(roster).pipe(filter(isAgreed), take(1)))));
 }
