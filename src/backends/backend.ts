@@ -20,7 +20,10 @@ export interface Entry {
   /** Grows with every entry ever made in the roster; of an admitted entry it is the fencing token. */
   readonly token: bigint;
   readonly mode: Mode;
-  /** As it was asked for: fewer than this many conflicting entries stand before one that is admitted. */
+  /**
+   * As it was asked for: fewer than this many conflicting entries stand before one that is admitted. Of another client's that
+   * tells no number: Infinity when it is admitted, 0 as long as it waits.
+   */
   readonly permits: number;
   readonly payload: Uint8Array;
 }

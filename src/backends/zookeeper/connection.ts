@@ -28,6 +28,8 @@ export interface Stat {
   readonly czxid: bigint;
   readonly mzxid: bigint;
   readonly version: number;
+  /** The session that it goes with; 0 where it stays. */
+  readonly owner: bigint;
 }
 
 /** A container is deleted by the server some time after the last of its children has gone. */
@@ -253,8 +255,13 @@ interface Model {
   readonly auth: readonly Credentials[];
 }
 
-function toStat({ czxid, mzxid, version }: RawStat): Stat {
-  return { czxid: czxid.readBigInt64BE(), mzxid: mzxid.readBigInt64BE(), version };
+function toStat({ czxid, mzxid, version, ephemeralOwner }: RawStat): Stat {
+  return {
+    czxid: czxid.readBigInt64BE(),
+    mzxid: mzxid.readBigInt64BE(),
+    version,
+    owner: ephemeralOwner.readBigInt64BE(),
+  };
 }
 
 function toAnswer({ path, stat }: RawResult): Answer {

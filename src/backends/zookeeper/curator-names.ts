@@ -1,8 +1,9 @@
 import type { Codec, Mode } from '../backend.js';
 import { permitsInName } from '../shared/admission.js';
 import { encodeSegment, escapeFirst } from '../shared/keys.js';
+import { curatorSemaphores } from './curator-semaphores.js';
 import { KEEPER, nameOf } from './layout.js';
-import { BESIDE, type Names, parseNumbered } from './names.js';
+import { BESIDE, type Names, parseNumbered, UNNUMBERED } from './names.js';
 
 /**
  * The names of two recipes of Curator's do not see each other at one path, so an entry has one of each: its first node is
@@ -76,11 +77,9 @@ export function curatorNames(codec: Codec): Names {
       const isOurs = kind !== 'group' || parseNumbered(kind, name) !== undefined || isMemberData(read(data));
       return isOurs ? data : told(name, data);
     },
+    semaphores: curatorSemaphores,
   };
 }
-
-/** No number that tells an order: that of the transactions does. */
-const UNNUMBERED = -1;
 
 function isMemberData(value: unknown): value is MemberData {
   return (

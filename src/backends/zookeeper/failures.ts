@@ -66,6 +66,13 @@ export function onRefusal<T, R>(
   );
 }
 
+/** What to do instead where a transaction is refused for its first step. */
+export function onFirstRefusal<T, R>(code: number, instead: () => ObservableInput<R>): OperatorFunction<T, T | R> {
+  return catchError((error) =>
+    error instanceof Refused && error.step === 0 && error.code === code ? instead() : throwError(() => error),
+  );
+}
+
 /** What the server refuses though nothing of it says that it will go on doing so: it is tried again. */
 export function isPassing(error: unknown): error is Refused {
   const lasting: readonly number[] = [Code.noAuth, Code.invalidAcl, Code.authFailed, Code.sessionExpired];

@@ -60,7 +60,7 @@ export class Groups {
         switchMap((found) =>
           found === undefined
             ? conclude('absent')
-            : deletion(connection, path, found).pipe(switchMap((steps) => conclude('removed', steps))),
+            : this.#deletion(connection, roster, found).pipe(switchMap((steps) => conclude('removed', steps))),
         ),
         onRefusal([Code.notEmpty], () => conclude('occupied')),
         // It changed or went between the reading and the writing.
@@ -72,6 +72,26 @@ export class Groups {
       attempt,
       recall: (outcome) => of(outcome === 'removed' || outcome === 'occupied' ? outcome : 'absent'),
     });
+  }
+
+  /** With the keeper, which somebody may have taken away, and the folders of a semaphore, if nobody stands there. */
+  #deletion(
+    connection: Connection,
+    roster: RosterKey,
+    { data, stat }: { readonly data: Buffer; readonly stat: Stat },
+  ): Observable<readonly Step[]> {
+    const path = this.layout.parent(roster);
+    const semaphore = this.layout.semaphore(roster);
+    const children = [
+      ...(isKept(data) ? [`${path}/${KEEPER}`] : []),
+      ...(semaphore === undefined ? [] : [semaphore.locks, semaphore.leases]),
+    ];
+    const removal = (child: string): Step => ({ act: 'remove', path: child, version: -1 });
+    const there$ = children.map((child) =>
+      connection.exists(child).pipe(map((found) => (found === undefined ? [] : [removal(child)]))),
+    );
+    const itself: Step = { act: 'remove', path, version: stat.version };
+    return there$.length === 0 ? of([itself]) : forkJoin(there$).pipe(map((steps) => [...steps.flat(), itself]));
   }
 
   registered(connection: Connection, kind: RosterKind): Observable<ReadonlySet<string>> {
@@ -106,18 +126,4 @@ export class Groups {
       );
     });
   }
-}
-
-/** Somebody may have taken the keeper away. */
-function deletion(
-  connection: Connection,
-  path: string,
-  { data, stat }: { readonly data: Buffer; readonly stat: Stat },
-): Observable<readonly Step[]> {
-  const itself: Step = { act: 'remove', path, version: stat.version };
-  if (!isKept(data)) return of([itself]);
-  const keeper = `${path}/${KEEPER}`;
-  return connection
-    .exists(keeper)
-    .pipe(map((found) => (found === undefined ? [itself] : [{ act: 'remove', path: keeper, version: -1 }, itself])));
 }

@@ -16,8 +16,8 @@ export { type ZooKeeperAcl, type ZooKeeperFolders, type ZooKeeperOptions, zookee
  * Everything is below `<chroot>/<namespace>`, by default `/conclave`. Locks and elections are those of kazoo:
  * `Lock(client, '/conclave/locks/<name>')` there and `lock(backend, '<name>')` here exclude each other, and so do
  * `ReadLock`, `WriteLock` and `Election`. With `layout: 'curator'` they are Curator's instead, and so are groups
- * (`InterProcessMutex`, `InterProcessReadWriteLock`, `LeaderLatch`, `LeaderSelector`, `GroupMember`); by default conclave waits
- * for Curator's locks, and they do not wait for it. `namespace: ''` puts `locks` directly below the chroot; `folders`, anywhere.
+ * and semaphores (`InterProcessMutex`, `InterProcessReadWriteLock`, `LeaderLatch`, `LeaderSelector`, `GroupMember`,
+ * `InterProcessSemaphoreV2`); by default conclave waits for Curator's locks, and they do not wait for it. `namespace: ''` puts `locks` directly below the chroot; `folders`, anywhere.
  *
  * A renewal is a write of its own, for reads are answered by servers that have lost touch with their leader. In an
  * ensemble it takes three of them to prove one, with half of `tickTimeMs` between the first two, unless `balanced` is

@@ -1,6 +1,6 @@
 import type { RosterKey, RosterKind } from '../backend.js';
 import { decodeSegment, encodeSegment } from '../shared/keys.js';
-import type { Names } from './names.js';
+import type { Names, SemaphoreNames } from './names.js';
 
 const FOLDERS: Readonly<Record<RosterKind, string>> = { lock: 'locks', election: 'elections', group: 'groups' };
 
@@ -56,9 +56,30 @@ export class Layout {
     return `${this.folder(roster.kind)}/${encodeSegment(roster.name)}`;
   }
 
+  /** Where those stand who ask for one of several permits, where the layout has that elsewhere than in the line. */
+  semaphore(roster: RosterKey): SemaphoreLayout | undefined {
+    const { semaphores } = this.names;
+    if (semaphores === undefined || roster.kind !== 'lock') return undefined;
+    const parent = this.parent(roster);
+    return {
+      names: semaphores,
+      parent,
+      locks: `${parent}/${semaphores.locks}`,
+      leases: `${parent}/${semaphores.leases}`,
+    };
+  }
+
   cell(key: string): string {
     return `${this.cells}/${encodeSegment(key)}`;
   }
+}
+
+/** A semaphore of two folders. */
+export interface SemaphoreLayout {
+  readonly names: SemaphoreNames;
+  readonly parent: string;
+  readonly locks: string;
+  readonly leases: string;
 }
 
 /** The root of `chroot` and `namespace`, each of which may have several segments. */

@@ -19,11 +19,13 @@ import { GroupNotFound, PlaceLost } from '../errors.js';
 import { sameBytes } from '../shared/codec.js';
 import type { Standing, StandRequest } from '../store.js';
 import type { Connection, NodeKind, Step } from './connection.js';
+import { watchDepartures } from './departures.js';
 import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
-import { canBeSegment, isRegistration, type Layout } from './layout.js';
-import { type Named, parseAll } from './names.js';
-import { entriesAhead, type Mine } from './order.js';
+import { isRegistration, type Layout } from './layout.js';
+import { keptOut, remove } from './leaving.js';
+import { allAhead, childrenOf, hasSemaphore, type Located, listSemaphore, locate } from './located.js';
+import type { Mine } from './order.js';
 import type { Commit, Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
 
@@ -33,7 +35,7 @@ const MOST_WATCHED = 16;
 /** What was seen on entering; good for following the place as long as one's own node has not changed since. */
 interface Glance {
   readonly connection: Connection;
-  readonly ahead: readonly Named[];
+  readonly ahead: readonly Located[];
   isOld: boolean;
   stop(): void;
 }
@@ -102,9 +104,11 @@ export class Lines {
       return follow(connection, (watches) =>
         this.#look(connection, watches, roster, request, stand).pipe(
           switchMap((ahead) =>
-            this.#watch(connection, watches, stand.parent, ahead.slice(-watched)).pipe(
-              map(() => Math.min(ahead.length, request.permits)),
-            ),
+            watchDepartures(
+              connection,
+              watches,
+              ahead.slice(-watched).map(({ path }) => path),
+            ).pipe(map(() => Math.min(ahead.length, request.permits))),
           ),
         ),
       );
@@ -139,17 +143,9 @@ export class Lines {
     return defer(() => {
       const stand = this.#stands.get(request.id);
       if (stand !== undefined) return of(pathsOf(stand));
-      // Whichever comes first, this or a copy of the request to enter, the other finds it done.
-      return this.outcomes.once(connection, request.id, {
-        operation: `leave ${roster.kind} ${roster.name}`,
-        attempt: (commit) => commit('left', []).pipe(map((): readonly string[] => [])),
-        recall: (outcome) =>
-          outcome === 'left'
-            ? of([])
-            : this.#find(connection, roster, request, outcome).pipe(
-                map((names) => names.map((name) => `${parent}/${name}`)),
-              ),
-      });
+      return keptOut(this.outcomes, connection, roster, request, (outcome) =>
+        this.#find(connection, roster, request, outcome).pipe(map((names) => names.map((name) => `${parent}/${name}`))),
+      );
     }).pipe(
       switchMap((paths) =>
         paths.length === 0 ? of([false]) : forkJoin(paths.map((path) => remove(connection, path))),
@@ -160,43 +156,6 @@ export class Lines {
         this.#drop(request.id);
       }),
     );
-  }
-
-  evict(connection: Connection, roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
-    const { names } = this.layout;
-    // Anything else, a path that leads elsewhere for one, or one that no server takes, is no entry.
-    if (!canBeSegment(entryId) || names.parse(roster.kind, entryId) === undefined) return of(false);
-    const parent = this.layout.parent(roster);
-    const removal = (name: string): Step => ({ act: 'remove', path: `${parent}/${name}`, version: -1 });
-    const beside$ = defer((): Observable<readonly string[]> => {
-      if (names.beside === undefined) return of([]);
-      return connection.children(parent).pipe(
-        map((all) => names.beside?.(entryId, all) ?? []),
-        onRefusal([Code.noNode], () => of([])),
-      );
-    });
-    const attempt = (commit: Commit): Observable<boolean> => {
-      const absent = (): Observable<boolean> => commit('absent', []).pipe(map(() => false));
-      return beside$.pipe(
-        switchMap((beside) =>
-          commit('evicted', [entryId, ...beside].map(removal)).pipe(
-            map(() => true),
-            onRefusal([Code.noNode], () => {
-              if (beside.length === 0) return absent();
-              // It may be only what stood beside it that has gone.
-              return connection
-                .exists(`${parent}/${entryId}`)
-                .pipe(switchMap((stat) => (stat === undefined ? absent() : attempt(commit))));
-            }),
-          ),
-        ),
-      );
-    };
-    return this.outcomes.once(connection, writeId, {
-      operation: `evict ${entryId}`,
-      attempt,
-      recall: (outcome) => of(outcome === 'evicted'),
-    });
   }
 
   /** The nodes that were made under an id, the entry's first. Where their note was seen, they are seen as well: they were made with it. */
@@ -215,8 +174,7 @@ export class Lines {
         map(({ data }) => (sameBytes(data, request.payload) ? [whole] : [])),
         onRefusal([Code.noNode], () => of([])),
       );
-    return connection.children(parent).pipe(
-      onRefusal([Code.noNode], () => of<readonly string[]>([])),
+    return childrenOf(connection, parent).pipe(
       map((all) => {
         const made = names.madeUnder(request.id, all);
         const entry = made.filter((one) => names.parse(kind, one) !== undefined);
@@ -246,7 +204,7 @@ export class Lines {
       whole === undefined
         ? numbered()
         : create('whole', [whole], 'ephemeral').pipe(onRefusal([Code.nodeExists], numbered));
-    if (!request.registered) return this.parents.makeChild(connection, parent, child);
+    if (!request.registered) return this.parents.makeChild(connection, [parent], child);
     return connection.read(parent).pipe(
       switchMap(({ data }) => (isRegistration(roster.kind, data) ? child() : missing())),
       onRefusal([Code.noNode], missing),
@@ -279,7 +237,7 @@ export class Lines {
     roster: RosterKey,
     request: StandRequest,
     stand: Stand,
-  ): Observable<{ mine: Mine; ahead: readonly Named[] }> {
+  ): Observable<{ mine: Mine; ahead: readonly Located[] }> {
     return defer(() => {
       stand.glance?.stop();
       let isOld = false;
@@ -311,7 +269,7 @@ export class Lines {
     roster: RosterKey,
     request: StandRequest,
     stand: Stand,
-  ): Observable<readonly Named[]> {
+  ): Observable<readonly Located[]> {
     const { glance } = stand;
     stand.glance = undefined;
     const isFresh = glance?.connection === connection && !glance.isOld;
@@ -324,11 +282,10 @@ export class Lines {
     const { mine } = stand;
     if (mine === undefined || !isWatched)
       return this.#read(connection, roster, request, stand).pipe(map(({ ahead }) => ahead));
-    return connection.children(stand.parent).pipe(
-      onRefusal([Code.noNode], () => of<readonly string[]>([])),
+    return childrenOf(connection, stand.parent).pipe(
       switchMap((names) => {
         if (!names.includes(mine.name)) return this.#lost(connection, roster, request, stand);
-        return entriesAhead(connection, stand.parent, parseAll(this.layout.names, roster.kind, names), mine);
+        return this.#ahead(connection, roster, stand, names, mine);
       }),
     );
   }
@@ -338,11 +295,11 @@ export class Lines {
     roster: RosterKey,
     request: StandRequest,
     stand: Stand,
-  ): Observable<{ mine: Mine; ahead: readonly Named[] }> {
+  ): Observable<{ mine: Mine; ahead: readonly Located[] }> {
     const { names } = this.layout;
     return forkJoin([
       forkJoin(pathsOf(stand).map((path) => connection.exists(path, true))),
-      connection.children(stand.parent).pipe(onRefusal([Code.noNode], () => of<readonly string[]>([]))),
+      childrenOf(connection, stand.parent),
     ]).pipe(
       switchMap(([stats, listed]) => {
         const [stat] = stats;
@@ -353,38 +310,26 @@ export class Lines {
         if (stand.mine !== undefined && stand.mine.token !== stat.czxid) throw this.#gone(roster, request);
         const mine: Mine = { ...named, token: stat.czxid };
         stand.mine = mine;
-        return entriesAhead(connection, stand.parent, parseAll(names, roster.kind, listed), mine).pipe(
-          map((ahead) => ({ mine, ahead })),
-        );
+        return this.#ahead(connection, roster, stand, listed, mine).pipe(map((ahead) => ({ mine, ahead })));
       }),
     );
   }
 
-  #watch(connection: Connection, watches: WatchSet, parent: string, nearest: readonly Named[]): Observable<unknown> {
-    const unwatched = nearest.filter(({ name }) => !watches.has('data', `${parent}/${name}`));
-    if (unwatched.length === 0) return of(undefined);
-    return forkJoin(
-      unwatched.map(({ name }) => {
-        const path = `${parent}/${name}`;
-        watches.set('data', path);
-        const absent = (): Observable<unknown> => {
-          watches.drop('data', path);
-          watches.again();
-          return of(undefined);
-        };
-        // Reading leaves no watch where there is no node; looking whether it is there would leave one for ever.
-        return connection.read(path, true).pipe(
-          // Of what one may not read, the server does not tell that it goes either, but the parent tells of its children.
-          onRefusal([Code.noAuth], () => {
-            watches.drop('data', path);
-            watches.set('child', parent);
-            return connection
-              .children(parent, true)
-              .pipe(switchMap((names) => (names.includes(name) ? of(undefined) : absent())));
-          }),
-          onRefusal([Code.noNode], absent),
-        );
-      }),
+  /** Where others have a semaphore under the same name, they are waited for as well. */
+  #ahead(
+    connection: Connection,
+    roster: RosterKey,
+    { parent }: Stand,
+    line: readonly string[],
+    mine: Mine,
+  ): Observable<readonly Located[]> {
+    const listing$ = hasSemaphore(this.layout, roster, line)
+      ? listSemaphore(connection, this.layout, roster, line)
+      : of({ line, locks: [], leases: [] });
+    return listing$.pipe(
+      switchMap((listing) =>
+        allAhead(connection, parent, locate(this.layout, roster, listing), { ...mine, where: 'line' }),
+      ),
     );
   }
 
@@ -411,14 +356,6 @@ export class Lines {
     stand?.glance?.stop();
     if (stand !== undefined) this.parents.left(stand.parent);
   }
-}
-
-/** Emits whether it was there. */
-function remove(connection: Connection, path: string): Observable<boolean> {
-  return connection.remove(path).pipe(
-    map(() => true),
-    onRefusal([Code.noNode], () => of(false)),
-  );
 }
 
 function pathsOf({ path, beside }: Stand): readonly string[] {

@@ -28,6 +28,22 @@ export interface Names {
   beside?(entry: string, names: readonly string[]): readonly string[];
   /** What the data of an entry's node say, in the words of the port. */
   payload?(kind: RosterKind, name: string, data: Uint8Array): Uint8Array;
+  /** Where others have semaphores in two folders of their own, how these are called there. */
+  readonly semaphores?: SemaphoreNames;
+}
+
+/** A semaphore of two folders: who waits stands in one, and goes over to the other when it has a permit. */
+export interface SemaphoreNames {
+  /** A child of the roster's parent: a line in which whoever comes first may take a permit. */
+  readonly locks: string;
+  /** The other: each of its children holds a permit, whatever it is called. */
+  readonly leases: string;
+  /** Who waits; `undefined` for whatever else stands there. What another client made tells no number of permits: 0. */
+  waiting(name: string): Named | undefined;
+  /** Who holds a permit. What another client made tells no number of permits: any. */
+  holding(name: string): Named & { readonly token?: bigint };
+  /** What the node of an entry is called when it has a permit, with its token. */
+  leaseOf(entry: string, token: bigint): string;
 }
 
 /** What stands between the id and the sequence number: ours, kazoo's and Curator's. */
@@ -49,6 +65,9 @@ const MARKERS: Readonly<Record<RosterKind, Readonly<Record<string, Mode>>>> = {
   group: { __xmember__: 'exclusive', __member__: 'shared' },
 };
 
+/** No number that tells an order: that of the transactions does. */
+export const UNNUMBERED = -1;
+
 /** In a name of the curator layout: it stands beside an entry, and is none. */
 export const BESIDE = '-also';
 
@@ -63,8 +82,4 @@ export function parseNumbered(kind: RosterKind, name: string): Named | undefined
   const mode = Object.hasOwn(markers, marker) ? markers[marker] : undefined;
   if (mode === undefined || beside !== undefined) return undefined;
   return { name, mode, permits: permitsOf(kind, limit), sequence: Number(digits) | 0 };
-}
-
-export function parseAll(names: Names, kind: RosterKind, listed: readonly string[]): readonly Named[] {
-  return listed.map((name) => names.parse(kind, name)).filter((entry) => entry !== undefined);
 }

@@ -8,6 +8,9 @@ const LAST = 2 ** 31 - 1;
 /** How far apart two numbers may be for the lower one to be surely the older: where a server wraps them, they begin anew. */
 const SURELY = 2 ** 30;
 
+/** Before every transaction. */
+const OLDEST = -1n;
+
 /** One's own entry. */
 export interface Mine extends Named {
   /** The transaction that created it. */
@@ -16,14 +19,15 @@ export interface Mine extends Named {
 
 /**
  * Who conflicts with me and stands before me, the nearest last. Goes by the sequence numbers, as kazoo and Curator do.
- * Where these do not tell, the creating transactions decide.
+ * Where these do not tell, the creating transactions decide; of what is no longer where it was listed, `gone` tells.
  */
-export function entriesAhead(
+export function entriesAhead<T extends Named>(
   connection: Connection,
   parent: string,
-  entries: readonly Named[],
+  entries: readonly T[],
   mine: Mine,
-): Observable<readonly Named[]> {
+  gone: 'ahead' | 'left' = 'left',
+): Observable<readonly T[]> {
   const others = entries.filter((other) => other.name !== mine.name && conflicts(other.mode, mine.mode));
   const distance = ({ sequence }: Named): number => sequence - mine.sequence;
   const isSure = (other: Named): boolean =>
@@ -33,7 +37,9 @@ export function entriesAhead(
   if (doubtful.length === 0) return of(sure);
   return forkJoin(
     doubtful.map((other) =>
-      connection.exists(`${parent}/${other.name}`).pipe(map((stat) => ({ other, token: stat?.czxid ?? mine.token }))),
+      connection
+        .exists(`${parent}/${other.name}`)
+        .pipe(map((stat) => ({ other, token: stat?.czxid ?? (gone === 'ahead' ? OLDEST : mine.token) }))),
     ),
   ).pipe(
     map((found) => {

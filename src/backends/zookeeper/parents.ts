@@ -47,25 +47,27 @@ export class Parents {
   }
 
   /**
-   * Makes a child: `child` emits what was made, or is refused where there is no parent. Where the parent is not known to stand,
-   * it is made by the request before, so that the child is there after one round trip, whether the parent was or not.
+   * Makes a child: `child` emits what was made, or is refused where there is no parent. `parents` are those that it needs, the
+   * outermost first. Where the last is not known to stand, they are made by the requests before, so that the child is there
+   * after one round trip, whether they were or not.
    */
-  makeChild<T>(connection: Connection, parent: string, child: () => Observable<T>): Observable<T> {
+  makeChild<T>(connection: Connection, parents: readonly string[], child: () => Observable<T>): Observable<T> {
     const both = (): Observable<T> =>
       forkJoin([
-        this.#makeParent(connection, parent),
+        forkJoin(parents.map((parent) => this.#makeParent(connection, parent))),
         child().pipe(onRefusal([Code.noNode], () => of(undefined))),
       ]).pipe(
         switchMap(([made, children]) => {
           if (children !== undefined) return of(children);
-          if (made instanceof Refused && made.code === Code.noAuth) throw made;
+          const denied = made.find((one) => one instanceof Refused && one.code === Code.noAuth);
+          if (denied !== undefined) throw denied;
           return this.makeFolders(connection).pipe(switchMap(both));
         }),
       );
     return defer(() => {
-      const isKnown = this.#uses.has(parent);
+      const isKnown = parents.slice(-1).every((parent) => this.#uses.has(parent));
       // From now on: the server deletes none that has never had a child, and this one may get none.
-      this.#used(parent, 0);
+      for (const parent of parents) this.#used(parent, 0);
       return isKnown ? child().pipe(onRefusal([Code.noNode], both)) : both();
     });
   }
@@ -146,7 +148,9 @@ export class Parents {
 
   #remove(connection: Connection, parents: readonly string[]): Observable<never> {
     if (this.keep || parents.length === 0) return EMPTY;
-    const removals = parents.map((parent) =>
+    // What stands under another one goes before it.
+    const innermostFirst = [...parents].sort((a, b) => b.split('/').length - a.split('/').length);
+    const removals = innermostFirst.map((parent) =>
       connection.read(parent).pipe(
         // A group that is registered meanwhile has another version.
         switchMap(({ data, stat }) => (data.toString() === MARK ? connection.remove(parent, stat.version) : EMPTY)),

@@ -21,6 +21,7 @@ export interface RawStat {
   readonly czxid: Buffer;
   readonly mzxid: Buffer;
   readonly version: number;
+  readonly ephemeralOwner: Buffer;
 }
 
 export interface RawEvent {

@@ -4,6 +4,7 @@ import type { Standing, StandRequest, StoreContext, StoreSession } from '../stor
 import { Cells } from './cells.js';
 import type { Connection } from './connection.js';
 import { Rosters } from './entries.js';
+import { Evictions } from './evictions.js';
 import { translated } from './failures.js';
 import { Groups } from './groups.js';
 import { Lines } from './lines.js';
@@ -11,6 +12,7 @@ import type { Link } from './link.js';
 import type { ResolvedOptions } from './options.js';
 import { Outcomes } from './outcomes.js';
 import { Parents } from './parents.js';
+import { Semaphores } from './semaphores.js';
 
 /** An open session: each operation on the connection of the moment, each failure in the words of the port. */
 export class ZooKeeperSession implements StoreSession {
@@ -19,6 +21,8 @@ export class ZooKeeperSession implements StoreSession {
   readonly provedMs: number;
   readonly link$: Observable<boolean>;
   readonly #lines: Lines;
+  readonly #semaphores: Semaphores;
+  readonly #evictions: Evictions;
   readonly #rosters: Rosters;
   readonly #groups: Groups;
   readonly #cells: Cells;
@@ -38,6 +42,8 @@ export class ZooKeeperSession implements StoreSession {
     this.#parents = new Parents(options.layout, () => context.now(), options.keepParents);
     this.#outcomes = new Outcomes(options.layout, this.#parents, this.id, context);
     this.#lines = new Lines(options.layout, this.#parents, this.#outcomes);
+    this.#semaphores = new Semaphores(options.layout, this.#parents, this.#outcomes);
+    this.#evictions = new Evictions(options.layout, this.#outcomes);
     this.#rosters = new Rosters(options.layout);
     this.#groups = new Groups(options.layout, this.#parents, this.#outcomes);
     this.#cells = new Cells(options.layout, this.#parents, this.#outcomes);
@@ -68,25 +74,27 @@ export class ZooKeeperSession implements StoreSession {
   enter(roster: RosterKey, request: StandRequest): Observable<Standing> {
     return this.#use('enter', (connection) => {
       request.sent();
-      return this.#lines.enter(connection, roster, request);
+      return this.#placeOf(roster, request).enter(connection, roster, request);
     });
   }
 
   place(roster: RosterKey, request: StandRequest): Observable<number> {
-    return this.#use('follow a place', (connection) => this.#lines.place(connection, roster, request));
+    return this.#use('follow a place', (connection) =>
+      this.#placeOf(roster, request).place(connection, roster, request),
+    );
   }
 
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
     return this.#use('update', (connection) => {
       request.sent();
-      return this.#lines.update(connection, roster, request, payload);
+      return this.#placeOf(roster, request).update(connection, roster, request, payload);
     });
   }
 
   leave(roster: RosterKey, request: StandRequest): Observable<boolean> {
     return this.#use('leave', (connection) => {
       request.sent();
-      return this.#lines.leave(connection, roster, request);
+      return this.#placeOf(roster, request).leave(connection, roster, request);
     });
   }
 
@@ -99,7 +107,7 @@ export class ZooKeeperSession implements StoreSession {
   }
 
   evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
-    return this.#use('evict', (connection) => this.#lines.evict(connection, roster, entryId, writeId));
+    return this.#use('evict', (connection) => this.#evictions.evict(connection, roster, entryId, writeId));
   }
 
   register(roster: RosterKey, writeId: string): Observable<boolean> {
@@ -132,8 +140,14 @@ export class ZooKeeperSession implements StoreSession {
 
   /** What stands in the session goes first, so that what it stood under can go as well. */
   #leaveAll(connection: Connection): Observable<unknown> {
-    const leaving = this.#lines.paths.map((path) => connection.remove(path).pipe(catchError(() => EMPTY)));
+    const paths = [...this.#lines.paths, ...this.#semaphores.paths];
+    const leaving = paths.map((path) => connection.remove(path).pipe(catchError(() => EMPTY)));
     return merge(...leaving, this.#parents.tidyAll(connection)).pipe(toArray());
+  }
+
+  /** Who takes care of it. */
+  #placeOf(roster: RosterKey, request: StandRequest): Lines | Semaphores {
+    return this.#semaphores.takes(roster, request) ? this.#semaphores : this.#lines;
   }
 
   #use<T>(operation: string, run: (connection: Connection) => Observable<T>): Observable<T> {

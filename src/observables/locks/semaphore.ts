@@ -142,7 +142,7 @@ function agreement(backend: Backend, name: string, permits: number): (place: Pla
   const roster = { kind: 'lock', name } as const;
   return ({ entry: { token } }) => {
     const isAgreed = (line: readonly Entry[]): boolean => {
-      const before = line.filter((entry) => entry.token < token);
+      const before = line.filter((entry) => entry.token < token && tellsPermits(entry));
       const [first] = before;
       if (first !== undefined && first.permits !== permits) throw new PermitsMismatch(name, permits, first.permits);
       return before.every((entry) => entry.permits === permits);
@@ -161,4 +161,9 @@ function agreement(backend: Backend, name: string, permits: number): (place: Pla
       }),
     );
   };
+}
+
+/** Of what other clients hold or wait for, the store may not know by how many they go. */
+function tellsPermits({ permits }: Entry): boolean {
+  return permits > 0 && Number.isFinite(permits);
 }

@@ -76,11 +76,12 @@ public class CuratorClient {
                 case "try" -> say(who, tryFor(Long.parseLong(words[1])));
                 case "release" -> { release(); say(who, "released"); }
                 case "rounds" -> {
+                    var holdMs = words.length > 2 ? Long.parseLong(words[2]) : 2;
                     for (int round = Integer.parseInt(words[1]); round > 0; round--) {
                         long asked = System.nanoTime();
                         acquire();
                         long from = System.nanoTime();
-                        Thread.sleep(2);
+                        Thread.sleep(holdMs);
                         long until = System.nanoTime();
                         release();
                         say(who, asked, from, until);

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { firstValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Backend, Mode } from '../../../src/backends/backend.js';
@@ -12,32 +10,18 @@ import { until } from '../../../src/testing/processes/probes.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startZooKeeper } from '../../../src/testing/servers/zookeeper.js';
-import { figuresOf, OtherClient, overlaps } from './other-client.js';
+import { startCurator } from './curator-client.js';
+import { figuresOf, type OtherClient, overlaps } from './other-client.js';
 import { ourRounds, theirRounds } from './rounds.js';
 import { Backends, lockNamed, Stander, untilStanding } from './support.js';
-
-const jars = [
-  'curator-recipes',
-  'curator-framework',
-  'curator-client',
-  'zookeeper',
-  'zookeeper-jute',
-  'guava',
-  'slf4j-api',
-  'slf4j-nop',
-].map((name) => `/usr/share/java/${name}.jar`);
 
 let server: TestServer;
 let curator: OtherClient;
 let backends: Backends;
 
 beforeAll(async () => {
-  for (const jar of jars) expect(existsSync(jar), jar).toBe(true);
   server = await startZooKeeper();
-  const program = fileURLToPath(new URL('./CuratorClient.java', import.meta.url));
-  curator = new OtherClient('java', ['-cp', jars.join(':'), program, `127.0.0.1:${server.port}`]);
-  // It is compiled first.
-  expect(await curator.next('curator', 50_000)).toBe('connected');
+  curator = await startCurator(server);
 });
 afterAll(async () => {
   await curator[Symbol.asyncDispose]();

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { firstValueFrom, lastValueFrom, Subject, Subscription, takeUntil, timer } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Backend } from '../../../src/backends/backend.js';
+import type { ZooKeeperOptions } from '../../../src/backends/zookeeper/index.js';
 import { firstWithin } from '../../../src/testing/processes/until.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { startProxy, type TcpProxy } from '../../../src/testing/servers/tcp-proxy.js';
@@ -27,8 +28,17 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 beforeEach(async () => {
-  proxy = await startProxy({ port: server.port });
   backends = new Backends();
+  await connectBoth();
+});
+afterEach(async () => {
+  await proxy.heal();
+  await backends[Symbol.asyncDispose]();
+  await proxy.close();
+});
+
+async function connectBoth(options: ZooKeeperOptions = {}): Promise<void> {
+  proxy = await startProxy({ port: server.port });
   welcome = undefined;
   const stop = proxy.onData((direction, chunk) => {
     if (direction === 'toClient' && chunk.length > 36) {
@@ -36,15 +46,17 @@ beforeEach(async () => {
       stop();
     }
   });
-  mine = backends.connect(proxy.port);
-  other = backends.connect(server.port);
+  mine = backends.connect(proxy.port, options);
+  other = backends.connect(server.port, options);
   await firstWithin(mine.session$, ({ state }) => state === 'live', 3_000, 'a session');
-});
-afterEach(async () => {
-  await proxy.heal();
+}
+
+/** Anew, and through another proxy, so that nothing from before is taken for the welcome. */
+async function connectAsCurator(): Promise<void> {
   await backends[Symbol.asyncDispose]();
   await proxy.close();
-});
+  await connectBoth({ layout: 'curator' });
+}
 
 /** Resolves with the next request that holds `marker`, once it is at the proxy. */
 function seen(marker: string, then: () => void = () => undefined): Promise<Buffer> {
@@ -241,6 +253,47 @@ test('a late copy of an update does not bring an outdated payload back', async (
   expect(await lastValueFrom(other.look(roster))).toMatchObject([{ payload: bytes('third') }]);
   stay.unsubscribe();
 });
+
+test('a permit of two folders is taken once though the answer was lost, and a late copy of that takes none', async () => {
+  await connectAsCurator();
+  const roster = lockNamed('swapped once');
+  const first = await new Stander(other, roster, { permits: 2 }).untilAdmitted();
+  const sent = unanswered('-lease-');
+  const holder = new Stander(mine, roster, { permits: 2, payload: bytes('mine') });
+  const request = await sent;
+  await reconnect();
+  await holder.untilAdmitted();
+  const line = await lastValueFrom(other.look(roster));
+  expect(line).toMatchObject([{ token: first.token }, { token: holder.token, payload: bytes('mine') }]);
+  const next = await new Stander(other, roster, { permits: 2 }).until(({ places }) => places.length > 0);
+  expect(next.isAdmitted).toBe(false);
+  const leave = holder.places.at(-1)?.leave();
+  expect(leave && (await lastValueFrom(leave))).toBe(true);
+  await next.untilAdmitted();
+  await arriveLate(request);
+  expect(await lastValueFrom(other.look(roster))).toMatchObject([{ token: first.token }, { token: next.token }]);
+});
+
+test.each(['request', 'answer'])(
+  'who leaves while the %s about taking a permit of two folders is lost leaves nothing',
+  async (what) => {
+    await connectAsCurator();
+    const roster = lockNamed('left while swapped');
+    const before = [new Stander(other, roster, { permits: 2 }), new Stander(other, roster, { permits: 2 })];
+    await Promise.all(before.map((stander) => stander.untilAdmitted()));
+    const holder = await new Stander(mine, roster, { permits: 2 }).until(({ places }) => places.length > 0);
+    const sent = what === 'request' ? seen('-lease-') : unanswered('-lease-');
+    const lost = what === 'request' && proxy.swallowNext('toServer', (chunk) => chunk.includes('-lease-'), true);
+    before[0]?.leave();
+    const request = await sent;
+    await lost;
+    holder.leave();
+    await reconnect();
+    await untilStanding(other, roster, 1);
+    await arriveLate(request);
+    expect(await lastValueFrom(other.look(roster))).toMatchObject([{ token: before[1]?.token }]);
+  },
+);
 
 test('a server that was stopped carries out once what waits for it over two connections', async () => {
   const backend = backends.connect(proxy.port, { ttlMs: 10_000, requestTimeoutMs: 700 });

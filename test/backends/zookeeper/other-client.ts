@@ -65,6 +65,12 @@ export class OtherClient implements AsyncDisposable {
     return (this.#heard.get(who)?.length ?? 0) > 0;
   }
 
+  /** SIGKILL; resolves when it has ended. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.stdin.end();
     await this.#ended;
@@ -85,6 +91,14 @@ export function overlaps(all: readonly Held[]): readonly (readonly [Held, Held])
       .slice(index + 1)
       .filter((other) => other.fromNs < one.untilNs && (one.mode === 'exclusive' || other.mode === 'exclusive'))
       .map((other) => [one, other] as const),
+  );
+}
+
+/** How often it was held at the same moment, at most. */
+export function mostAtOnce(all: readonly Held[]): number {
+  return Math.max(
+    0,
+    ...all.map(({ fromNs }) => all.filter((one) => one.fromNs <= fromNs && fromNs < one.untilNs).length),
   );
 }
 

@@ -7,14 +7,14 @@ import { Stander } from './support.js';
 export async function ourRounds(
   backend: Backend,
   roster: RosterKey,
-  { rounds, mode, permits = 1 }: { rounds: number; mode: Mode; permits?: number },
+  { rounds, mode, permits = 1, holdMs = 2 }: { rounds: number; mode: Mode; permits?: number; holdMs?: number },
 ): Promise<readonly Held[]> {
   const held: Held[] = [];
   for (let round = 0; round < rounds; round++) {
     const askedNs = process.hrtime.bigint();
     const stander = await new Stander(backend, roster, { shared: mode === 'shared', permits }).untilAdmitted(15_000);
     const fromNs = process.hrtime.bigint();
-    await delay(2);
+    await delay(holdMs);
     const untilNs = process.hrtime.bigint();
     stander.leave();
     held.push({ mode, askedNs, fromNs, untilNs });
@@ -26,9 +26,9 @@ export async function ourRounds(
 export async function theirRounds(
   other: OtherClient,
   who: string,
-  { rounds, mode }: { rounds: number; mode: Mode },
+  { rounds, mode, holdMs = 2 }: { rounds: number; mode: Mode; holdMs?: number },
 ): Promise<readonly Held[]> {
-  other.say(who, `rounds ${rounds}`);
+  other.say(who, `rounds ${rounds} ${holdMs}`);
   const held: Held[] = [];
   for (let round = 0; round < rounds; round++) held.push(toHeld(mode, await other.next(who, 15_000)));
   return held;
