@@ -1,5 +1,5 @@
 import { type Either, isLeft, isRight } from 'fp-ts/lib/Either.js';
-import { lastValueFrom, type Observable, type Subscription } from 'rxjs';
+import { lastValueFrom, type Observable, Subscription } from 'rxjs';
 import { type Contended, Released } from '../backends/errors.js';
 import type { Grant } from '../observables/holding/grant.js';
 
@@ -46,7 +46,8 @@ export function acquire<G extends Releasable>(
       reject(signal.reason);
       return;
     }
-    let subscription: Subscription | undefined;
+    // There before it subscribes: it may be aborted meanwhile.
+    const subscription = new Subscription();
     let isSettled = false;
     const settle = (act: () => void): void => {
       isSettled = true;
@@ -55,11 +56,11 @@ export function acquire<G extends Releasable>(
     };
     const abort = (): void =>
       settle(() => {
-        subscription?.unsubscribe();
+        subscription.unsubscribe();
         reject(signal?.reason);
       });
     signal?.addEventListener('abort', abort);
-    subscription = (source as Observable<G | Either<Contended, G>>).subscribe({
+    const held = (source as Observable<G | Either<Contended, G>>).subscribe({
       next: (given) => {
         if (isSettled) return;
         if (isEither(given)) settle(() => (isRight(given) ? resolve(heldOf(given.right)) : reject(given.left)));
@@ -69,6 +70,7 @@ export function acquire<G extends Releasable>(
       error: (error) => settle(() => reject(error)),
       complete: () => settle(() => reject(new Released('what was waited for'))),
     });
+    subscription.add(held);
   });
 }
 

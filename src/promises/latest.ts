@@ -1,4 +1,4 @@
-import type { Observable, Subscription } from 'rxjs';
+import { type Observable, Subscription } from 'rxjs';
 
 /**
  * Reads a stream of states with `for await`: `members`, `holders`, `leader`, `status`.
@@ -24,7 +24,8 @@ export function latest<T>(source: Observable<T>): AsyncIterable<T> {
 type End = { readonly error: unknown } | 'complete';
 
 class LatestIterator<T> implements AsyncIterator<T, undefined> {
-  #subscription: Subscription | undefined;
+  readonly #subscription = new Subscription();
+  #isSubscribed = false;
   #state: { readonly value: T } | undefined;
   #end: End | undefined;
   /** Calls of `next` that wait. */
@@ -54,13 +55,15 @@ class LatestIterator<T> implements AsyncIterator<T, undefined> {
   return(): Promise<IteratorResult<T, undefined>> {
     this.#state = undefined;
     this.#ended('complete');
-    this.#subscription?.unsubscribe();
+    this.#subscription.unsubscribe();
     return Promise.resolve({ done: true, value: undefined });
   }
 
   #subscribe(): void {
-    if (this.#subscription !== undefined || this.#end !== undefined) return;
-    this.#subscription = this.source.subscribe({
+    if (this.#isSubscribed || this.#end !== undefined) return;
+    // Before it subscribes, in which it may be asked again, or left.
+    this.#isSubscribed = true;
+    const reading = this.source.subscribe({
       next: (value) => {
         this.#state = { value };
         this.#wake();
@@ -68,6 +71,7 @@ class LatestIterator<T> implements AsyncIterator<T, undefined> {
       error: (error) => this.#ended({ error }),
       complete: () => this.#ended('complete'),
     });
+    this.#subscription.add(reading);
   }
 
   #ended(end: End): void {

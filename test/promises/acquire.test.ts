@@ -1,4 +1,4 @@
-import { NEVER } from 'rxjs';
+import { defer, NEVER } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { LockNotAcquired } from '../../src/backends/errors.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
@@ -84,6 +84,19 @@ describe('acquire', () => {
     await expect(waiting).rejects.toThrow('no longer');
     await expect(acquire(lock(backend, name), { signal: ending.signal })).rejects.toThrow('no longer');
     await expect(acquire(NEVER, { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before');
+  });
+
+  it('HeldForEver: a signal that aborts while the source is being subscribed to leaves nothing in line', async () => {
+    await using backend = memory({ store });
+    const name = named();
+    const ending = new AbortController();
+    const source = defer(() => {
+      ending.abort(new Error('no longer'));
+      return lock(backend, name);
+    });
+    await expect(acquire(source, { signal: ending.signal })).rejects.toThrow('no longer');
+    await using held = await acquire(lock(backend, name, { waitMs: 5_000 }));
+    expect(held.isValid()).toBe(true);
   });
 
   it('rejects where the backend is closed first', async () => {

@@ -52,6 +52,32 @@ describe('latest', () => {
     expect(log).toEqual(['subscribed', 'unsubscribed']);
   });
 
+  it('SubscribedForEver: left while it subscribes, it unsubscribes', async () => {
+    const log: string[] = [];
+    const states: AsyncIterator<number> = latest(
+      new Observable<number>(() => {
+        log.push('subscribed');
+        void states.return?.();
+        return () => log.push('unsubscribed');
+      }),
+    )[Symbol.asyncIterator]();
+    expect(await states.next()).toEqual({ done: true, value: undefined });
+    expect(log).toEqual(['subscribed', 'unsubscribed']);
+  });
+
+  it('asked again while it subscribes, it subscribes once', async () => {
+    let subscriptions = 0;
+    const states: AsyncIterator<number> = latest(
+      new Observable<number>((subscriber) => {
+        subscriptions += 1;
+        if (subscriptions === 1) void states.next();
+        subscriber.complete();
+      }),
+    )[Symbol.asyncIterator]();
+    expect(await states.next()).toEqual({ done: true, value: undefined });
+    expect(subscriptions).toBe(1);
+  });
+
   it('two who ask at once both get an answer', async () => {
     const states = latest(concat(of(1), NEVER))[Symbol.asyncIterator]();
     const both = Promise.all([states.next(), states.next()]);
