@@ -11,7 +11,7 @@ interface ReadParameter extends Parameter {
 
 /**
  * The parameters of a function, read from its source; `undefined` where that cannot tell them for certain: it is bound or
- * native, or `length` says something else.
+ * native, there is a slash that is no comment's before their end, or `length` says something else.
  */
 export function parametersOf(fn: (...args: never) => unknown): readonly Parameter[] | undefined {
   const source = Function.prototype.toString.call(fn);
@@ -79,40 +79,22 @@ const CLOSING = new Set([')', ']', '}']);
 const BLANK = /(?:\s|\/\/.*|\/\*[\s\S]*?\*\/)+/y;
 const WORD = /[#\p{ID_Start}$_\d][\p{ID_Continue}$\u200c\u200d]*/uy;
 const STRING = /'(?:[^'\\]|\\[\s\S])*'|"(?:[^"\\]|\\[\s\S])*"/y;
-const REGEX = /\/(?:[^\\/[\n]|\\.|\[(?:[^\\\]\n]|\\.)*\])+\/[a-z]*/y;
+/** A slash divides, or begins a regular expression, and it takes a whole parser to tell which; the others are comments in scripts. */
+const UNCERTAIN = /\/|<!--|-->/y;
 const SIGN = /\.\.\.|=>|[\s\S]/y;
-
-/** After these a slash begins a regular expression, though they are words. */
-const OPERATORS = new Set('return typeof case do else in instanceof new void delete throw yield await of'.split(' '));
 
 /** Takes JavaScript apart, as far as it takes to find where a list of parameters ends. */
 class Scanner {
   #at = 0;
-  #before: string | undefined;
 
   constructor(private readonly source: string) {}
 
-  /** Strings, templates and regular expressions are one token each, and `undefined` is the end. */
+  /** Strings and templates are one token each, and `undefined` is the end, or what cannot be read for certain. */
   next(): string | undefined {
     this.#read(BLANK);
-    if (this.#at >= this.source.length) return undefined;
-    const token = this.#token();
-    this.#before = token;
-    return token;
-  }
-
-  #token(): string | undefined {
-    const sign = this.source[this.#at];
-    if (sign === '`') return this.#template();
-    const regex = sign === '/' && !this.#endsOperand() ? this.#read(REGEX) : undefined;
-    return regex ?? this.#read(STRING) ?? this.#read(WORD) ?? this.#read(SIGN);
-  }
-
-  /** Whether what stands before is a value, so that a slash divides it. */
-  #endsOperand(): boolean {
-    const before = this.#before;
-    if (before === undefined || OPERATORS.has(before)) return false;
-    return CLOSING.has(before) || /[\p{ID_Continue}$'"`]$|^\/./u.test(before);
+    if (this.#at >= this.source.length || this.#read(UNCERTAIN) !== undefined) return undefined;
+    if (this.source[this.#at] === '`') return this.#template();
+    return this.#read(STRING) ?? this.#read(WORD) ?? this.#read(SIGN);
   }
 
   #template(): string | undefined {
@@ -126,7 +108,6 @@ class Scanner {
       }
       if (this.source.startsWith('${', this.#at)) {
         this.#at += 2;
-        this.#before = '{';
         let open = 1;
         while (open > 0) {
           const token = this.next();

@@ -80,7 +80,8 @@ export type BackendOf<Self> = Backend | ((self: Self) => Backend);
  *
  * Fields of the template are those of `lockName`, in `{method}`, the name of the function; its parameters by their names, or by
  * `{0}`, `{1}`; and `{this}`. Names are read from the function's source: say the index where a parameter is taken apart (`{ id }`),
- * or renamed. Minifiers rename all, and esbuild those that hide another name. A default value of a parameter is not known.
+ * or renamed, or where any has a default value with a slash in it (`4 / 2`, `/x/`). Minifiers rename all, and esbuild those that
+ * hide another name. A default value of a parameter is not known.
  *
  * **Emits** what the work gives: a promise of its value; with `stream: true` a cold Observable, each subscription of which takes the
  * lock and runs the work anew.
@@ -180,13 +181,13 @@ function checkBackend(backend: Backend): Backend {
 function inputOf(result: unknown, isStream: boolean): ObservableInput<unknown> {
   if (isStream) return result as ObservableInput<unknown>;
   // Its `then` is called once: a query builder runs its query each time.
-  return isObject(result) && typeof result['then'] === 'function' ? Promise.resolve(result) : of(result);
+  return canHaveFields(result) && typeof result['then'] === 'function' ? Promise.resolve(result) : of(result);
 }
 
 /** What does its work only when it is subscribed to, or iterated over, would do it after the release. */
 function refuseStream(fn: Work): (result: unknown) => unknown {
   return (result) => {
-    const isStream = isObject(result) && (typeof result['subscribe'] === 'function' || isLazy(result));
+    const isStream = canHaveFields(result) && (typeof result['subscribe'] === 'function' || isLazy(result));
     if (isStream)
       throw new InvalidOptions([
         `stream must be true, since ${fn.name || 'the function'} returns what does its work later, when the lock is released`,
@@ -197,6 +198,11 @@ function refuseStream(fn: Work): (result: unknown) => unknown {
 
 function isLazy(result: object): boolean {
   return Symbol.asyncIterator in result || (Symbol.iterator in result && 'next' in result);
+}
+
+/** A thenable, or a stream, may be a function. */
+function canHaveFields(value: unknown): value is Record<string, unknown> {
+  return isObject(value) || typeof value === 'function';
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -543,12 +543,16 @@ describe('withLock with a promise', () => {
     }
   });
 
-  it('takes anything with a then for a promise', async () => {
+  it.each([
+    ['an object', () => ({})],
+    ['a function', () => () => undefined],
+  ])('takes anything with a then for a promise: %s', async (_, made) => {
     const { time, process, log, line, observer, next } = setUp();
     const backend = process();
     const work = deferred<string>();
     // biome-ignore lint/suspicious/noThenProperty: that is what is tested
-    const thenable = { then: work.promise.then.bind(work.promise) } as PromiseLike<string>;
+    const then = { then: work.promise.then.bind(work.promise) };
+    const thenable = Object.assign(made(), then) as PromiseLike<string>;
     const subscription = withLock(backend, 'l', () => thenable).subscribe(observer);
     line();
     await time.passWithPromises(10);

@@ -108,6 +108,40 @@ describe('a function that is synchronized', () => {
     expect(runs).toBe(1);
   });
 
+  it('TwoAtOnce: a thenable that is a function is waited for under the lock', async () => {
+    const [a] = two();
+    const held: number[] = [];
+    const query = Object.assign(() => undefined, {
+      // biome-ignore lint/suspicious/noThenProperty: as query builders have it
+      then(done: (rows: string) => void) {
+        void heldBy(a, 'l').then((holding) => {
+          held.push(holding);
+          done('rows');
+        });
+      },
+    });
+    expect(await synchronized(a, 'l')(() => query as unknown as PromiseLike<string>)()).toBe('rows');
+    expect(held).toEqual([1]);
+  });
+
+  it('refuses a stream that is a function', async () => {
+    const [a] = two();
+    const stream = Object.assign(() => undefined, { subscribe: () => undefined });
+    await expect(synchronized(a, 'l')((() => stream) as () => unknown)()).rejects.toMatchObject({
+      _tag: 'InvalidOptions',
+    });
+  });
+
+  it('WrongLock: does not guess which parameter a field names', () => {
+    const [a] = two();
+    const work = new Function('n', 'return (a = n++ / 2, b = 3 / 4, id) => id')(1) as (...args: unknown[]) => unknown;
+    expect(caught(() => synchronized(a, 'l-{id}')(work))).toMatchObject({
+      _tag: 'InvalidTemplate',
+      message: expect.stringMatching(/cannot be told from its source: say the index, as \{0\}/),
+    });
+    expect(caught(() => synchronized(a, 'l-{2}')(work))).toBeInstanceOf(Function);
+  });
+
   it('rejects with what the work throws, or rejects with, and releases', async () => {
     const [a] = two();
     const failure = new Error('no paper');

@@ -38,11 +38,16 @@ interface Thenable<T> {
 }
 
 function isThenable<T>(input: unknown): input is Thenable<T> {
-  return typeof input === 'object' && input !== null && 'then' in input && typeof input.then === 'function';
+  return canHaveFields(input) && 'then' in input && typeof input.then === 'function';
 }
 
 function isAsyncIterable<T>(input: unknown): input is AsyncIterable<T> {
-  return typeof input === 'object' && input !== null && Symbol.asyncIterator in input;
+  return canHaveFields(input) && Symbol.asyncIterator in input;
+}
+
+/** RxJS takes functions for promises and iterables, too. */
+function canHaveFields(input: unknown): input is object {
+  return (typeof input === 'object' && input !== null) || typeof input === 'function';
 }
 
 /** Calls `then` once: a query builder, for one, runs its query each time. */
