@@ -7,6 +7,7 @@ import {
   UnfenceableResource,
 } from '../backends/fencing-errors.js';
 import { type Expectation, FUNCTION, objectWith, shown } from '../backends/shared/expectations.js';
+import { withMembers } from './json-members.js';
 import { checkWrite, type FencedWrite, NAME, refuse } from './write.js';
 
 /** As much of `fetch` as is needed. */
@@ -45,7 +46,7 @@ export interface HttpWrite extends FencedWrite {
  *     stale    ---#          StaleToken
  *
  * `GET` reads the document, its token and its `ETag`. `PUT` with `If-Match` writes it, with `set` and the token, unless it was
- * changed in between (412): then it is read again to tell why.
+ * changed in between (412): then it is read again to tell why. Other fields are written as they stood there, to the last digit.
  *
  * **Emits** `undefined`, once, when it is written. The same token may write as often as it likes.
  * **Errors** `StaleToken`; `ResourceChanged` where somebody without a greater token was quicker, after which `retryWithBackoff` reads anew;
@@ -70,7 +71,15 @@ export function fencedHttp(url: string | URL, write: HttpWrite): Observable<void
     ...rest
   } = checked(url, write);
   const { origin, pathname, href } = new URL(url);
-  const target: Target = { ...rest, url: href, resource: `document ${origin}${pathname}`, fetch, headers, tokenField };
+  const target: Target = {
+    ...rest,
+    fields: textsOf(rest.set),
+    url: href,
+    resource: `document ${origin}${pathname}`,
+    fetch,
+    headers,
+    tokenField,
+  };
   return new Observable<void>((subscriber) => {
     const ending = new AbortController();
     subscriber.add(() => ending.abort());
@@ -85,6 +94,8 @@ export function fencedHttp(url: string | URL, write: HttpWrite): Observable<void
 }
 
 interface Target extends FencedWrite {
+  /** `set`, with its values in JSON. */
+  readonly fields: ReadonlyMap<string, string>;
   readonly url: string;
   readonly resource: string;
   readonly tokenField: string;
@@ -111,7 +122,7 @@ function checked(url: string | URL, write: HttpWrite): HttpWrite {
   checkWrite(write, tokenName, { tokenField: NAME, headers: TEXTS, fetch: FUNCTION }, []);
   const violations = URL_TEXT[1](url) ? [] : [`url must be ${URL_TEXT[0]}`];
   try {
-    JSON.stringify(write.set);
+    textsOf(write.set);
   } catch (error) {
     violations.push(`set must be JSON, but ${String(error)}`);
   }
@@ -119,14 +130,29 @@ function checked(url: string | URL, write: HttpWrite): HttpWrite {
   return write;
 }
 
+/** Throws where JSON has no word for a value: what `JSON.stringify` leaves out, or writes as `null`, would be lost. */
+function textsOf(set: FencedWrite['set']): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(set).map(([name, value]) => {
+      const text = JSON.stringify(value, (_, one) => {
+        if (typeof one === 'number' && !Number.isFinite(one))
+          throw new TypeError(`${name} has a number that is ${one}`);
+        return one;
+      });
+      if (text === undefined) throw new TypeError(`${name} has no value in JSON`);
+      return [name, text];
+    }),
+  );
+}
+
 /** A document, and how to say that it is this one that is to be replaced; `undefined` where there is none. */
 interface Version {
-  readonly document: Readonly<Record<string, unknown>>;
+  readonly text: string;
   readonly etag: string;
 }
 
 async function writeDocument(target: Target, signal: AbortSignal): Promise<void> {
-  const { resource, token, tokenField, set, create = false } = target;
+  const { resource, token, tokenField, fields, create = false } = target;
   const version = await read(target, signal);
   if (version === undefined && !create) throw new ResourceNotFound(resource);
   const condition: Record<string, string> =
@@ -134,7 +160,7 @@ async function writeDocument(target: Target, signal: AbortSignal): Promise<void>
   const { status } = await request(target, signal, {
     method: 'PUT',
     headers: { 'content-type': 'application/json', ...condition },
-    body: JSON.stringify({ ...version?.document, ...set, [tokenField]: String(token) }),
+    body: withMembers(version?.text ?? '{}', new Map([...fields, [tokenField, `"${token}"`]])),
   });
   if (status >= 200 && status < 300) return;
   if (status === 404 || status === 410) throw new ResourceNotFound(resource);
@@ -160,7 +186,7 @@ async function read(target: Target, signal: AbortSignal): Promise<Version | unde
   if (seen > token) throw new StaleToken(resource, token, seen);
   if (etag === null) throw new UnfenceableResource(resource, 'it has no ETag');
   if (etag.startsWith('W/')) throw new UnfenceableResource(resource, `its ETag is weak (${etag.slice(0, 100)})`);
-  return { document, etag };
+  return { text, etag };
 }
 
 type Init = Pick<Parameters<Fetch>[1], 'method' | 'headers' | 'body'>;

@@ -19,6 +19,10 @@ class Documents {
     return JSON.parse(this.#held.get(path)?.text ?? 'null');
   }
 
+  textOf(path: string): string | undefined {
+    return this.#held.get(path)?.text;
+  }
+
   put(path: string, text: string): void {
     this.#held.set(path, { text, version: (this.#held.get(path)?.version ?? 0) + 1 });
   }
@@ -95,6 +99,17 @@ describe('fencedHttp', () => {
     expect(documents.requests).toEqual(['GET']);
     for (const status of ['x', 'y']) expect(await write(2n ** 60n + 1n, { status })).toBeUndefined();
     expect(documents.get('/42')).toMatchObject({ status: 'y' });
+  });
+
+  it('LostDigits: what it was not asked to write stays as it is written, to the last digit', async () => {
+    const kept = '{ "id":12345678901234567890, "rate":0.12345678901234567890, "far":1e400, "none":-0, "one":1.0 }';
+    documents.put('/42', `{"id":12345678901234567890, "status":"open",\n"lines":[${kept}], "a\\"}:,b":"\\\\"}`);
+    expect(await write(7n, { status: 'paid', next: 1 })).toBeUndefined();
+    expect(documents.textOf('/42')).toBe(
+      `{"id":12345678901234567890,"status":"paid","lines":[${kept}],"a\\"}:,b":"\\\\","next":1,"fencing_token":"7"}`,
+    );
+    expect(await write(8n, { id: 'x' })).toBeUndefined();
+    expect(documents.get('/42')).toMatchObject({ id: 'x', status: 'paid', 'a"}:,b': '\\', fencing_token: '8' });
   });
 
   it('says of a document that is not there that it is not, unless it is to be made', async () => {
@@ -264,6 +279,8 @@ describe('fencedHttp', () => {
     ['http://x/', { token: 1 }, /^token must be/],
     ['http://x/', { set: { fencing_token: 1 } }, /^set\["fencing_token"\] must be left out/],
     ['http://x/', { set: { a: 1n } }, /^set must be JSON, but TypeError/],
+    ['http://x/', { set: { a: [Number.NaN] } }, /^set must be JSON, but TypeError: a has a number that is NaN/],
+    ['http://x/', { set: { a: { toJSON: () => undefined } } }, /^set must be JSON, but TypeError: a has no value/],
     ['http://x/', { headers: { a: 1 } }, /^headers must be an object of strings/],
     ['http://x/', { fetch: 1 }, /^fetch must be a function/],
     ['http://x/', { field: 'x' }, /^field is not an option/],
