@@ -69,7 +69,7 @@ return {'written', ''}
 export function fencedRedis(client: IoredisClient | NodeRedisClient, write: RedisWrite): Observable<void> {
   const { key, set, token, create = false, tokenField = 'fencing_token' } = checked(write);
   const ask = evalOf(client);
-  const fields = Object.entries(set).flat().map(String);
+  const fields = Object.entries(set).flatMap(([name, value]) => [name, inDecimal(value)]);
   const resource = `hash ${JSON.stringify(key.slice(0, 200))}`;
   return defer(async () => {
     const reply = await ask(key, [tokenField, String(token), create ? '1' : '0', ...fields]);
@@ -93,6 +93,17 @@ function checked(write: RedisWrite): RedisWrite {
     }),
   );
   return write;
+}
+
+/** `String` writes large and small numbers with an exponent: `1e+21`, `1e-7`. */
+function inDecimal(value: string | number | bigint): string {
+  const [digits = '', exponent] = typeof value === 'number' ? String(value).split('e') : [String(value)];
+  if (exponent === undefined) return digits;
+  const sign = digits.startsWith('-') ? '-' : '';
+  const [whole = '', fraction = ''] = digits.slice(sign.length).split('.');
+  const point = whole.length + Number(exponent);
+  const all = whole + fraction;
+  return `${sign}${point > 0 ? all.padEnd(point, '0') : `0.${all.padStart(all.length - point, '0')}`}`;
 }
 
 type Eval = (key: string, args: string[]) => Promise<unknown>;

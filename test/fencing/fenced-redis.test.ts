@@ -111,6 +111,24 @@ describe.each(clients)('fencedRedis with %s', (_, open) => {
     expect(await hash(odd)).toEqual({ [odd]: `${odd}\0`, [`t${odd}`]: '7', n: '-1.5' });
   });
 
+  it('GarbledNumbers: numbers are written in decimal, however large or small', async () => {
+    const numbers: readonly (readonly [number, string])[] = [
+      [1e21, '1000000000000000000000'],
+      [-1.25e25, '-12500000000000000000000000'],
+      [1e-7, '0.0000001'],
+      [-1.5e-9, '-0.0000000015'],
+      [123_456_789_012_345_680_000, '123456789012345680000'],
+      [0.000_001, '0.000001'],
+      [-0, '0'],
+      [Number.MAX_VALUE, `17976931348623157${'0'.repeat(292)}`],
+      [Number.MIN_VALUE, `0.${'0'.repeat(323)}5`],
+    ];
+    expect(await write(7n, Object.fromEntries(numbers.map(([value], at) => [`f${at}`, value])))).toBeUndefined();
+    const { fencing_token: _, ...written } = await hash();
+    expect(written).toEqual(Object.fromEntries(numbers.map(([, text], at) => [`f${at}`, text])));
+    for (const [value, text] of numbers) expect(Number(text)).toBe(value === 0 ? 0 : value);
+  });
+
   it('writes more fields than a function of Lua takes arguments', async () => {
     const set = Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`f${i}`, i]));
     expect(await write(7n, set)).toBeUndefined();
