@@ -40,7 +40,7 @@ export class ResourceChanged extends CoordinationError {
   }
 }
 
-/** What is written to cannot keep out the holders of the past. Nothing was written. */
+/** What is written to cannot keep out the holders of the past. Nothing was written, unless its `reason` says so, or it was made. */
 export class UnfenceableResource extends CoordinationError {
   readonly _tag = 'UnfenceableResource';
   override readonly name = 'UnfenceableResource';

@@ -2,7 +2,7 @@ import { defer, type Observable } from 'rxjs';
 import { InvalidOptions } from '../backends/errors.js';
 import { ResourceChanged, ResourceNotFound, StaleToken, UnfenceableResource } from '../backends/fencing-errors.js';
 import { either, listOf, shown } from '../backends/shared/expectations.js';
-import { type MySqlClient, type PostgresClient, type SqlServer, sqlServer } from './sql-clients.js';
+import { type MySqlClient, onlyTextIn, type PostgresClient, type SqlServer, sqlServer } from './sql-clients.js';
 import { checkWrite, type FencedWrite, FIELDS, fieldViolations, NAME, refuse } from './write.js';
 
 /** A row, and what is written into it. */
@@ -31,11 +31,12 @@ const ATTEMPTS = 3;
  * no transaction, and may stand in one. The row is read only where nothing was written, to tell why. With `create` it is one
  * statement on PostgreSQL, `INSERT … ON CONFLICT … DO UPDATE … WHERE`, which needs a unique `key`. On MySQL, whose statement for that
  * does not tell what it has done, it is the same `UPDATE`, and an `INSERT` where there is no row. Identifiers are quoted, values are
- * bound.
+ * bound. The column of the token is one of whole numbers: one that rounds is not written to, and one that clips, as a MySQL that is
+ * not strict does, is told when it has.
  *
  * **Emits** `undefined`, once, when it is written. The same token may write as often as it likes.
  * **Errors** `StaleToken`; `ResourceNotFound`; `ResourceChanged` where the row comes and goes; `UnfenceableResource` where something else
- * stands where the token should; what the client errors with, as it is: after a connection that broke, it may have been written.
+ * stands where the token should, or the column cannot hold it, in which case its reason says what was written; what the client errors with, as it is: after a connection that broke, it may have been written.
  * `InvalidOptions` (thrown at the call), and where `key` names more than one row.
  * **Completes** after that.
  * **Teardown** a statement under way may still take effect.
@@ -82,8 +83,12 @@ async function writeRow(row: Row): Promise<void> {
   let duplicate: unknown;
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const isUpsert = create && server.kind === 'postgres';
-    const written = await run(row, isUpsert ? upsert : update);
-    if (isOne(written, resource)) return;
+    const { written, rows, hasWarnings } = await run(row, isUpsert ? upsert : update);
+    if (isOne(written, resource)) {
+      if (hasWarnings || isUpsert)
+        checkHeld(row, resource, isUpsert ? seenIn(row, resource, rows) : await tokenOf(row, resource));
+      return;
+    }
     const seen = await tokenOf(row, resource);
     if (typeof seen === 'bigint' && seen > token) throw new StaleToken(resource, token, seen);
     if (seen !== 'no row') continue;
@@ -91,11 +96,13 @@ async function writeRow(row: Row): Promise<void> {
     if (isUpsert) continue;
     try {
       await run(row, insert);
-      return;
     } catch (error) {
       if (!server.isDuplicate(error)) throw error;
       duplicate = error;
+      continue;
     }
+    checkHeld(row, resource, await tokenOf(row, resource));
+    return;
   }
   throw duplicate ?? new ResourceChanged(resource);
 }
@@ -103,9 +110,8 @@ async function writeRow(row: Row): Promise<void> {
 /** Collects values, and gives what stands for them in the text. */
 type Bind = (value: unknown, isToken?: boolean) => string;
 
-async function run(row: Row, statement: (row: Row, bind: Bind) => string): Promise<number> {
-  const [text, values] = written(row, statement);
-  return (await row.server.run(text, values)).written;
+function run(row: Row, statement: (row: Row, bind: Bind) => string): ReturnType<SqlServer['run']> {
+  return row.server.run(...written(row, statement));
 }
 
 function written(row: Row, statement: (row: Row, bind: Bind) => string): [text: string, values: unknown[]] {
@@ -117,12 +123,14 @@ function written(row: Row, statement: (row: Row, bind: Bind) => string): [text: 
   return [statement(row, bind), values];
 }
 
-function update({ server: { quote }, set, token, tokenColumn, ...row }: Row, bind: Bind): string {
+function update({ server, set, token, tokenColumn, ...row }: Row, bind: Bind): string {
+  const { quote } = server;
   const column = quote(tokenColumn);
   const values = Object.entries(set).map(([name, value]) => `${quote(name)} = ${bind(value)}`);
   return (
     `UPDATE ${tableOf(quote, row)} SET ${[...values, `${column} = ${bind(token, true)}`].join(', ')} ` +
-    `WHERE ${keyOf(quote, row, bind)} AND (${column} IS NULL OR ${column} <= ${bind(token, true)})`
+    `WHERE ${keyOf(quote, row, bind)} AND (${column} IS NULL OR ${column} <= ${bind(token, true)}) ` +
+    `AND ${isExact(server, column)}`
   );
 }
 
@@ -141,17 +149,37 @@ function insertInto(table: string, { server: { quote }, key, set, token, tokenCo
 function upsert(row: Row, bind: Bind): string {
   const { quote } = row.server;
   const column = quote(row.tokenColumn);
+  const its = `present.${column}`;
   const sets = [...Object.keys(row.set).map(quote), column].map((name) => `${name} = EXCLUDED.${name}`);
   return (
     `${insertInto(`${tableOf(quote, row)} AS present`, row, bind)} ON CONFLICT (${Object.keys(row.key).map(quote).join(', ')}) ` +
-    `DO UPDATE SET ${sets.join(', ')} WHERE present.${column} IS NULL OR present.${column} <= EXCLUDED.${column}`
+    `DO UPDATE SET ${sets.join(', ')} WHERE (${its} IS NULL OR ${its} <= EXCLUDED.${column}) ` +
+    `AND ${isExact(row.server, its)} RETURNING ${seenOf(row.server, its)} AS seen`
   );
 }
 
-function look({ server: { quote, asText, latest }, tokenColumn, ...row }: Row, bind: Bind): string {
-  const column = asText(quote(tokenColumn));
-  return `SELECT ${column} AS seen FROM ${tableOf(quote, row)} WHERE ${keyOf(quote, row, bind)}${latest}`;
+function look({ server, tokenColumn, ...row }: Row, bind: Bind): string {
+  const { quote, latest } = server;
+  return `SELECT ${seenOf(server, quote(tokenColumn))} AS seen FROM ${tableOf(quote, row)} WHERE ${keyOf(quote, row, bind)}${latest}`;
 }
+
+/**
+ * Whether all tokens can be told apart in a column of its type: beside one that rounds, or one of text, which MySQL compares as
+ * that, a number is one that rounds, too. It is asked of the type, so it is known before anything is written.
+ */
+function isExact({ asText }: SqlServer, column: string): string {
+  return `${asText(`CASE WHEN 1 = 1 THEN ${ODD} ELSE ${column} END + 0`)} = '${ODD}'`;
+}
+
+/** The smallest that a double does not hold. */
+const ODD = 2n ** 53n + 1n;
+
+/** What a column holds, as text; `ROUNDED` where its type is none for tokens. */
+function seenOf(server: SqlServer, column: string): string {
+  return `CASE WHEN ${isExact(server, column)} THEN ${server.asText(column)} ELSE '${ROUNDED}' END`;
+}
+
+const ROUNDED = 'rounded';
 
 function tableOf(quote: SqlServer['quote'], { table }: Pick<Row, 'table'>): string {
   return (typeof table === 'string' ? [table] : table).map(quote).join('.');
@@ -163,15 +191,34 @@ function keyOf(quote: SqlServer['quote'], { key }: Pick<Row, 'key'>, bind: Bind)
     .join(' AND ');
 }
 
-async function tokenOf(row: Row, resource: string): Promise<bigint | 'none' | 'no row'> {
-  const { rows } = await row.server.run(...written(row, look));
-  isOne(rows.length, resource);
-  const [found] = rows as readonly { readonly seen: string | null }[];
-  if (found === undefined) return 'no row';
-  if (found.seen === null) return 'none';
-  if (!/^-?\d+$/.test(found.seen))
-    throw new UnfenceableResource(resource, `its ${row.tokenColumn} is ${shown(found.seen).slice(0, 100)}`);
-  return BigInt(found.seen);
+async function tokenOf(row: Row, resource: string): Promise<Seen> {
+  const { rows } = await run(row, look);
+  return seenIn(row, resource, rows);
+}
+
+type Seen = bigint | 'none' | 'no row';
+
+function seenIn({ tokenColumn }: Row, resource: string, rows: readonly unknown[]): Seen {
+  if (!isOne(rows.length, resource)) return 'no row';
+  const seen = onlyTextIn(rows[0]);
+  if (seen === null) return 'none';
+  if (seen === ROUNDED)
+    throw new UnfenceableResource(
+      resource,
+      `the type of its ${tokenColumn} does not tell all tokens apart: make it bigint`,
+    );
+  if (!/^-?\d+$/.test(seen))
+    throw new UnfenceableResource(resource, `its ${tokenColumn} is ${shown(seen).slice(0, 100)}`);
+  return BigInt(seen);
+}
+
+/** A greater one may have come since, and the row may have gone. */
+function checkHeld({ token, tokenColumn }: Row, resource: string, seen: Seen): void {
+  if (seen === 'no row' || (typeof seen === 'bigint' && seen >= token)) return;
+  throw new UnfenceableResource(
+    resource,
+    `its ${tokenColumn} holds ${seen === 'none' ? 'nothing' : seen} where ${token} was written, with all else: its type is too narrow, make it bigint`,
+  );
 }
 
 /** Whether it is one; where it is more, `key` is none. */

@@ -1,5 +1,5 @@
 import { InvalidOptions } from '../backends/errors.js';
-import { objectWith } from '../backends/shared/expectations.js';
+import { objectWith, shown } from '../backends/shared/expectations.js';
 
 /** A client, a pool, or a client of a pool, of `pg`. */
 export interface PostgresClient {
@@ -21,6 +21,8 @@ export type SqlValue = string | number | bigint | boolean | Date | null;
 interface Outcome {
   readonly written: number;
   readonly rows: readonly unknown[];
+  /** Whether the server has something to say of it: that a value was clipped, for one. */
+  readonly hasWarnings: boolean;
 }
 
 /** How one kind of server is talked to. */
@@ -62,13 +64,13 @@ function postgres(client: PostgresClient): SqlServer {
     quote: (identifier) => `"${identifier.replaceAll('"', '""')}"`,
     placeholder: (index) => `$${index}`,
     token: (index) => `$${index}::bigint`,
-    asText: (column) => `${column}::text`,
+    asText: (column) => `(${column})::text`,
     latest: '',
     run: async (text, values) => {
       const result = await client.query(text, values.map(textOfBigint));
       if (typeof result?.rowCount !== 'number')
         throw new InvalidOptions(["client must be a client or pool of 'pg', which tells how many rows were written"]);
-      return { written: result.rowCount, rows: result.rows };
+      return { written: result.rowCount, rows: result.rows, hasWarnings: false };
     },
     isDuplicate: () => false,
   };
@@ -85,10 +87,26 @@ function mySql(client: MySqlClient): SqlServer {
     latest: ' LOCK IN SHARE MODE',
     run: async (text, values) => {
       const [result] = await client.execute(text, values.map(textOfBigint) as SqlValue[]);
-      return { written: matchedBy(result), rows: Array.isArray(result) ? result : [] };
+      const hasWarnings = isWith(result, 'warningStatus') && Number(result.warningStatus) > 0;
+      return { written: matchedBy(result), rows: Array.isArray(result) ? result : [], hasWarnings };
     },
     isDuplicate: (error) => isWith(error, 'code') && error.code === 'ER_DUP_ENTRY',
   };
+}
+
+/** The text in a row of one column, whatever the client makes of rows: an object, a list, or an object for each table. */
+export function onlyTextIn(row: unknown): string | null {
+  const inner = onlyValueIn(row);
+  const text = typeof inner === 'object' && inner !== null ? onlyValueIn(inner) : inner;
+  if (text === null || typeof text === 'string') return text;
+  throw new InvalidOptions([
+    `client must give text as a string, also where it has options for rows or types (rowMode, rowsAsArray, nestTables, typeCast, types), but gives ${shown(text)}`,
+  ]);
+}
+
+function onlyValueIn(row: unknown): unknown {
+  const values = typeof row === 'object' && row !== null ? Object.values(row) : [];
+  return values.length === 1 ? values[0] : undefined;
 }
 
 function textOfBigint(value: unknown): unknown {

@@ -64,6 +64,15 @@ const databases: readonly Database[] = [
         },
       ],
       [
+        'a client that gives rows as lists',
+        async () => {
+          const client = new pg.Client(url);
+          await client.connect();
+          const query: PostgresClient['query'] = (text, values) => client.query({ text, values, rowMode: 'array' });
+          return [{ query }, () => client.end()];
+        },
+      ],
+      [
         'a client of a pool',
         async () => {
           const pool = new pg.Pool({ connectionString: url });
@@ -146,6 +155,16 @@ const databases: readonly Database[] = [
           ];
         },
       ],
+      ...[{ rowsAsArray: true }, { nestTables: true }, { nestTables: '_' }].map(
+        (how) =>
+          [
+            `a connection with ${JSON.stringify(how)}`,
+            async () => {
+              const connection = await mysql.createConnection({ uri: url, ...how });
+              return [connection, () => connection.end()];
+            },
+          ] as const satisfies ReturnType<Database['kinds']>[number],
+      ),
       [
         'the promise of one with callbacks',
         async () => {
@@ -289,9 +308,26 @@ describe.each(databases)('fencedSql on $name', ({ start, pool, kinds, inTransact
     await main.ask('CREATE TABLE texts (id int PRIMARY KEY, fencing_token varchar(30))');
     await main.ask("INSERT INTO texts VALUES (1, '10')");
     const text = await write(9n, '', { table: 'texts', key: { id: 1 }, set: {} });
-    // MySQL compares them as numbers; PostgreSQL says that it cannot.
-    expect([text]).toMatchObject([quote('').startsWith('"') ? { code: '42883' } : { _tag: 'StaleToken', seen: 10n }]);
+    // MySQL compares them as numbers that round; PostgreSQL says that it cannot.
+    expect([text]).toMatchObject([quote('').startsWith('"') ? { code: '42883' } : { _tag: 'UnfenceableResource' }]);
     await main.ask('DROP TABLE texts');
+  });
+
+  it.each(['float', 'double precision'])('StaleHolderBesideTheNext: does not write to a column of %s', async (type) => {
+    await main.ask(`CREATE TABLE inexact (id int PRIMARY KEY, v int, fencing_token ${type})`);
+    await main.ask('INSERT INTO inexact VALUES (1, 0, NULL)');
+    const refused = {
+      _tag: 'UnfenceableResource',
+      reason: 'the type of its fencing_token does not tell all tokens apart: make it bigint',
+    };
+    for (const [id, create] of [
+      [1, false],
+      [1, true],
+      [2, true],
+    ] as const)
+      expect(await write(7n, '', { table: 'inexact', key: { id }, set: { v: 1 }, create })).toMatchObject(refused);
+    expect(await main.ask('SELECT v FROM inexact WHERE id = 1')).toEqual([{ v: 0 }]);
+    await main.ask('DROP TABLE inexact');
   });
 
   it('StaleHolderBesideTheNext: the writes of several at once are in the order of their tokens, whoever is late', async () => {
@@ -454,6 +490,33 @@ describe.each(databases)('fencedSql on $name', ({ start, pool, kinds, inTransact
   });
 });
 
+describe('fencedSql on a MariaDB that is not strict', () => {
+  it('StaleHolderBesideTheNext: a column that is too narrow clips the token, and that is told', async () => {
+    await using server = await startMariaDb();
+    const client = await mysql.createConnection(server.url);
+    try {
+      await client.query("SET sql_mode = ''");
+      await client.query('CREATE TABLE narrow (id int PRIMARY KEY, v int, fencing_token int)');
+      await client.query('INSERT INTO narrow VALUES (1, 0, NULL)');
+      const write = (token: bigint, id: number, create: boolean) =>
+        outcome(fencedSql(client, { table: 'narrow', key: { id }, set: { v: 1 }, token, create }));
+      for (const [token, id, create] of [
+        [5_000_000_000n, 1, false],
+        [4_000_000_000n, 1, true],
+        [5_000_000_000n, 2, true],
+      ] as const)
+        expect(await write(token, id, create)).toMatchObject({
+          _tag: 'UnfenceableResource',
+          reason: `its fencing_token holds 2147483647 where ${token} was written, with all else: its type is too narrow, make it bigint`,
+        });
+      expect(await write(7n, 3, true)).toBeUndefined();
+      expect(await write(8n, 3, false)).toBeUndefined();
+    } finally {
+      await client.end();
+    }
+  });
+});
+
 describe('fencedSql', () => {
   const client = { query: async () => ({ rowCount: 1, rows: [] }) };
   const right = { table: 't', key: { id: 1 }, set: { a: 1 }, token: 1n };
@@ -528,6 +591,19 @@ describe('fencedSql', () => {
       _tag: 'UnfenceableResource',
       reason: 'its fencing_token is "5.00"',
     });
+  });
+
+  it('says which options of a client are meant where it does not give text', async () => {
+    for (const row of [{ seen: Buffer.from('7') }, { seen: 7 }, [], { a: '1', b: '2' }, undefined]) {
+      const answers = [
+        { rowCount: 0, rows: [] },
+        { rowCount: 1, rows: [row] },
+      ];
+      expect(await outcome(fencedSql({ query: async () => answers.shift() } as never, right))).toMatchObject({
+        _tag: 'InvalidOptions',
+        message: expect.stringMatching(/rowMode, rowsAsArray, nestTables, typeCast, types/),
+      });
+    }
   });
 
   it('gives up on a row that comes and goes in the very moment', async () => {
