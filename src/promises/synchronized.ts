@@ -1,7 +1,7 @@
 import { defer, lastValueFrom, map, type Observable, type ObservableInput, of, throwIfEmpty } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { BackendClosed, InvalidOptions } from '../backends/errors.js';
-import { check, FLAG, objectWith } from '../backends/shared/expectations.js';
+import { check, FLAG, objectWith, shown } from '../backends/shared/expectations.js';
 import { checkLock, type LockOptions } from '../observables/locks/lock.js';
 import { nameOf, parseTemplate } from '../observables/locks/lock-name.js';
 import { withLock } from '../observables/locks/with-lock.js';
@@ -125,7 +125,7 @@ export function synchronized(
   const parsed = parseTemplate(template);
 
   const wrap = (work: unknown, method: unknown): Work => {
-    if (typeof work !== 'function') throw new InvalidOptions([`synchronized wraps functions, not a ${typeof work}`]);
+    if (typeof work !== 'function') throw new InvalidOptions([`work must be a function, but is ${shown(work)}`]);
     const fn = work as Work;
     const fieldsOf = fieldsFor(parsed, fn, typeof method === 'string' ? method : '');
     const run = (self: unknown, args: unknown[]): Observable<unknown> =>

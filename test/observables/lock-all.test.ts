@@ -125,13 +125,47 @@ describe('lockAll', () => {
       expect(() => lockAll(process(), [])).toThrow(
         expect.objectContaining({
           _tag: 'InvalidOptions',
-          violations: ['names must be a list of at least one name, and is []'],
+          violations: ['names must be a list of at least one name, but is empty'],
         }),
       );
       expect(() => lockAll(process(), ['a', ''])).toThrow(expect.objectContaining({ _tag: 'InvalidName' }));
       expect(() => withLocks(process(), 'ab' as unknown as string[], () => [])).toThrow(
         expect.objectContaining({ _tag: 'InvalidOptions' }),
       );
+    });
+  });
+});
+
+describe('lockAll', () => {
+  it('BareTypeError: what is no list of names is refused, whatever it is', () => {
+    virtually(({ process }) => {
+      const circular: Record<string, unknown> = {};
+      circular['itself'] = circular;
+      for (const [names, what] of [
+        [5n, '5'],
+        [circular, 'an object'],
+        [Symbol('names'), 'a symbol'],
+        [undefined, 'undefined'],
+      ] as const)
+        expect(() => lockAll(process(), names as unknown as string[])).toThrow(
+          expect.objectContaining({
+            _tag: 'InvalidOptions',
+            violations: [`names must be a list of at least one name, but is ${what}`],
+          }),
+        );
+    });
+  });
+
+  it('WrongReason: when the backend is closed, the signal of all says so', () => {
+    virtually(({ process, at }) => {
+      const backend = process();
+      const log: unknown[] = [];
+      lockAll(backend, ['a', 'b']).subscribe({
+        next: ({ signal }) => signal.addEventListener('abort', () => log.push(signal.reason._tag)),
+        complete: () => log.push('complete'),
+      });
+      at(5, () => backend.close());
+      at(9, () => expect(log).toEqual(['BackendClosed', 'complete']));
     });
   });
 });

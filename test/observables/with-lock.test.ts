@@ -23,12 +23,16 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { AuthenticationFailed, LockLost, LockNotAcquired, PlaceLost } from '../../src/backends/errors.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
+import { withLeadership } from '../../src/observables/elections/with-leadership.js';
 import type { Grant } from '../../src/observables/holding/grant.js';
 import { breakLock } from '../../src/observables/locks/break-lock.js';
 import { holders } from '../../src/observables/locks/holders.js';
 import { lock } from '../../src/observables/locks/lock.js';
+import { withLocks } from '../../src/observables/locks/lock-all.js';
+import { withPermit } from '../../src/observables/locks/semaphore.js';
 import { tryLock } from '../../src/observables/locks/try-lock.js';
 import { withLock } from '../../src/observables/locks/with-lock.js';
+import { synchronized } from '../../src/promises/synchronized.js';
 import { ManualTime, placeOf, promises, QUICK, scripted, sessionIdOf, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n) };
@@ -342,6 +346,29 @@ describe('withLock over a store', () => {
 });
 
 /** Promises do not run in marbles: here time goes by step by step. */
+describe('work', () => {
+  it.each([
+    ['withLock', (backend, work) => withLock(backend, 'l', work)],
+    ['withLocks', (backend, work) => withLocks(backend, ['l'], work)],
+    ['withPermit', (backend, work) => withPermit(backend, 'l', 2, work)],
+    ['withLeadership', (backend, work) => withLeadership(backend, 'l', work)],
+    ['synchronized', (backend, work) => synchronized(backend, 'l')(work)],
+  ] as readonly (readonly [string, (backend: Backend, work: () => never) => unknown])[])(
+    'HeldForNothing: %s refuses at the call what is no function',
+    (_, call) => {
+      virtually(({ process }) => {
+        for (const work of [undefined, NEVER, 'work'])
+          expect(() => call(process(), work as unknown as () => never)).toThrow(
+            expect.objectContaining({
+              _tag: 'InvalidOptions',
+              violations: [expect.stringMatching(/^work must be a function, but is /)],
+            }),
+          );
+      });
+    },
+  );
+});
+
 describe('withLock with a promise', () => {
   interface Deferred<T> {
     readonly promise: Promise<T>;

@@ -80,6 +80,11 @@ export function check(
   if (violations.length > 0) throw new InvalidOptions(violations);
 }
 
+/** Throws `InvalidOptions` where `work` is no function: told at the call, and not when what it waits for is held. */
+export function checkWork(work: unknown): void {
+  check({ work }, { work: FUNCTION }, ['work']);
+}
+
 /** What may be anything at all. */
 export const ANYTHING: Expectation = ['anything', () => true];
 

@@ -14,6 +14,7 @@ import {
 } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { type BackendClosed, LeadershipLost, type PlaceLost } from '../../backends/errors.js';
+import { checkWork } from '../../backends/shared/expectations.js';
 import { isError } from '../../backends/shared/is-error.js';
 import type { Loss } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
@@ -60,6 +61,7 @@ export function withLeadership<T>(
   options: CampaignOptions = {},
 ): Observable<T> {
   checkCampaign(election, options);
+  checkWork(work);
   return asCandidate(backend, election, options, (stand) => {
     /** Completes when nothing runs any more of the work that was begun last. */
     let settled$: Observable<never> = EMPTY;

@@ -1,6 +1,7 @@
 import { forkJoin, map, Observable, type ObservableInput, Subscription } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { InvalidOptions, LockNotAcquired } from '../../backends/errors.js';
+import { checkWork, shown } from '../../backends/shared/expectations.js';
 import { isError } from '../../backends/shared/is-error.js';
 import type { Grant } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
@@ -68,6 +69,7 @@ export function withLocks<T>(
   options: LockOptions = {},
 ): Observable<T> {
   const ordered = checkNames(names, options);
+  checkWork(work);
   return guarded<T, GrantOfAll>(work, {
     acquire: (beforeLeave) => acquiringAll(backend, ordered, options, beforeLeave),
   });
@@ -76,7 +78,9 @@ export function withLocks<T>(
 /** The names in their order. Throws `InvalidName` or `InvalidOptions`. */
 function checkNames(names: readonly string[], options: LockOptions): readonly string[] {
   if (!Array.isArray(names) || names.length === 0)
-    throw new InvalidOptions([`names must be a list of at least one name, and is ${JSON.stringify(names)}`]);
+    throw new InvalidOptions([
+      `names must be a list of at least one name, but is ${Array.isArray(names) ? 'empty' : shown(names)}`,
+    ]);
   for (const name of names) checkLock(name, options);
   return [...new Set(names)].sort();
 }
@@ -118,7 +122,11 @@ function acquiringAll(
                 ? new LockNotAcquired(name, waitMs, error.reason, error.holders)
                 : error,
             ),
-          complete: () => subscriber.complete(),
+          complete: () => {
+            // So that its signal is the first to say why, and not those of the others, which are released for it.
+            one.unsubscribe();
+            subscriber.complete();
+          },
         }),
       );
     };

@@ -2,7 +2,7 @@ import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { concat, filter, map, type Observable, type ObservableInput, of, switchMap, take } from 'rxjs';
 import type { Backend, Entry, Place } from '../../backends/backend.js';
 import { Contended, InvalidOptions, PermitsMismatch } from '../../backends/errors.js';
-import { integer, violationsOf } from '../../backends/shared/expectations.js';
+import { checkWork, integer, violationsOf } from '../../backends/shared/expectations.js';
 import type { Grant } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
 import { acquiring, checkHold, checkLock, type HoldOptions, type LockOptions, placesFor } from './lock.js';
@@ -70,6 +70,7 @@ export function withPermit<T>(
 ): Observable<T> {
   checkLock(name, options);
   checkPermits(permits);
+  checkWork(work);
   return guarded(work, {
     acquire: (beforeLeave) => permitted(backend, name, permits, options, beforeLeave),
   });

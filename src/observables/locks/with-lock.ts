@@ -1,5 +1,6 @@
 import type { Observable, ObservableInput } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
+import { checkWork } from '../../backends/shared/expectations.js';
 import type { Grant } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
 import { acquiring, checkLock, type LockOptions } from './lock.js';
@@ -13,7 +14,7 @@ import { acquiring, checkLock, type LockOptions } from './lock.js';
  *
  * **Emits** what the work emits, unless a loss is due by then: that comes first.
  * **Errors** what the work errors with; `LockLost` when the lock is lost, after the work was torn down; and what `lock`
- * errors with.
+ * errors with. `InvalidOptions` (thrown at the call) where `work` is no function.
  * **Completes** when the work does; when the backend is closed. A promise settles first, and tells its value; where it has
  * not settled by the deadline that holds when the backend is closed, the lock is lost. A drain waits for work that has begun:
  * its lock is held, and its session renewed, until it has come to its end; work that has not begun is not begun.
@@ -32,5 +33,6 @@ export function withLock<T>(
   options: LockOptions = {},
 ): Observable<T> {
   checkLock(name, options);
+  checkWork(work);
   return guarded(work, { acquire: (beforeLeave) => acquiring(backend, name, options, beforeLeave) });
 }
