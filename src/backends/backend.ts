@@ -62,7 +62,7 @@ export interface EntryRequest {
 export interface CloseOptions {
   /**
    * For how long work in progress may go on. Until then nothing new starts, and the session is renewed. Default 0: it is
-   * ended at once.
+   * ended at once. While it drains already: it ends no later than so long from now; by default, when it would have.
    */
   readonly drainMs?: number | undefined;
 }
@@ -198,7 +198,9 @@ export interface Backend extends AsyncDisposable {
    *
    * With `drainMs` it drains first: nobody enters any more, who waits in a line leaves it, and what is admitted goes on as
    * its `onDrain` says, in a session that is renewed, until all `work` has ended, for `drainMs` at most. What looks, and
-   * what writes outside of lines, goes on until then. Called again it may end the drain earlier, not later.
+   * what writes outside of lines, goes on until then. Called again it gives the same promise, and without `drainMs` it changes
+   * nothing, so that whoever wishes may wait for the end; `{ drainMs: 0 }` ends the drain at once, a smaller `drainMs` earlier,
+   * a greater one no later.
    */
   close(options?: CloseOptions): Promise<void>;
 }

@@ -101,7 +101,7 @@ export interface Cluster {
   /** Ends every fault that can be ended; crashed processes stay so. */
   healAll(): void;
 
-  /** Ends every fault and closes every backend. In virtual time the promise settles only as time goes by. */
+  /** Ends every fault and closes every backend, at once where it drains, too. In virtual time the promise settles only as time goes by. */
   close(): Promise<void>;
 }
 
@@ -352,7 +352,7 @@ export class Simulation implements Cluster {
   async close(): Promise<void> {
     this.healAll();
     const alive = [...this.#members.values()].filter(({ process }) => !process.isCrashed);
-    await Promise.all(alive.map(({ process, backend }) => process.run(() => backend.close())));
+    await Promise.all(alive.map(({ process, backend }) => process.run(() => backend.close({ drainMs: 0 }))));
   }
 
   /** It has ended, or is about to. */

@@ -1,6 +1,6 @@
 import { EMPTY, NEVER, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import type { EntryRequest } from '../../src/backends/backend.js';
+import type { Backend, EntryRequest } from '../../src/backends/backend.js';
 import { PlaceLost, SessionLost } from '../../src/backends/errors.js';
 import { chance, roster, setUp } from './scripted-store.js';
 
@@ -208,9 +208,32 @@ describe('draining', () => {
     }
   });
 
-  it('another call ends the drain, at once or earlier, and never later', async () => {
+  it('CutShort: who closes again, or disposes, to know when it is over waits for the drain, and does not cut it short', async () => {
+    const again: ((backend: Backend) => PromiseLike<void>)[] = [
+      (backend) => backend.close(),
+      (backend) => backend.close({}),
+      (backend) => backend.close({ drainMs: undefined }),
+      (backend) => backend[Symbol.asyncDispose](),
+      ({ close }) => (close as (...args: unknown[]) => Promise<void>)('SIGTERM', 15),
+    ];
+    for (const wait of again) {
+      const { time, backend, enter, log } = setUp();
+      const { leave } = enter({ onDrain: 'work' });
+      const first = backend.close({ drainMs: 300 });
+      await time.passWithPromises(100);
+      expect(wait(backend)).toBe(first);
+      await time.passWithPromises(100);
+      expect(about(log, 'aborted', 'end')).toEqual([]);
+      leave();
+      await first;
+      expect(about(log, 'end')).toEqual(['200 end s1']);
+      expect(time.pending).toBe(0);
+    }
+  });
+
+  it('another call that says drainMs ends the drain, at once or earlier, and never later', async () => {
     for (const [again, endMs] of [
-      [undefined, 100],
+      [{ drainMs: 0 }, 100],
       [{ drainMs: 50 }, 150],
       [{ drainMs: 5_000 }, 300],
     ] as const) {
@@ -229,7 +252,7 @@ describe('draining', () => {
   it('is closed by whoever is told that it drains', async () => {
     const { backend, enter, log } = setUp();
     const { places } = enter({ onDrain: 'work' });
-    places[0]?.draining.addEventListener('abort', () => void backend.close());
+    places[0]?.draining.addEventListener('abort', () => void backend.close({ drainMs: 0 }));
     await backend.close({ drainMs: 10_000 });
     expect(about(log, 'aborted', 'end')).toEqual(['0 place aborted', '0 end s1']);
   });

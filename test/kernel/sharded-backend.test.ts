@@ -336,13 +336,27 @@ describe('on scripted stores', () => {
     expect(time.pending).toBe(0);
   });
 
+  test('CutShort: who closes again, or disposes, to know when it is over waits for the drain of all shards', async () => {
+    const { time, backend, asked } = scripted();
+    const enter = (shard: number) =>
+      backend.enter({ kind: 'lock', name: nameAt(shard) }, { ...request, onDrain: 'work' }).subscribe();
+    const working = [enter(1), enter(2)];
+    const closed = backend.close({ drainMs: 1_000 });
+    expect([backend.close(), backend[Symbol.asyncDispose]()]).toEqual([closed, closed]);
+    await time.passWithPromises(100);
+    expect(asked('end')).toEqual([0, 0, 0, 0]);
+    for (const each of working) each.unsubscribe();
+    await closed;
+    expect([asked('end'), time.now()]).toEqual([[0, 1, 1, 0], 100]);
+  });
+
   test('a drain is ended by another call, and one that cannot be is refused', async () => {
     const { time, backend, asked } = scripted();
     backend.enter({ kind: 'lock', name: nameAt(1) }, { ...request, onDrain: 'work' }).subscribe();
     expect(() => backend.close({ drainMs: -1 })).toThrow(expect.objectContaining({ _tag: 'InvalidOptions' }));
     const closed = backend.close({ drainMs: 1_000 });
     await time.passWithPromises(100);
-    expect(backend.close()).toBe(closed);
+    expect(backend.close({ drainMs: 0 })).toBe(closed);
     await closed;
     expect([asked('end'), time.now()]).toEqual([[0, 1, 0, 0], 100]);
   });

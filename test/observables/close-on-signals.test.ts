@@ -128,6 +128,32 @@ test('with drainMs work in progress is done before the process ends', async () =
   expect(states).toEqual(['live', 'draining', 'closed']);
 });
 
+test('CutShort: another listener that waits for close() does not cut off the work that drains', async () => {
+  const backend = memory();
+  vi.spyOn(process, 'kill').mockReturnValue(true);
+  const seen: string[] = [];
+  let finish = (): void => undefined;
+  const work = new Promise<void>((done) => {
+    finish = done;
+  });
+  withLock(backend, 'ledger', async ({ signal }) => {
+    await work;
+    seen.push(signal.aborted ? 'cut' : 'done');
+  }).subscribe();
+  const closed = lastValueFrom(closeOnSignals(backend, { signals: ['SIGHUP'], drainMs: 10_000 }));
+  const waited = new Promise<void>((done) =>
+    process.once('SIGHUP', async () => {
+      await backend.close();
+      seen.push('closed');
+      done();
+    }),
+  );
+  process.emit('SIGHUP', 'SIGHUP');
+  finish();
+  await Promise.all([waited, closed]);
+  expect(seen).toEqual(['done', 'closed']);
+});
+
 test('options that cannot be are refused at the call', () => {
   const tooFar = [{ drainMs: 2 ** 31 }, { forceAfter: 2 ** 31 }];
   for (const wrong of [

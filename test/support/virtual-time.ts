@@ -82,7 +82,7 @@ export function virtually(test: (time: VirtualTime) => void, endsAt = 1_000): vo
         expire: (backend) => store.expire(sessionIdOf(backend)),
       });
       scheduler.schedule(() => {
-        for (const backend of backends) void backend.close();
+        for (const backend of backends) void backend.close({ drainMs: 0 });
       }, endsAt);
     });
   } finally {

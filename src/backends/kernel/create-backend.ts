@@ -68,7 +68,7 @@ export function createBackend(
   const clock = options.scheduler ?? monotonicScheduler;
   const faults = new Subject<CoordinationError>();
   const draining = new ReplaySubject<void>(1);
-  /** How long the drain may still last, said by each further call of `close`. */
+  /** How long the drain may still last, by each further call of `close` that says so. */
   const hurried = new ReplaySubject<number>();
   const closing = new ReplaySubject<void>(1);
   const ended = new ReplaySubject<void>(1);
@@ -280,12 +280,12 @@ export function createBackend(
       // Handed over as a listener, `process.once('SIGTERM', backend.close)`, it gets what is no options.
       const options = typeof given === 'object' ? given : {};
       checkAll(options, CLOSING);
-      const { drainMs = 0 } = options;
+      const { drainMs } = options;
       if (closed === undefined) {
         const { promise, resolve } = deferred();
         closed = promise; // from here on nothing starts any more
-        resolve(close(drainMs));
-      } else hurried.next(drainMs);
+        resolve(close(drainMs ?? 0));
+      } else if (drainMs !== undefined) hurried.next(drainMs); // who says nothing only wants to know when it is closed
       return closed;
     },
     [Symbol.asyncDispose]: () => backend.close(),

@@ -125,7 +125,7 @@ function facade(first: Backend, others: readonly Backend[]): Backend {
     cell: (key) => of(`cell:${key}`, (shard) => shard.cell(key)),
     swap: (key, expected, value) => of(`cell:${key}`, (shard) => shard.swap(key, expected, value)),
     close: (options) => {
-      // Each is told of each call: a further one may end the drain.
+      // Each is told of each call: a further one may shorten the drain.
       const endings = shards.map((shard) => shard.close(options));
       closed ??= end(endings);
       return closed;

@@ -41,7 +41,7 @@ export function memory(options: MemoryOptions = {}): Backend {
   const backend = createBackend('memory', memoryCharacteristics, of(server.adapter(options.namespace)), options);
   let closed: Promise<void> | undefined;
   const close = (options?: CloseOptions): Promise<void> => {
-    // A further call may end the drain.
+    // A further call may shorten the drain.
     const ending = backend.close(options);
     closed ??= ending.finally(release);
     return closed;

@@ -51,9 +51,10 @@ const OPTIONS = { signals: listOf(SIGNAL), forceAfter: integer(1, 2 ** 31 - 1), 
  * **Completes** after that; at the signal after `forceAfter`.
  * **Teardown** stops listening: the signal ends the process at once again.
  * **Guarantee** not: that the process lives for as long. Who calls `process.exit()` in another listener ends it there
- * and then, and after that nothing can be sent to a store: let him wait for `backend.close()` instead. Nor a `SIGKILL`, which
- * orchestrators send after a while: `drainMs` and the time that closing takes must be less. But: who raises the
- * signal again meanwhile, as NestJS does after its shutdown hooks, does not cut it short; then that of `backend.close()`.
+ * and then, and after that nothing can be sent to a store: let him wait for `backend.close({ drainMs })` first, with the same
+ * `drainMs`, since he may be called first. Nor a `SIGKILL`, which orchestrators send after a while: `drainMs` and the time
+ * that closing takes must be less. But: who raises the signal again meanwhile, as NestJS does after its shutdown hooks, does
+ * not cut it short; then that of `backend.close()`.
  * **Source** client-go `ReleaseOnCancel`.
  *
  * @example

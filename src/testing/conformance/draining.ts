@@ -77,12 +77,14 @@ export function drainingCases({ hazard }: Suite): void {
     const cells = stage.probe(backend.cell('config'));
     await cells.first('the cell');
     const closed = backend.close(LONG);
+    // Who asks when it is over does not hurry it.
+    const over = [backend.close(), backend[Symbol.asyncDispose]()];
     await states.now((state) => state === 'draining', 'the state');
     await stage.probe(timer(stage.options.ttlMs)).first('a lifetime', stage.options.ttlMs + stage.soonMs);
     expect([grant.isValid(), grant.signal.aborted, grant.draining.aborted]).toEqual([true, false, true]);
     expect([...(seen.last ?? [])]).toEqual(['a']);
     held.unsubscribe();
-    await closed;
+    await Promise.all([closed, ...over]);
     await seen.now(consistsOf(), 'nobody', stage.promptMs);
     await cells.completion('the cell');
     expect(states.values).toEqual(['live', 'draining', 'closed']);

@@ -131,7 +131,7 @@ export class Stage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const probe of this.#probes) probe[Symbol.dispose]();
-    await Promise.all(this.#backends.map((backend) => backend.close()));
+    await Promise.all(this.#backends.map((backend) => backend.close({ drainMs: 0 })));
     await Promise.all(this.#rest.map((each) => each[Symbol.asyncDispose]()));
   }
 
