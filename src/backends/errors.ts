@@ -172,12 +172,24 @@ export class NotSupported extends LastingError {
   }
 }
 
-/** `close()` was called on the backend; nothing can be started on it any more. A `signal` aborts with it when the backend closes. */
+/**
+ * `close()` was called on the backend; nothing can be started on it any more, also while it drains. A `signal` aborts with it
+ * when the backend closes.
+ */
 export class BackendClosed extends LastingError {
   readonly _tag = 'BackendClosed';
   override readonly name = 'BackendClosed';
-  constructor(readonly backend: string) {
-    super(`The ${backend} backend is closed. Connect a new one.`);
+  constructor(
+    readonly backend: string,
+    /** `draining`: what had begun goes on. */
+    readonly state: 'draining' | 'closed' = 'closed',
+  ) {
+    super(
+      state === 'closed'
+        ? `The ${backend} backend is closed. Connect a new one.`
+        : `The ${backend} backend drains: what has begun goes on, and nothing new begins. Take all that the work needs before` +
+            ' it begins (`withLocks`, `lockAll`), or before `grant.draining` aborts.',
+    );
   }
 }
 

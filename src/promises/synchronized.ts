@@ -1,4 +1,4 @@
-import { defer, lastValueFrom, map, type Observable, type ObservableInput, of, throwIfEmpty } from 'rxjs';
+import { defer, lastValueFrom, map, type Observable, type ObservableInput, of, take, throwIfEmpty } from 'rxjs';
 import type { Backend } from '../backends/backend.js';
 import { BackendClosed, InvalidOptions } from '../backends/errors.js';
 import { check, FLAG, objectWith, shown } from '../backends/shared/expectations.js';
@@ -136,7 +136,7 @@ export function synchronized(
         return stream
           ? result$
           : result$.pipe(
-              throwIfEmpty(() => new BackendClosed(its.name)),
+              throwIfEmpty(() => refusalOf(its)),
               map(refuseStream(fn)),
             );
       });
@@ -176,6 +176,16 @@ function checked(options: SynchronizedOptions): SynchronizedOptions {
 function checkBackend(backend: Backend): Backend {
   check({ backend }, { backend: objectWith('enter', 'look') }, ['backend']);
   return backend;
+}
+
+/** Why the work has not begun. */
+function refusalOf({ name, session$ }: Backend): BackendClosed {
+  let isDraining = false;
+  const asking = session$.pipe(take(1)).subscribe(({ state }) => {
+    isDraining = state === 'draining';
+  });
+  asking.unsubscribe();
+  return new BackendClosed(name, isDraining ? 'draining' : 'closed');
 }
 
 function inputOf(result: unknown, isStream: boolean): ObservableInput<unknown> {

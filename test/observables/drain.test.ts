@@ -1,6 +1,23 @@
 import { isRight } from 'fp-ts/lib/Either.js';
 import { isSome } from 'fp-ts/lib/Option.js';
-import { concat, concatMap, fromEvent, interval, map, NEVER, of, repeat, takeUntil, takeWhile, tap, timer } from 'rxjs';
+import {
+  catchError,
+  concat,
+  concatMap,
+  fromEvent,
+  interval,
+  map,
+  merge,
+  mergeMap,
+  NEVER,
+  type Observable,
+  of,
+  repeat,
+  takeUntil,
+  takeWhile,
+  tap,
+  timer,
+} from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
@@ -11,6 +28,7 @@ import { members } from '../../src/observables/groups/members.js';
 import type { Membership } from '../../src/observables/groups/membership.js';
 import type { Grant } from '../../src/observables/holding/grant.js';
 import { lock } from '../../src/observables/locks/lock.js';
+import { lockAll } from '../../src/observables/locks/lock-all.js';
 import { tryLock } from '../../src/observables/locks/try-lock.js';
 import { withLock } from '../../src/observables/locks/with-lock.js';
 import { status } from '../../src/observables/session/status.js';
@@ -79,6 +97,24 @@ describe('a drain', () => {
         undefined,
         expect.objectContaining({ _tag: 'BackendClosed' }),
       );
+    });
+  });
+
+  it('SecondLock: work that takes another lock meanwhile is told that the backend drains, and what to do; once closed, that', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const told = (work$: Observable<unknown>) => work$.pipe(catchError((error) => of(error.message)));
+      const backend = process();
+      const drains =
+        'The memory backend drains: what has begun goes on, and nothing new begins. Take all that the work needs before it' +
+        ' begins (`withLocks`, `lockAll`), or before `grant.draining` aborts.';
+      const second$ = told(withLock(backend, 'second', () => of('never')));
+      const all$ = told(lockAll(backend, ['second', 'third']));
+      const outer$ = withLock(backend, 'first', () => timer(100).pipe(mergeMap(() => merge(second$, all$))));
+      expectObservable(outer$).toBe('100ms (dd|)', { d: drains });
+      expectObservable(second$, '200ms ^').toBe('200ms (c|)', {
+        c: 'The memory backend is closed. Connect a new one.',
+      });
+      at(10, () => void backend.close(DRAIN));
     });
   });
 

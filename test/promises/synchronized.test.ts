@@ -189,12 +189,25 @@ describe('a function that is synchronized', () => {
     const holding = lock(a, 'l').subscribe();
     let calls = 0;
     const call = synchronized(b, 'l')(() => ++calls)();
-    const failed = expect(call).rejects.toMatchObject({ _tag: 'BackendClosed', backend: 'memory' });
+    const failed = expect(call).rejects.toMatchObject({ _tag: 'BackendClosed', state: 'closed' });
     await b.close();
     await failed;
     await expect(synchronized(b, 'l')(() => ++calls)()).rejects.toMatchObject({ _tag: 'BackendClosed' });
     expect(calls).toBe(0);
     holding.unsubscribe();
+  });
+
+  it('says that the backend drains, and not that it is closed, to a call that waits then, or comes later', async () => {
+    const [a, b] = two();
+    const holding = [lock(a, 'l').subscribe(), lock(b, 'm').subscribe()];
+    const waiting = synchronized(b, 'l')(() => 'never')();
+    const drains = expect.objectContaining({ _tag: 'BackendClosed', message: expect.stringContaining('drains') });
+    const failed = expect(waiting).rejects.toEqual(drains);
+    const closed = b.close({ drainMs: 10_000 });
+    await failed;
+    await expect(synchronized(b, 'n')(() => 'never')()).rejects.toEqual(drains);
+    for (const each of holding) each.unsubscribe();
+    await closed;
   });
 
   it('shows its data to who looks', async () => {

@@ -110,7 +110,7 @@ export function createBackend(
   );
   const sessions = new Sessions(located$, context, storeContext);
 
-  const refused = refusedWhenClosed(name, clock);
+  const refused = refusedWhenClosed(name, clock, () => (isClosing ? 'closed' : 'draining'));
   const whileOpen = <T>(source: Observable<T>): Observable<T> => defer(() => (isClosing ? refused : source));
 
   /** Nobody enters any more from when it drains. */

@@ -8,7 +8,11 @@ const LONGEST_PAUSE_MS = 5_000;
  * begin it again for ever, and if it were told at once, until the stack overflows. What is begun on that again, by a
  * `repeat()`, is told so after a pause that grows.
  */
-export function refusedWhenClosed(backend: string, scheduler: SchedulerLike): Observable<never> {
+export function refusedWhenClosed(
+  backend: string,
+  scheduler: SchedulerLike,
+  state: () => BackendClosed['state'],
+): Observable<never> {
   /** How many were told one after the other, each begun by the one before, up to the one that is being told now. */
   let told = 0;
   return new Observable((subscriber) => {
@@ -17,7 +21,7 @@ export function refusedWhenClosed(backend: string, scheduler: SchedulerLike): Ob
       scheduler.schedule(
         () => {
           told = before + 1;
-          if (before === 0) subscriber.error(new BackendClosed(backend));
+          if (before === 0) subscriber.error(new BackendClosed(backend, state()));
           else subscriber.complete();
           told = 0;
         },
