@@ -6,6 +6,7 @@ import { withLock } from '../../src/observables/locks/with-lock.js';
 import { closeOnSignals } from '../../src/observables/session/close-on-signals.js';
 import { status } from '../../src/observables/session/status.js';
 import { spawnClient } from '../../src/testing/processes/client-process.js';
+import { ManualTime } from '../support/virtual-time.js';
 
 let listening: Subscription | undefined;
 
@@ -91,28 +92,77 @@ test('CutShort: a signal that is raised again meanwhile is ignored, and the proc
   expect([process.listenerCount('SIGHUP'), seen]).toEqual([before, ['done', 'raised SIGHUP']]);
 });
 
-test('the signal after forceAfter ends the process at once, and nothing is emitted', async () => {
-  for (const forceAfter of [undefined, 1]) {
-    const backend = memory();
-    const seen: string[] = [];
-    vi.spyOn(process, 'kill').mockImplementation((_, signal) => {
-      seen.push(`raised ${String(signal)}`);
-      return true;
-    });
-    let finish = (): void => undefined;
-    withLock(backend, 'ledger', () => new Promise<void>((done) => (finish = done))).subscribe();
-    const before = process.listenerCount('SIGHUP');
-    closeOnSignals(backend, { signals: ['SIGHUP', 'SIGQUIT'], forceAfter }).subscribe({
-      next: (signal) => seen.push(signal),
-      complete: () => seen.push('complete'),
-    });
-    for (let signals = 1; signals <= (forceAfter ?? 3); signals++) process.emit('SIGHUP', 'SIGHUP');
-    expect(seen).toEqual([]);
-    process.emit('SIGQUIT', 'SIGQUIT');
-    expect([process.listenerCount('SIGHUP'), seen]).toEqual([before, ['raised SIGQUIT', 'complete']]);
+/** A backend whose work goes on until it is told to end, and what is done to the process, which outlives it here. */
+function working(forceAfter?: number) {
+  const time = new ManualTime();
+  const backend = memory({ scheduler: time });
+  const seen: string[] = [];
+  vi.spyOn(process, 'kill').mockImplementation((_, signal) => {
+    seen.push(`raised ${String(signal)}`);
+    return true;
+  });
+  vi.spyOn(process, 'exit').mockImplementation((code) => {
+    seen.push(`exit ${code}`);
+    return undefined as never;
+  });
+  let finish = (): void => undefined;
+  withLock(backend, 'ledger', () => new Promise<void>((done) => (finish = done))).subscribe();
+  listening = closeOnSignals(backend, { signals: ['SIGHUP', 'SIGQUIT'], forceAfter, drainMs: 60_000 }).subscribe({
+    next: (signal) => seen.push(signal),
+    complete: () => seen.push('complete'),
+  });
+  const receive = (signal: 'SIGHUP' | 'SIGQUIT', afterMs = 500): void => {
+    time.pass(afterMs);
+    process.emit(signal, signal);
+  };
+  const end = async (): Promise<void> => {
     finish();
     await backend.close();
     vi.restoreAllMocks();
+  };
+  return { seen, receive, end };
+}
+
+test('the signal after forceAfter ends the process at once, and nothing is emitted', async () => {
+  for (const forceAfter of [undefined, 1]) {
+    const before = process.listenerCount('SIGHUP');
+    const { seen, receive, end } = working(forceAfter);
+    for (let signals = 1; signals <= (forceAfter ?? 3); signals++) receive('SIGHUP');
+    expect(seen).toEqual([]);
+    receive('SIGQUIT');
+    expect([process.listenerCount('SIGHUP'), seen]).toEqual([before, ['raised SIGQUIT', 'complete']]);
+    await end();
+  }
+});
+
+test('CutShort: signals that others raise again, in a burst, count once, and do not cut off the work', async () => {
+  const { seen, receive, end } = working();
+  for (let raised = 0; raised < 10; raised++) receive('SIGHUP', raised === 0 ? 500 : 49);
+  for (const afterMs of [59, 1, 498]) receive('SIGQUIT', afterMs);
+  expect(seen).toEqual([]); // two have counted
+  receive('SIGHUP', 1);
+  expect(seen).toEqual([]);
+  receive('SIGHUP', 499);
+  expect(seen).toEqual([]);
+  receive('SIGHUP', 1);
+  expect(seen).toEqual(['raised SIGHUP', 'complete']);
+  await end();
+});
+
+test('Unstoppable: the signal after forceAfter ends the process also where somebody else listens for it', async () => {
+  const other = (): void => undefined;
+  for (const [signal, code] of [
+    ['SIGHUP', 129],
+    ['SIGQUIT', 131],
+  ] as const) {
+    process.on(signal, other);
+    const { seen, receive, end } = working(1);
+    receive(signal);
+    expect(seen).toEqual([]);
+    receive(signal);
+    process.off(signal, other);
+    expect(seen).toEqual([`exit ${code}`, 'complete']);
+    await end();
   }
 });
 

@@ -110,15 +110,18 @@ describe('beside others who listen for the signal', () => {
       }),
   );
 
-  it('CutShort: a job is done though another raises the signal again while it drains', { timeout: 60_000 }, () =>
-    play({ url: URLS.redis, beside: 'both', jobMs: 3_000, drainMs: 20_000 }, async (client) => {
-      await firstWithin(client.messages$, (message) => aboutJob(message, 'begun', 'promise'), 20_000, 'the job');
-      process.kill(client.pid, 'SIGTERM');
-      expect(await client.ended).toEqual({ code: null, signal: 'SIGTERM' });
-      const told = await toldBy(client);
-      expect(told.filter(({ what }) => what === 'done')).toHaveLength(3);
-      expect(told.some(({ what }) => what === 'closed')).toBe(true);
-    }),
+  it.each(['both', 'thrice'] as const)(
+    'CutShort: a job is done though others (%s) raise the signal again while it drains',
+    { timeout: 60_000 },
+    (beside) =>
+      play({ url: URLS.redis, beside, jobMs: 3_000, drainMs: 20_000 }, async (client) => {
+        await firstWithin(client.messages$, (message) => aboutJob(message, 'begun', 'promise'), 20_000, 'the job');
+        process.kill(client.pid, 'SIGTERM');
+        expect(await client.ended).toEqual({ code: null, signal: 'SIGTERM' });
+        const told = await toldBy(client);
+        expect(told.filter(({ what }) => what === 'done')).toHaveLength(3);
+        expect(told.some(({ what }) => what === 'closed')).toBe(true);
+      }),
   );
 
   it('what cannot be helped: who calls process.exit() leaves the others to wait for the ttl', { timeout: 60_000 }, () =>

@@ -13,7 +13,7 @@ export interface Deployed {
   /** How long each job takes. */
   readonly jobMs?: number;
   /** Who else listens for the signal. */
-  readonly beside?: 'once' | 'nest' | 'both' | 'exit';
+  readonly beside?: 'once' | 'thrice' | 'nest' | 'both' | 'exit';
 }
 
 /** What it tells: `at` is by the clock that all processes of a machine share. */
@@ -47,6 +47,7 @@ function listenOnce(): void {
 
 if (beside === 'exit') process.on('SIGTERM', () => process.exit(0));
 if (beside === 'once' || beside === 'both') listenOnce();
+if (beside === 'thrice') for (let others = 0; others < 3; others++) listenOnce();
 if (beside === 'nest' || beside === 'both') listenAsNest();
 
 const backend = connect(url, { namespace, ttlMs });

@@ -1,6 +1,7 @@
 import {
   concat,
   defer,
+  distinctUntilChanged,
   EMPTY,
   from,
   fromEvent,
@@ -13,6 +14,7 @@ import {
   take,
   takeUntil,
   tap,
+  timestamp,
 } from 'rxjs';
 import type { Backend, CloseOptions } from '../../backends/backend.js';
 import { NotSupported } from '../../backends/errors.js';
@@ -26,14 +28,19 @@ export interface SignalOptions extends CloseOptions {
   /** What is listened for. Default: `SIGTERM` and `SIGINT`. */
   readonly signals?: readonly EndingSignal[] | undefined;
   /**
-   * After so many signals the next one ends the process at once, whatever goes on. Default 3: the first one closes the
-   * backend, and two more may come of others who listen, or of a parent process that passes on what its children got.
+   * After so many signals the next one ends the process at once, whatever goes on and whoever else listens. Those that come
+   * within 500 ms of one that counts do not count: others who listen raise it again, and a parent process passes it on.
+   * Default 3: the first one closes the backend, and the fourth is that of somebody who does not wish to wait.
    */
   readonly forceAfter?: number | undefined;
 }
 
-const SIGNALS: readonly EndingSignal[] = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'];
+/** Their numbers, which a process exits with, and 128 more, as if it had ended by the signal. */
+const NUMBERS: Readonly<Record<EndingSignal, number>> = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1, SIGQUIT: 3 };
+const SIGNALS = Object.keys(NUMBERS);
 const SIGNAL: Expectation = [SIGNALS.join(', '), (value) => SIGNALS.some((known) => known === value)];
+/** Nobody who is impatient counts on being heard twice in so short a time. */
+const BURST_MS = 500;
 const OPTIONS = { signals: listOf(SIGNAL), forceAfter: integer(1, 2 ** 31 - 1), drainMs: number(0, 2 ** 31 - 1) };
 
 /**
@@ -48,7 +55,8 @@ const OPTIONS = { signals: listOf(SIGNAL), forceAfter: integer(1, 2 ** 31 - 1), 
  * decides how the process ends, the process ends by that signal, as it would have without this: where several backends
  * are closed in this way, when the last of them is.
  * **Errors** `InvalidOptions` (thrown at the call); `NotSupported` in a browser's page, which gets no signals.
- * **Completes** after that; at the signal after `forceAfter`.
+ * **Completes** after that; at the signal after `forceAfter`, which ends the process at once: by the signal, or where others
+ * listen for it by `process.exit` with 128 and its number.
  * **Teardown** stops listening: the signal ends the process at once again.
  * **Guarantee** not: that the process lives for as long. Who calls `process.exit()` in another listener ends it there
  * and then, and after that nothing can be sent to a store: let him wait for `backend.close({ drainMs })` first, with the same
@@ -66,6 +74,7 @@ export function closeOnSignals(backend: Backend, options: SignalOptions = {}): O
   return defer(() => {
     if (typeof process === 'undefined') throw new NotSupported(backend.name, 'closeOnSignals in browsers');
     let ending: EndingSignal | undefined;
+    let isForced = false;
     const received$ = merge(...signals.map((signal) => fromEvent(process, signal).pipe(map(() => signal)))).pipe(
       share(),
     );
@@ -77,21 +86,29 @@ export function closeOnSignals(backend: Backend, options: SignalOptions = {}): O
       mergeMap((signal) => from(backend.close({ drainMs })).pipe(map(() => signal))),
     );
     const forced$ = received$.pipe(
+      timestamp(backend.scheduler),
+      distinctUntilChanged((counted, next) => next.timestamp - counted.timestamp < BURST_MS),
       skip(forceAfter),
-      tap((signal) => {
-        ending = signal;
+      tap(({ value }) => {
+        ending = value;
+        isForced = true;
       }),
     );
     // Listens until then, and not when the signal is raised again.
     return concat(
       closed$.pipe(takeUntil(forced$)),
-      defer(() => raised(ending)),
+      defer(() => ended(ending, isForced)),
     );
   });
 }
 
-/** Raises the signal again, unless somebody listens for it: another backend that is being closed, or who else decides. */
-function raised(signal: EndingSignal | undefined): Observable<never> {
-  if (signal !== undefined && process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+/**
+ * Raises the signal again. Somebody else who listens for it keeps it from ending the process: he decides then, another backend
+ * that is being closed, too; unless it is forced.
+ */
+function ended(signal: EndingSignal | undefined, isForced: boolean): Observable<never> {
+  if (signal === undefined) return EMPTY;
+  if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+  else if (isForced) process.exit(128 + NUMBERS[signal]);
   return EMPTY;
 }
