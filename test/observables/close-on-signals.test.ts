@@ -217,6 +217,29 @@ test('options that cannot be are refused at the call', () => {
     expect(() => closeOnSignals(memory(), wrong as never)).toThrow(expect.objectContaining({ _tag: 'InvalidOptions' }));
 });
 
+test('in a page it errors with NotSupported, whatever stands there in place of process', async () => {
+  const silent = () => undefined;
+  const shims = {
+    none: undefined,
+    'environment only': { env: {} },
+    'the usual one': { env: {}, version: '', versions: {}, browser: true, on: silent, once: silent, off: silent },
+    'one that claims to be Node': { env: {}, versions: { node: '22.0.0' }, on: silent, off: silent },
+  };
+  const backend = memory();
+  const seen: unknown[] = [];
+  const real = process;
+  for (const shim of Object.values(shims)) {
+    globalThis.process = shim as never;
+    try {
+      closeOnSignals(backend).subscribe({ error: (error) => seen.push(error._tag ?? error) });
+    } finally {
+      globalThis.process = real;
+    }
+  }
+  expect(seen).toEqual(Object.keys(shims).map(() => 'NotSupported'));
+  await backend.close();
+});
+
 test('SIGTERM and SIGINT are listened for unless told otherwise', async () => {
   const backend = memory();
   const counts = (): number[] => ['SIGTERM', 'SIGINT', 'SIGHUP'].map((signal) => process.listenerCount(signal));

@@ -54,7 +54,8 @@ const OPTIONS = { signals: listOf(SIGNAL), forceAfter: integer(1, 2 ** 31 - 1), 
  * **Emits** the signal, once, when the backend is closed. Then, unless somebody else listens for it as well and so
  * decides how the process ends, the process ends by that signal, as it would have without this: where several backends
  * are closed in this way, when the last of them is.
- * **Errors** `InvalidOptions` (thrown at the call); `NotSupported` in a browser's page, which gets no signals.
+ * **Errors** `InvalidOptions` (thrown at the call); `NotSupported` in a browser's page, which gets no signals, also where a
+ * bundler has put something there in place of `process`.
  * **Completes** after that; at the signal after `forceAfter`, which ends the process at once: by the signal, or where others
  * listen for it by `process.exit` with 128 and its number.
  * **Teardown** stops listening: the signal ends the process at once again.
@@ -72,7 +73,7 @@ export function closeOnSignals(backend: Backend, options: SignalOptions = {}): O
   checkAll(options, OPTIONS);
   const { signals = ['SIGTERM', 'SIGINT'], forceAfter = 3, drainMs } = options;
   return defer(() => {
-    if (typeof process === 'undefined') throw new NotSupported(backend.name, 'closeOnSignals in browsers');
+    if (!hasSignals()) throw new NotSupported(backend.name, 'closeOnSignals in browsers');
     let ending: EndingSignal | undefined;
     let isForced = false;
     const received$ = merge(...signals.map((signal) => fromEvent(process, signal).pipe(map(() => signal)))).pipe(
@@ -100,6 +101,13 @@ export function closeOnSignals(backend: Backend, options: SignalOptions = {}): O
       defer(() => ended(ending, isForced)),
     );
   });
+}
+
+/** What bundlers put in a page in place of `process` has nothing but `env`, or is silent: it takes listeners, and calls none. */
+function hasSignals(): boolean {
+  if (typeof process === 'undefined') return false;
+  const { versions, kill }: Partial<NodeJS.Process> = process;
+  return versions?.node !== undefined && typeof kill === 'function';
 }
 
 /**
