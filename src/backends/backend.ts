@@ -62,7 +62,8 @@ export interface EntryRequest {
 export interface CloseOptions {
   /**
    * For how long work in progress may go on. Until then nothing new starts, and the session is renewed. Default 0: it is
-   * ended at once. While it drains already: it ends no later than so long from now; by default, when it would have.
+   * ended at once. Then, work that is a promise and goes on all the same is waited for until the deadline of the session, up to
+   * one `ttlMs` later. While it drains already: it ends no later than so long from now; by default, when it would have.
    */
   readonly drainMs?: number | undefined;
 }

@@ -50,6 +50,16 @@ test('who else listens for the signal decides how the process ends', async () =>
   expect(kill).not.toHaveBeenCalled();
 });
 
+test('who waits by firstValueFrom decides how the process ends: the signal is not raised before he goes on', async () => {
+  const backend = memory();
+  const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
+  const before = process.listenerCount('SIGHUP');
+  const closed = firstValueFrom(closeOnSignals(backend, { signals: ['SIGHUP'] }));
+  process.emit('SIGHUP', 'SIGHUP');
+  expect(await closed).toBe('SIGHUP');
+  expect([kill.mock.calls, process.listenerCount('SIGHUP')]).toEqual([[], before]);
+});
+
 test('of several backends, the last that is closed ends the process', async () => {
   const [first, last] = [memory(), memory()];
   const seen: string[] = [];

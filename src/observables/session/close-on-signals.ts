@@ -53,21 +53,24 @@ const OPTIONS = { signals: listOf(SIGNAL), forceAfter: integer(1, 2 ** 31 - 1), 
  *
  * **Emits** the signal, once, when the backend is closed. Then, unless somebody else listens for it as well and so
  * decides how the process ends, the process ends by that signal, as it would have without this: where several backends
- * are closed in this way, when the last of them is.
+ * are closed in this way, when the last of them is. A listener that only logs, and `signal-exit`, keep it from that: call
+ * `process.exit()` on `complete` where there may be one.
  * **Errors** `InvalidOptions` (thrown at the call); `NotSupported` in a browser's page, which gets no signals, also where a
  * bundler has put something there in place of `process`.
  * **Completes** after that; at the signal after `forceAfter`, which ends the process at once: by the signal, or where others
  * listen for it by `process.exit` with 128 and its number.
- * **Teardown** stops listening: the signal ends the process at once again.
+ * **Teardown** stops listening: the signal ends the process at once again. Who unsubscribes on the signal that is emitted, as
+ * `firstValueFrom` does, ends the process himself: it is not raised again.
  * **Guarantee** not: that the process lives for as long. Who calls `process.exit()` in another listener ends it there
  * and then, and after that nothing can be sent to a store: let him wait for `backend.close({ drainMs })` first, with the same
- * `drainMs`, since he may be called first. Nor a `SIGKILL`, which orchestrators send after a while: `drainMs` and the time
- * that closing takes must be less. But: who raises the signal again meanwhile, as NestJS does after its shutdown hooks, does
- * not cut it short; then that of `backend.close()`.
+ * `drainMs`, since he may be called first. Nor a `SIGKILL`, which orchestrators send after a while: `drainMs` must be less by
+ * some seconds, and by one `ttlMs` more where work may be a promise that does not heed its signal, since it is waited for. But:
+ * who raises the signal again meanwhile, as NestJS does after its shutdown hooks, does not cut it short; then that of
+ * `backend.close()`.
  * **Source** client-go `ReleaseOnCancel`.
  *
  * @example
- * closeOnSignals(backend, { drainMs: 20_000 }).subscribe((signal) => console.log(`closed on ${signal}`));
+ * closeOnSignals(backend, { drainMs: 15_000 }).subscribe((signal) => console.log(`closed on ${signal}`));
  */
 export function closeOnSignals(backend: Backend, options: SignalOptions = {}): Observable<EndingSignal> {
   checkAll(options, OPTIONS);
