@@ -18,7 +18,9 @@ export interface RedisOptions extends Omit<RedisUrlOptions, 'client'> {
    * of one's own, or for servers that name themselves otherwise than they are reached. It is only a model: duplicated,
    * never used itself and never closed; make it with `lazyConnect: true` to save ioredis's own connection. Its
    * `keyPrefix` stands before all keys and channels. Times, retries, queues and what replies are turned into are
-   * conclave's in the duplicates. A function may make a client of one server, not of a cluster.
+   * conclave's in the duplicates. The database is that of its options, or on ioredis the one that `select` has chosen
+   * before; node-redis does not tell which its `select` has chosen. A function may make a client of one server, not of a
+   * cluster.
    */
   readonly client?: RedisUrlOptions['client'] | RedisClient | (() => RedisClient) | undefined;
 }

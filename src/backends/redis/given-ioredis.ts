@@ -30,10 +30,11 @@ export function givenRedis(model: Redis): [Way, violations: string[]] {
 
 function wayOfRedis(model: Redis): Way {
   const { options, duplicate } = model;
-  const { username, db = 0, keyPrefix = '', sentinels, name = '', updateSentinels = true } = options;
+  const { username, keyPrefix = '', sentinels, name = '', updateSentinels = true } = options;
+  const db = databaseOf(model);
   const common = { username: username ?? undefined, db, keyPrefix };
   const dialWith = (said: ClientOptions = {}): Dial =>
-    ioredisDial((strict, to) => duplicate.call(model, { ...said, ...strict, ...to }));
+    ioredisDial((strict, to) => duplicate.call(model, { db, ...said, ...strict, ...to }));
   if (options.Connector !== undefined || !sentinels?.length) {
     const { host, port, path } = options;
     return { ...common, address: path ?? `${host}:${port}`, dial: dialWith() };
@@ -58,6 +59,22 @@ function wayOfRedis(model: Redis): Way {
       }),
     },
   };
+}
+
+/** What ioredis knows of its connection, and of the one before, whose database it chooses again. */
+interface WithCondition {
+  readonly condition?: Condition | null;
+  readonly prevCondition?: Condition | null;
+}
+
+interface Condition {
+  readonly select?: number | undefined;
+}
+
+/** The one that was chosen by a command, if any was: the client chooses it again with each connection, too. */
+function databaseOf(model: Redis): number {
+  const { condition, prevCondition } = model as unknown as WithCondition;
+  return (prevCondition ?? condition)?.select ?? model.options.db ?? 0;
 }
 
 /** The way of a client of a cluster, to each node with the options for nodes; and what of its options cannot be used. */

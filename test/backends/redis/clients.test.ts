@@ -102,6 +102,52 @@ class Speaker implements AsyncDisposable {
 
 const loggedIn = (): Promise<string> => ask(server, 'CLIENT', 'LIST');
 
+/** What both versions of ioredis have. */
+interface IoredisModel extends RedisClient {
+  select(db: number): Promise<unknown>;
+  on(event: string, listener: () => void): unknown;
+  once(event: string, listener: () => void): unknown;
+  disconnect(): void;
+}
+
+const again = { db: 2, lazyConnect: true, retryStrategy: () => 10 };
+
+const choosers: readonly (readonly [name: string, make: (place: Place) => IoredisModel])[] = [
+  ['ioredis 6', ({ host, port }) => new Redis({ host, port, ...again })],
+  ['ioredis 5', ({ host, port }) => new Redis5({ host, port, ...again })],
+];
+
+describe.each(choosers)('a client of %s that has chosen a database by a command', (_name, make) => {
+  const event = (model: IoredisModel, name: 'close' | 'ready'): Promise<void> =>
+    new Promise((resolve) => {
+      model.once(name, resolve);
+    });
+
+  test('leads to that one, as it does itself, also while it is cut off and when it is connected again', async () => {
+    const { host, port } = server;
+    await using proxy = await startProxy({ host, port });
+    const model = make(proxy);
+    model.on('error', () => undefined);
+    await model.select(5);
+    await using theirs = clientOf(server, { db: 5 });
+    const holder = enter(theirs.backend);
+    await holder.admitted(3 * TTL_MS);
+    const backends = [redis({ client: model, ttlMs: TTL_MS })];
+    proxy.refuse();
+    proxy.resetAll();
+    await event(model, 'close');
+    backends.push(redis({ client: model, ttlMs: TTL_MS }));
+    await proxy.heal();
+    await event(model, 'ready');
+    backends.push(redis({ client: model, ttlMs: TTL_MS }));
+    const others = backends.map((backend) => enter(backend));
+    for (const other of others) expect(await waiting(other)).toMatchObject({ admitted: false });
+    for (const stay of [...others, holder]) stay.leave();
+    model.disconnect();
+    await Promise.all(backends.map((backend) => backend.close()));
+  });
+});
+
 describe.each(libraries)('a client of %s that was given', (name, make) => {
   const given = (said?: Said, options: RedisOptions = {}): RedisOptions => ({
     ttlMs: TTL_MS,
