@@ -27,7 +27,14 @@ const versions = {
   bundlers: { esbuild: '0.28.2', vite: '8.3.8', webpack: '5.113.0' },
   redis: { 'ioredis 5': 'ioredis@5.11.1', 'redis 5': 'redis@5.12.1', 'redis 6': 'redis@6.3.1' },
   nest: { 10: '10.4.22', 11: '11.2.10' },
-  beside: { rxjs: '7.8.2', ioredis: '6.0.0', '@types/node': '20.19.43', 'reflect-metadata': '0.2.2' },
+  beside: {
+    rxjs: '7.8.2',
+    ioredis: '6.0.0',
+    etcd3: '1.1.2',
+    'node-zookeeper-client': '1.1.3',
+    '@types/node': '20.19.43',
+    'reflect-metadata': '0.2.2',
+  },
 };
 
 /**
@@ -426,6 +433,8 @@ try {
   const page = project('page', { type: 'module' });
   const suite = project('suite');
   const bundles = project('bundles');
+  const clients = project('clients');
+  const besideEtcd3 = project('beside-etcd3');
 
   await Promise.all([
     step('npm pack, which builds', async () => void (await run(root, 'npm', ['pack', '--pack-destination', work]))),
@@ -440,10 +449,13 @@ try {
 
   await step('npm install of the package, into a project of each kind', async () => {
     const common = [tarball, beside('rxjs'), beside('@types/node')];
+    const stores = [beside('etcd3'), beside('node-zookeeper-client')];
     /** @type {readonly (readonly [folder: string, packages: readonly string[]])[]} */
     const projects = [
       [consumer, [...common, beside('ioredis')]],
       [page, [tarball, beside('rxjs')]],
+      [clients, [...common, beside('ioredis'), versions.redis['redis 6'], ...stores]],
+      [besideEtcd3, [beside('etcd3')]],
       [suite, common],
       [
         tsJest,
@@ -485,10 +497,19 @@ try {
 
   // Bundles run elsewhere: where no package is installed.
   const bundledForNode = async () => {
-    const said = await run(consumer, process.execPath, ['bundle.mjs', tools, bundles, 'node'], env);
-    for (const bundle of ['esbuild.cjs', 'vite.mjs']) await node(bundles, bundle, [], env);
-    // webpack leaves the clients to the run time.
-    await node(consumer, join(consumer, 'webpack.cjs'), [], env);
+    const said = await run(consumer, process.execPath, ['bundle.mjs', tools, bundles, 'bundled.mjs'], env);
+    for (const bundle of ['esbuild.cjs', 'esbuild.mjs', 'vite.mjs']) await node(bundles, bundle, [], env);
+    // These leave the clients to the run time.
+    for (const bundle of ['webpack.cjs', 'esbuild-external.mjs']) await node(consumer, join(consumer, bundle), [], env);
+    return said.trim();
+  };
+  // With the clients of all stores; that of etcd cannot be in a bundle.
+  const bundledWithClients = async () => {
+    cpSync(join(fixtures, 'bundled-clients.mjs'), join(clients, 'bundled-clients.mjs'));
+    const args = [tools, besideEtcd3, 'bundled-clients.mjs', 'etcd3'];
+    const said = await node(clients, join(consumer, 'bundle.mjs'), args);
+    for (const bundle of ['esbuild.cjs', 'esbuild.mjs', 'vite.mjs']) await node(besideEtcd3, bundle, []);
+    await node(clients, 'webpack.cjs', []);
     return said.trim();
   };
   const inBrowsers = async () => {
@@ -502,7 +523,7 @@ try {
     };
     cpSync(join(fixtures, 'page.ts'), join(page, 'page.ts'));
     await compile(page, '5.9', 'page', types, ['page.ts']);
-    const said = await run(page, process.execPath, [join(consumer, 'bundle.mjs'), tools, bundles, 'page']);
+    const said = await run(page, process.execPath, [join(consumer, 'bundle.mjs'), tools, bundles, 'page.js']);
     await inChromium(bundles, ['page.esbuild.js', 'page.vite.js', 'page.webpack.js']);
     return said.trim();
   };
@@ -525,6 +546,7 @@ try {
     ...Object.keys(versions.redis).map((client) => redisClientStep(client, redis.url)),
     ...Object.keys(versions.nest).map((major) => nestStep(major, redis.url)),
     ['bundled for Node by esbuild, vite, webpack', bundledForNode],
+    ['bundled for Node by the same, with the clients of all stores', bundledWithClients],
     ['bundled for browsers by the same, and run in Chromium', inBrowsers],
     ...Object.keys(versions.jest).flatMap((jest) =>
       Object.keys(forms).map((form) => jestStep(consumer, jest, form, env)),

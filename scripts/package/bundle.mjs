@@ -1,31 +1,36 @@
-// Bundles what stands in the folder in which it is run, with all that is installed there.
+// Bundles what stands in the folder in which it is run, with all that is installed there but what is to be left out.
 import { renameSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [tools, out, kind] = process.argv.slice(2);
+const [tools, out, file, ...external] = process.argv.slice(2);
 const load = async (name) => {
   const { resolve } = createRequire(join(tools, 'package.json'));
   return await import(pathToFileURL(resolve(name)).href);
 };
-const isPage = kind === 'page';
-const entry = join(process.cwd(), isPage ? 'page.js' : 'bundled.mjs');
+const isPage = file === 'page.js';
+const entry = join(process.cwd(), file);
 const sizes = {};
 
 const esbuild = await load('esbuild');
-const { warnings, metafile } = await esbuild.build({
-  entryPoints: [entry],
-  outfile: join(out, isPage ? 'page.esbuild.js' : 'esbuild.cjs'),
-  bundle: true,
-  minify: isPage,
-  metafile: true,
-  platform: isPage ? 'browser' : 'node',
-  format: isPage ? 'iife' : 'cjs',
-  logLevel: 'silent',
-});
-if (warnings.length > 0) throw new Error(JSON.stringify(warnings));
-sizes.esbuild = Object.values(metafile.outputs)[0].bytes;
+/** What of the clients is CommonJS asks for Node's modules by `require`, of which an ES module has none. */
+const requiring = {
+  js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+};
+const byEsbuild = isPage
+  ? [{ outfile: join(out, 'page.esbuild.js'), format: 'iife', platform: 'browser', minify: true }]
+  : [
+      { outfile: join(out, 'esbuild.cjs'), format: 'cjs' },
+      { outfile: join(out, 'esbuild.mjs'), format: 'esm', banner: requiring },
+      { outfile: join(process.cwd(), 'esbuild-external.mjs'), format: 'esm', external: ['ioredis', ...external] },
+    ];
+for (const options of byEsbuild) {
+  const common = { entryPoints: [entry], external, bundle: true, metafile: true, platform: 'node', logLevel: 'silent' };
+  const { warnings, metafile } = await esbuild.build({ ...common, ...options });
+  if (warnings.length > 0) throw new Error(JSON.stringify(warnings));
+  sizes.esbuild ??= Object.values(metafile.outputs)[0].bytes;
+}
 
 const { default: webpack } = await load('webpack');
 const stats = await new Promise((resolve, reject) =>
@@ -48,7 +53,7 @@ const vite = await load('vite');
 const built = await vite.build({
   configFile: false,
   logLevel: 'error',
-  ssr: { noExternal: true },
+  ssr: { noExternal: true, external },
   build: {
     ssr: !isPage,
     outDir: isPage ? join(out, 'vite') : out,
