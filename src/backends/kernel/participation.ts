@@ -147,8 +147,8 @@ export class Participation {
   drain(): void {
     if (this.#isOver || this.#isLeaving) return;
     if (this.#isAdmitted === true && (this.wish.onDrain ?? 'leave') !== 'leave')
-      this.#draining.abort(new BackendClosed(this.context.name));
-    else this.#leaveBecause(new BackendClosed(this.context.name), true);
+      this.#draining.abort(new BackendClosed(this.context.name, 'draining'));
+    else this.#leaveBecause(new BackendClosed(this.context.name, 'draining'), true);
   }
 
   /** The backend that drains waits for it. Also where one has unsubscribed, and guarded work has not settled. */
