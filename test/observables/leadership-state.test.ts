@@ -41,6 +41,17 @@ describe('leadershipState', () => {
     });
   });
 
+  it('tells when one before it has gone, and when another leads, each by itself', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const enter = cold('  --w--------', places);
+      const entries = cold('--y-x-z-n-x', lines);
+      expectObservable(shownOf(leadershipState(scripted({ enter, entries }, scheduler), 'e')), '^----------!').toBe(
+        'u-y-x-z---x',
+        { ...words, y: '2 behind e1', x: '1 behind e1', z: '1 behind e2' },
+      );
+    });
+  });
+
   it('tells the same state once, however often the line and the session are told', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
       const enter = cold('  w------', places);
