@@ -1,7 +1,19 @@
 import { isSome } from 'fp-ts/lib/Option.js';
-import { defer, finalize, type Observable, repeat, retry, takeUntil, tap, throwError, timer } from 'rxjs';
+import {
+  catchError,
+  defer,
+  finalize,
+  NEVER,
+  type Observable,
+  repeat,
+  retry,
+  takeUntil,
+  tap,
+  throwError,
+  timer,
+} from 'rxjs';
 import type { Backend } from '../../src/backends/backend.js';
-import { type CampaignOptions, CandidateReplaced, campaign, type Grant } from '../../src/index.js';
+import { BackendClosed, type CampaignOptions, CandidateReplaced, campaign, type Grant } from '../../src/index.js';
 import type { Moment } from '../../src/testing/explore.js';
 import type { Cluster } from '../../src/testing/simulate.js';
 import { Doings, NAMES, OVER_MS } from './recipes.js';
@@ -63,6 +75,8 @@ export function identities(cluster: Cluster, manners: Manners = rightly): Stays 
           takeUntil(defer(() => timer(500 + cluster.random() * 3_000))),
           // Who was replaced is over, and is started again later.
           retry({ delay: (error) => (error instanceof CandidateReplaced ? timer(200) : throwError(() => error)) }),
+          // Whose backend is closed, by a deploy, stands no more.
+          catchError((error) => (error instanceof BackendClosed ? NEVER : throwError(() => error))),
           repeat({ delay: () => timer(cluster.random() * 1_000) }),
         )
         .subscribe();
