@@ -32,7 +32,7 @@ export async function breakSomebody(run: Run, victim: Actor = run.random.pick(ru
 }
 
 /** What several hold, or one holds several of, while those who hold it are broken. */
-function sharing(name: string, shortWay: Way): Cell {
+function sharing({ name, shortWay }: { readonly name: string; readonly shortWay: Way }): Cell {
   return {
     name,
     actors: 5,
@@ -50,7 +50,7 @@ function sharing(name: string, shortWay: Way): Cell {
 }
 
 export const sharingCells: readonly Cell[] = [
-  sharing('readers and writers, broken while they hold', 'shared'),
-  sharing('a semaphore of two, its holders broken', 'permits'),
-  sharing('three locks at once in opposite orders, their holders broken', 'several'),
+  sharing({ name: 'readers and writers, broken while they hold', shortWay: 'shared' }),
+  sharing({ name: 'a semaphore of two, its holders broken', shortWay: 'permits' }),
+  sharing({ name: 'three locks at once in opposite orders, their holders broken', shortWay: 'several' }),
 ];
