@@ -252,6 +252,17 @@ describe('membership', () => {
     expect(claimsBroken(arriving, saw(10, 'm'), saw(8_100), end)).toEqual(['ghost']);
   });
 
+  test('one who was stopped shortly while it asked, and left before it knew, may be seen', () => {
+    const arriving = [
+      told(50, 'm', { kind: 'joining', group, member: 'm' }),
+      told(190, 'm', { kind: 'left', group, member: 'm' }),
+    ];
+    const short = told(200, 'm', { kind: 'stalled', since: msToNs(0) });
+    expect(claimsBroken(arriving, short, saw(60, 'm'), saw(180), end)).toEqual([]);
+    const long = told(9_000, 'm', { kind: 'stalled', since: msToNs(0) });
+    expect(claimsBroken(arriving, long, saw(60, 'm'), saw(180), end)).toEqual(['ghost']);
+  });
+
   test('one who joins again and dies before it knows may be seen, but not one who was cut off all along', () => {
     const dropped = [...member('m', 0, 5_000, 'dropped'), told(30_000, 'm', { kind: 'killed' })];
     expect(claimsBroken(dropped, saw(0, 'm'), saw(7_000), saw(29_000, 'm'), saw(32_000), end)).toEqual([]);

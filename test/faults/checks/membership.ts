@@ -33,7 +33,7 @@ const briefly = msToNs(100);
 export function checkMembership(reading: Reading, toleranceMs: number): Violation[] {
   const tolerance = msToNs(toleranceMs);
   const stays = staysOf(reading, tolerance);
-  const arrivals = arrivalsOf(reading);
+  const arrivals = arrivalsOf(reading, tolerance);
   const losses = reading.losses.map((loss) => extended(loss, tolerance));
   return viewsOf(reading).flatMap((view) => {
     const inGroup = stays.filter(({ group }) => group === view.group);
@@ -130,7 +130,7 @@ function staysOf(reading: Reading, tolerance: bigint): Stay[] {
  * From asking to be a member, again after each loss, to being told that one is: whoever asks may be seen, unless it has
  * been cut off or stopped for longer than a session lives.
  */
-function arrivalsOf(reading: Reading): Stay[] {
+function arrivalsOf(reading: Reading, tolerance: bigint): Stay[] {
   const arrivals: Stay[] = [];
   const asking = new Map<string, EventOf<'joining' | 'dropped'>>();
   const close = (key: string, to: bigint): void => {
@@ -138,7 +138,7 @@ function arrivalsOf(reading: Reading): Stay[] {
     asking.delete(key);
     if (begun === undefined) return;
     const { process, group, member, at } = begun;
-    const away = [...reading.cuts(process), ...reading.stops(process)];
+    const away = [...reading.cuts(process), ...reading.stops(process)].filter((cut) => cut.to - cut.from > tolerance);
     for (const window of without({ from: at, to }, away))
       arrivals.push({ process, group, member, earliest: window.from, ...window });
   };
