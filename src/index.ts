@@ -55,16 +55,23 @@ export { tryLock } from './observables/locks/try-lock.js';
 export { withLock } from './observables/locks/with-lock.js';
 export { closeOnSignals, type EndingSignal, type SignalOptions } from './observables/session/close-on-signals.js';
 export { type Status, status } from './observables/session/status.js';
+export { type HashRingOptions, hashRing } from './observables/sharing/hash-ring.js';
+export type { OwnersOptions, Ring, RingKey } from './observables/sharing/ring.js';
+export { type ExclusiveMapOptions, exclusiveMap } from './operators/exclusive-map.js';
 export { type Fenced, fenced } from './operators/fenced.js';
 export {
   type MembershipChange,
   type MembershipChangesOptions,
   membershipChanges,
 } from './operators/membership-changes.js';
+export { ownedBy } from './operators/owned-by.js';
 export { type RetryOptions, retryWithBackoff } from './operators/retry-with-backoff.js';
 export { settled } from './operators/settled.js';
 export { whileLeader } from './operators/while-leader.js';
 export { whileLocked } from './operators/while-locked.js';
+export { whileMember } from './operators/while-member.js';
+export { whileOwner } from './operators/while-owner.js';
+export { whileQuorum } from './operators/while-quorum.js';
 export { type GateOptions, whileTrue } from './operators/while-true.js';
 export { type Acquired, type AcquireOptions, acquire } from './promises/acquire.js';
 export { latest } from './promises/latest.js';

@@ -36,6 +36,7 @@ const packages: readonly (readonly [name: string, module: object])[] = [
 const readersOwn = `
   declare const backend: import('conclave').Backend;
   declare const invoice: { readonly id: string };
+  declare const invoices$: import('rxjs').Observable<{ readonly id: string }>;
   declare const ticks$: import('rxjs').Observable<number>;
   declare function mapBackend(options: import('conclave/backend').BackendOptions): import('conclave').Backend;
   declare function post(tick: number): void;

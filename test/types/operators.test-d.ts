@@ -1,15 +1,23 @@
 import {
   campaign,
+  exclusiveMap,
   type Grant,
+  hashRing,
+  join,
   lock,
   type MembershipChange,
   memberMap,
   members,
   membershipChanges,
+  ownedBy,
+  type Ring,
   retryWithBackoff,
   settled,
   whileLeader,
   whileLocked,
+  whileMember,
+  whileOwner,
+  whileQuorum,
   whileTrue,
 } from 'conclave';
 import { memory } from 'conclave/memory';
@@ -90,5 +98,50 @@ describe('the other operators', () => {
     retryWithBackoff({ attempts: 3 });
     // @ts-expect-error: undefined is not leaving it out
     retryWithBackoff({ tries: undefined });
+  });
+});
+
+describe('what shares work', () => {
+  const ring$ = hashRing(members(backend, 'g'));
+
+  it('makes rings of sets and of maps, whose values weigh', () => {
+    expectTypeOf(ring$).toEqualTypeOf<Observable<Ring>>();
+    hashRing(memberMap(backend, 'g'), {
+      weights: (_, member) => {
+        expectTypeOf(member?.capabilities).toEqualTypeOf<unknown>();
+        return member?.id.length ?? 1;
+      },
+    });
+    expectTypeOf<ReturnType<Ring['ownerOf']>>().toEqualTypeOf<string | undefined>();
+    expectTypeOf<Ring['members']>().not.toHaveProperty('set');
+    // @ts-expect-error: ids are strings
+    hashRing(of(new Set([1])));
+    // @ts-expect-error: an option that is not there
+    hashRing(members(backend, 'g'), { replicas: 2 });
+  });
+
+  it('keeps the type of the source', () => {
+    expectTypeOf(jobs.pipe(ownedBy(ring$, 'me', ({ id }) => String(id)))).toEqualTypeOf<Observable<Job>>();
+    expectTypeOf(jobs.pipe(whileOwner(ring$, 'me', 'k'))).toEqualTypeOf<Observable<Job>>();
+    expectTypeOf(jobs.pipe(whileMember(join(backend, 'g')))).toEqualTypeOf<Observable<Job>>();
+    expectTypeOf(jobs.pipe(whileQuorum(members(backend, 'g'), 2))).toEqualTypeOf<Observable<Job>>();
+    // @ts-expect-error: a number is no key
+    jobs.pipe(ownedBy(ring$, 'me', ({ id }) => id));
+    // @ts-expect-error: a set is no membership
+    whileMember(members(backend, 'g'));
+  });
+
+  it('gives what the work gives', () => {
+    const done = jobs.pipe(
+      exclusiveMap(
+        backend,
+        ({ id }) => `job-${id}`,
+        async ({ id }, grant) => [id, grant.token] as const,
+      ),
+    );
+    expectTypeOf(done).toEqualTypeOf<Observable<readonly [number, bigint]>>();
+    const numberOf = ({ id }: Job): number => id;
+    // @ts-expect-error: a lock has a name
+    exclusiveMap(backend, numberOf, () => of(1));
   });
 });
