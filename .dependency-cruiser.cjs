@@ -25,9 +25,9 @@ const kernel = '^src/backends/kernel/';
 /** Of what is shared: checks and encodings without any state, which recipes need, too. */
 const pure = '^src/backends/shared/(keys|codec|expectations|is-error|teardown|utf8)[.]ts$';
 /** The rooms of the recipes. Those later in the list may import the earlier ones. */
-const recipes = ['holding', 'session', 'groups', 'elections', 'locks', 'sharing'];
+const recipes = ['holding', 'session', 'groups', 'elections', 'locks', 'sharing', 'scheduling'];
 /** What only one room may know besides. */
-const own = { sharing: ['^node_modules/@noble/hashes/'] };
+const own = { sharing: ['^node_modules/@noble/hashes/'], scheduling: ['^node_modules/croner/'] };
 const rxjs = '^node_modules/rxjs/';
 const fpTs = '^node_modules/fp-ts/';
 

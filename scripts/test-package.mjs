@@ -570,7 +570,7 @@ try {
     [
       'the examples run where they are installed',
       async () => {
-        for (const name of ['first-run', 'fencing', 'holding', 'leading']) {
+        for (const name of ['first-run', 'fencing', 'holding', 'leading', 'scheduling']) {
           const example = join(suite, 'node_modules', 'conclave', 'examples', `${name}.ts`);
           await node(suite, '--import', ['tsx', example]);
         }

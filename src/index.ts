@@ -53,6 +53,11 @@ export { readLock, writeLock } from './observables/locks/read-write-lock.js';
 export { type SemaphoreOptions, semaphore, trySemaphore, withPermit } from './observables/locks/semaphore.js';
 export { tryLock } from './observables/locks/try-lock.js';
 export { withLock } from './observables/locks/with-lock.js';
+export type { TickState } from './observables/scheduling/journal.js';
+export type { When } from './observables/scheduling/occurrences.js';
+export { type ScheduleOptions, schedule } from './observables/scheduling/schedule.js';
+export { scheduleHistory, type TickRecord } from './observables/scheduling/schedule-history.js';
+export type { Tick, TickEvent } from './observables/scheduling/ticks.js';
 export { closeOnSignals, type EndingSignal, type SignalOptions } from './observables/session/close-on-signals.js';
 export { type Status, status } from './observables/session/status.js';
 export { type HashRingOptions, hashRing } from './observables/sharing/hash-ring.js';
@@ -75,6 +80,7 @@ export { whileQuorum } from './operators/while-quorum.js';
 export { type GateOptions, whileTrue } from './operators/while-true.js';
 export { type Acquired, type AcquireOptions, acquire } from './promises/acquire.js';
 export { latest } from './promises/latest.js';
+export { type RunCoordinator, runCoordinator } from './promises/run-coordinator.js';
 export {
   type BackendOf,
   type Synchronized,

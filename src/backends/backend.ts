@@ -58,6 +58,12 @@ export interface EntryRequest {
   readonly onDrain?: 'leave' | 'work' | 'stay';
 }
 
+/** A scheduler that may also know the wall clock, which runs on while a suspended machine's monotonic clock stands. */
+export interface ClockLike extends SchedulerLike {
+  /** In ms since 1970. */
+  wallNow?(): number;
+}
+
 /** How a backend is closed. */
 export interface CloseOptions {
   /**
@@ -158,8 +164,8 @@ export interface Backend extends AsyncDisposable {
   readonly name: string;
   readonly characteristics: Characteristics;
   readonly codec: Codec;
-  /** The clock of everything that waits: monotonic by default, virtual under test. */
-  readonly scheduler: SchedulerLike;
+  /** The clock of everything that waits: monotonic by default, virtual under test. Dates are those of its `wallNow`, or of `now`. */
+  readonly scheduler: ClockLike;
   /** 32 hexadecimal digits, unique; the same again in a simulation of the same seed. */
   newId(): string;
   /** The session's state, the current one first. Subscribing opens the session. */

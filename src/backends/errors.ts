@@ -511,6 +511,23 @@ export class InvalidPayload extends LastingError {
   }
 }
 
+/** The runner of a tick died, or lost the lead, while it worked. The work may have been done, in part or as a whole. */
+export class TickInterrupted extends LastingError {
+  readonly _tag = 'TickInterrupted';
+  override readonly name = 'TickInterrupted';
+  constructor(
+    readonly schedule: string,
+    readonly date: Date,
+    /** Of the runner. */
+    readonly token: bigint,
+  ) {
+    const tick = `the tick ${date.toISOString()} of schedule ${JSON.stringify(schedule)}`;
+    super(
+      `The runner of ${tick} (token ${token}) died or lost the lead before the work had ended. It is not done again, unless delivery is 'at-least-once'.`,
+    );
+  }
+}
+
 /** Something in the store that this codec cannot read. It is skipped and reported on `faults$`. */
 export class UndecodablePayload extends CoordinationError {
   readonly _tag = 'UndecodablePayload';

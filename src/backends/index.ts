@@ -1,6 +1,7 @@
 export type {
   Backend,
   Characteristics,
+  ClockLike,
   CloseOptions,
   Codec,
   Entry,
@@ -14,7 +15,7 @@ export type {
   SwapResult,
   Versioned,
 } from './backend.js';
-export { type ClockLike, monotonicScheduler } from './kernel/clock.js';
+export { monotonicScheduler } from './kernel/clock.js';
 export { createBackend } from './kernel/create-backend.js';
 export { conflictsAhead } from './shared/admission.js';
 export {

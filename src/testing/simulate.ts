@@ -49,6 +49,8 @@ export interface SimulationOptions {
   readonly latencyMs?: number | readonly [least: number, most: number] | undefined;
   /** Lifetime of a session that is not renewed. Default 10,000. */
   readonly ttlMs?: number | undefined;
+  /** What the wall clocks of all processes show when the simulation begins. Default: the beginning of 1970. */
+  readonly startsAt?: Date | undefined;
 }
 
 /** Options of a simulated process's backend; time and namespace are the simulation's. */
@@ -148,6 +150,7 @@ interface Member {
 const LATENCY_MS = number(0, 2 ** 31 - 1);
 const TTL_MS = number(1, 2 ** 31 - 1);
 const PASSING_MS = number(0, Number.MAX_SAFE_INTEGER);
+const DATE: Expectation = ['a date', (value) => value instanceof Date && !Number.isNaN(value.getTime())];
 const RANGE: Expectation = [
   'two such numbers, the lesser one first',
   (value) => Array.isArray(value) && value.length === 2 && value.every(LATENCY_MS[1]) && value[0] <= value[1],
@@ -205,8 +208,9 @@ export class Simulation implements Cluster {
       seed: integer(-(2 ** 31), 2 ** 32 - 1),
       latencyMs: either(LATENCY_MS, RANGE),
       ttlMs: TTL_MS,
+      startsAt: DATE,
     });
-    const { scheduler, seed = 1, latencyMs = 0, ttlMs } = options;
+    const { scheduler, seed = 1, latencyMs = 0, ttlMs, startsAt } = options;
     this.#endsAtMs = endsAtMs;
     this.#virtual = scheduler === undefined ? new VirtualTime() : undefined;
     this.scheduler = scheduler ?? (this.#virtual as VirtualTime);
@@ -220,6 +224,7 @@ export class Simulation implements Cluster {
     this.#store = new MemoryStore(this.scheduler, () => ++lastToken);
     this.world = {
       scheduler: this.scheduler,
+      wallAheadMs: startsAt === undefined ? 0 : startsAt.getTime() - this.#startMs,
       random: this.random,
       newId: () => (++lastId).toString(16).padStart(32, '0'),
       current: undefined,

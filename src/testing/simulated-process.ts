@@ -1,5 +1,5 @@
 import { type SchedulerAction, type SchedulerLike, Subscription } from 'rxjs';
-import type { ClockLike } from '../backends/kernel/clock.js';
+import type { ClockLike } from '../backends/backend.js';
 import type { Environment } from '../backends/kernel/environment.js';
 import { onDueCheck } from '../backends/validity.js';
 
@@ -7,6 +7,8 @@ import { onDueCheck } from '../backends/validity.js';
 export interface World {
   /** True time: it never stands still. */
   readonly scheduler: SchedulerLike;
+  /** How far the wall clocks are ahead of it. */
+  readonly wallAheadMs: number;
   /** Uniform in [0, 1), by the seed. */
   readonly random: () => number;
   readonly newId: () => string;
@@ -39,7 +41,7 @@ export class SimulatedProcess {
     const now = (): number => (this.#stoppedAtMs ?? world.scheduler.now()) - this.#suspendedMs;
     this.clock = {
       now,
-      wallNow: () => (this.#stoppedAtMs ?? world.scheduler.now()) + this.#wallAheadMs,
+      wallNow: () => (this.#stoppedAtMs ?? world.scheduler.now()) + world.wallAheadMs + this.#wallAheadMs,
       schedule: <T>(work: (this: SchedulerAction<T>, state: T) => void, delay = 0, state?: T): Subscription =>
         new ProcessAction(this, world.scheduler, work).schedule(state, delay),
     };

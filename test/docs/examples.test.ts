@@ -107,3 +107,20 @@ function sections(printed: string): readonly (readonly string[])[] {
     .slice(1)
     .map((lines) => lines.split('\n').flatMap((line) => line.trim() || []));
 }
+
+test('the example of scheduling shows that each tick is done, one of them again, and what became of them', {
+  timeout,
+}, async () => {
+  const [first, second, third] = sections(await printedBy('scheduling'));
+  expect(first).toEqual(['instance-1 claimed 12:00:01', 'instance-1 done 12:00:01', 'instance-1 claimed 12:00:02']);
+  expect(second?.slice(0, 3)).toEqual([
+    'instance-2 claimed 12:00:02, begun for the second time',
+    'instance-2 done 12:00:02, begun for the second time',
+    'instance-2 claimed 12:00:03',
+  ]);
+  expect(third).toEqual([
+    '12:00:01 done, begun once',
+    '12:00:02 done, begun 2 times',
+    ...[3, 4, 5, 6].map((second) => `12:00:0${second} done, begun once`),
+  ]);
+});

@@ -1,5 +1,5 @@
 import type { SchedulerLike } from 'rxjs';
-import type { ClockLike } from '../../src/backends/kernel/clock.js';
+import type { ClockLike } from '../../src/backends/backend.js';
 
 /** One process's view of the time that all of them share. */
 export class OwnClock implements ClockLike {

@@ -12,9 +12,8 @@ import {
 } from 'rxjs';
 import { type RunHelpers, TestScheduler } from 'rxjs/testing';
 import { expect, vi } from 'vitest';
-import type { Backend, Entry, EntryRequest, Place, RosterKey, Session } from '../../src/backends/backend.js';
+import type { Backend, ClockLike, Entry, EntryRequest, Place, RosterKey, Session } from '../../src/backends/backend.js';
 import type { CoordinationError } from '../../src/backends/errors.js';
-import type { ClockLike } from '../../src/backends/kernel/clock.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { type MemoryOptions, MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { jsonCodec } from '../../src/backends/shared/codec.js';

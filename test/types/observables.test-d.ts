@@ -24,7 +24,11 @@ import {
   memberMap,
   members,
   type Status,
+  schedule,
+  scheduleHistory,
   status,
+  type TickEvent,
+  type TickRecord,
   tryLock,
   withLeadership,
   withLock,
@@ -221,5 +225,29 @@ describe('status', () => {
       // @ts-expect-error: one that is closed has no id
       return now.state === 'closed' ? now.id : undefined;
     });
+  });
+});
+
+describe('schedule', () => {
+  it('emits what the work emits last, when it is done', () => {
+    const event$ = schedule(backend, 'job', '0 3 * * *', async ({ date, attempt }, { token }) => {
+      expectTypeOf(date).toEqualTypeOf<Date>();
+      expectTypeOf(attempt).toEqualTypeOf<number>();
+      return token;
+    });
+    expectTypeOf(event$).toEqualTypeOf<Observable<TickEvent<bigint>>>();
+    event$.subscribe((event) => {
+      if (event.kind === 'done') expectTypeOf(event.value).toEqualTypeOf<bigint | undefined>();
+      if (event.kind === 'missed') expectTypeOf(event.since).toEqualTypeOf<Date>();
+      // @ts-expect-error: only what has failed has an error
+      event.error;
+    });
+    schedule(backend, 'job', { everyMs: 1_000 }, () => of(1), { overlap: 'queue', missed: 'all' });
+    schedule(backend, 'job', of(new Date()), () => of(1));
+    // @ts-expect-error: a number says no unit
+    schedule(backend, 'job', 1_000, () => of(1));
+    // @ts-expect-error: no such way
+    schedule(backend, 'job', '* * * * *', () => of(1), { overlap: 'both' });
+    expectTypeOf(scheduleHistory(backend, 'job')).toEqualTypeOf<Observable<readonly TickRecord[]>>();
   });
 });

@@ -1,9 +1,5 @@
-import { asyncScheduler, type SchedulerLike } from 'rxjs';
-
-/** A scheduler that may also know the wall clock, which runs on while a suspended machine's monotonic clock stands. */
-export interface ClockLike extends SchedulerLike {
-  wallNow?(): number;
-}
+import { asyncScheduler } from 'rxjs';
+import type { ClockLike } from '../backend.js';
 
 /** Monotonic time for everything that waits. */
 export const monotonicScheduler: ClockLike = {

@@ -20,10 +20,11 @@ import {
   throwError,
   timer,
 } from 'rxjs';
+import type { ClockLike } from '../backend.js';
 import { type CoordinationError, SessionLost, type StoreLocation, Unavailable } from '../errors.js';
 import { reliableMs, type Timing } from '../shared/options.js';
 import type { StoreSession } from '../store.js';
-import type { ClockLike, SuspendWatch } from './clock.js';
+import type { SuspendWatch } from './clock.js';
 import type { Environment } from './environment.js';
 
 /** What the kernel's parts share. */

@@ -19,8 +19,20 @@ export interface Settling<T> {
   readonly isPromise: boolean;
 }
 
+/** Work that tells itself when nothing of it runs any more: made of other work, which may be promises. */
+export class SettlingWork<T> extends Observable<T> {
+  constructor(
+    source: Observable<T>,
+    /** Completes when nothing of what was begun runs any more. */
+    readonly settled$: Observable<never>,
+  ) {
+    super((subscriber) => source.subscribe(subscriber));
+  }
+}
+
 /** Takes what RxJS takes for an Observable, and tells when it has really ended: promises and async iterables go on by themselves. */
 export function settling<T>(input: ObservableInput<T>): Settling<T> {
+  if (input instanceof SettlingWork) return { work$: input, settled$: input.settled$, isPromise: false };
   if (isThenable<T>(input)) return { ...settlingOf(input), isPromise: true };
   if (isAsyncIterable<T>(input)) return { ...iterating(input), isPromise: false };
   return { work$: from(input), settled$: EMPTY, isPromise: false };
