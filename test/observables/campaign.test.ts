@@ -78,6 +78,26 @@ describe('campaign', () => {
       );
     });
   });
+
+  it.each([
+    [{ id: '\ud800' }, 'InvalidName', /name/],
+    [{ holdDownMs: 5 }, 'InvalidOptions', /holdDownMs needs priority/],
+    [{ takeOver: true }, 'InvalidOptions', /takeOver needs id/],
+  ])('refuses %j at the call', (options, _tag, message) => {
+    virtually(({ scheduler }) => {
+      const refusal = expect.objectContaining({ _tag, message: expect.stringMatching(message) });
+      expect(() => campaign(scripted({}, scheduler), 'e', options)).toThrow(refusal);
+    });
+  });
+
+  it.each([[{ priority: 0, holdDownMs: 5 }], [{ id: 'a', takeOver: true }], [{ id: 'a' }], [{ takeOver: false }]])(
+    'takes %j',
+    (options) => {
+      virtually(({ scheduler }) => {
+        expect(() => campaign(scripted({}, scheduler), 'e', options)).not.toThrow();
+      });
+    },
+  );
 });
 
 describe('campaign over a store', () => {

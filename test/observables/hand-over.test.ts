@@ -97,6 +97,21 @@ describe('handOver', () => {
     expect(led).toEqual(['a', 'c', 'b', 'c']);
   });
 
+  it.each([
+    ['as long as it may be', 'é'.repeat((MAX_NAME_BYTES - cellOf('').length) / 2), 0],
+    ['too long by one character', 'é'.repeat((MAX_NAME_BYTES - cellOf('').length) / 2 + 1), 1],
+    ['too long by many', 'é'.repeat(MAX_NAME_BYTES / 2), cellOf('').length / 2],
+  ])('the key of its cell is the name of the election, cut off where it is too long: %s', (_how, election, cut) => {
+    const { cluster, watcher, stand, handOver: hand } = setUp(election);
+    for (const name of ['a', 'b']) stand(name, { priority: 1, id: name });
+    expect(hand('b')).toEqual([expect.any(BigInt), 'complete']);
+    const cells: boolean[] = [];
+    const key = cellOf([...election].slice(0, election.length - cut).join(''));
+    cluster.run('watcher', () => watcher.cell(key).subscribe((cell) => cells.push(cell !== undefined)));
+    cluster.pass(200);
+    expect(cells).toEqual([true]);
+  });
+
   it('ForeignCell: what others have written there names nobody, and breaks nothing', () => {
     for (const text of [
       '',

@@ -1,7 +1,8 @@
-import { map } from 'rxjs';
+import { map, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/backends/backend.js';
 import { AuthenticationFailed } from '../../src/backends/errors.js';
+import { enveloped } from '../../src/observables/holding/envelope.js';
 import { holders } from '../../src/observables/locks/holders.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { entryOf, scripted, shown, virtually } from '../support/virtual-time.js';
@@ -30,6 +31,22 @@ describe('holders', () => {
       const held = holders(backend, 'l').pipe(map((all) => all.map(({ id }) => id)));
       expectObservable(held, '^------------!').toBe('-n-a---c---e-', ids);
       expectSubscriptions(entries.subscriptions).toBe('^------------!');
+    });
+  });
+
+  it('shows a priority and an identity where they were given, and no such fields where not', () => {
+    virtually(({ scheduler, expectObservable }) => {
+      const given = { ...s2, payload: enveloped(new Uint8Array(), { priority: 7, identity: 'me' }) };
+      const held$ = holders(scripted({ entries: of([s1, given]) }, scheduler), 'l');
+      expectObservable(held$.pipe(map((all) => all.map((one) => Object.entries(one).slice(4))))).toBe('(a|)', {
+        a: [
+          [],
+          [
+            ['priority', 7],
+            ['identity', 'me'],
+          ],
+        ],
+      });
     });
   });
 

@@ -5,6 +5,7 @@ import { AuthenticationFailed } from '../../src/backends/errors.js';
 import { leadership } from '../../src/observables/elections/leadership.js';
 import { type LeadershipState, leadershipState } from '../../src/observables/elections/leadership-state.js';
 import { lookAtContenders } from '../../src/observables/holding/contender.js';
+import { enveloped, type Header } from '../../src/observables/holding/envelope.js';
 import { entryOf, placeOf, scripted, virtually } from '../support/virtual-time.js';
 
 const shownOf = (state$: Observable<LeadershipState>) =>
@@ -49,6 +50,30 @@ describe('leadershipState', () => {
         'u-y-x-z---x',
         { ...words, y: '2 behind e1', x: '1 behind e1', z: '1 behind e2' },
       );
+    });
+  });
+
+  it('tells when nothing has changed but the priority, or the identity, of who leads', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const line = (header: Header) => [
+        { ...entryOf('e1', 1n), payload: enveloped(new Uint8Array(), header) },
+        entryOf('e3', 3n),
+      ];
+      const states = { p: line({ priority: 1 }), q: line({ priority: 2 }), i: line({ priority: 2, identity: 'x' }) };
+      const entries = cold('p-p-q-q-i-i', states);
+      const state$ = leadershipState(scripted({ enter: cold('w', places), entries }, scheduler), 'e');
+      const shown$ = state$.pipe(
+        map((now) => {
+          const leader = now.state === 'follower' ? toUndefined(now.leader) : undefined;
+          return [now.state, leader?.priority, leader?.identity];
+        }),
+      );
+      expectObservable(shown$, '^----------!').toBe('(up)q---i--', {
+        u: ['unknown', undefined, undefined],
+        p: ['follower', 1, undefined],
+        q: ['follower', 2, undefined],
+        i: ['follower', 2, 'x'],
+      });
     });
   });
 
@@ -139,7 +164,8 @@ describe('leadershipState', () => {
   it('a store that admits nobody yet has followers behind nobody', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
       const enter = cold('-b----a', { ...places, b: { ...placeOf(3n, false), barred: true } });
-      const backend = scripted({ enter, entries: cold('m', lines) }, scheduler);
+      // It is told once, however often the line is.
+      const backend = scripted({ enter, entries: cold('m-m-m', lines) }, scheduler);
       expectObservable(shownOf(leadershipState(backend, 'e')), '^-------!').toBe('ub----l', {
         ...words,
         b: '0 behind nobody',

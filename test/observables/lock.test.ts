@@ -505,6 +505,23 @@ describe('how long one holds', () => {
     });
   });
 
+  it('what was released is no loss when the longest hold is over with the least', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      const log: unknown[] = [];
+      lock(first, 'l', { holdAtLeastMs: 20, maxHoldMs: 20 }).subscribe({
+        next: (grant) => {
+          at(5, () => grant.release().subscribe((was) => log.push(was)));
+          grant.signal.addEventListener('abort', () => log.push(grant.signal.reason._tag));
+        },
+        error: (error) => log.push(error),
+        complete: () => log.push('complete'),
+      });
+      at(21, () => expect(log).toEqual(['Released', true, 'complete']));
+      expectObservable(lock(second, 'l').pipe(map(() => 'g')), '-^ 40ms !').toBe('20ms g');
+    });
+  });
+
   it('who only waits leaves at once, whatever holdAtLeastMs says', () => {
     virtually(({ process, at }) => {
       const [first, second] = [process(), process()];

@@ -1,14 +1,15 @@
 import { isSome, type Option } from 'fp-ts/lib/Option.js';
-import { concat, EMPTY, firstValueFrom, interval, map, Observable, of, Subject } from 'rxjs';
+import { concat, EMPTY, firstValueFrom, interval, map, NEVER, Observable, of, Subject, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
+import { ReleaseFailed } from '../../src/backends/errors.js';
 import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { campaign } from '../../src/observables/elections/campaign.js';
 import { candidates } from '../../src/observables/elections/candidates.js';
 import type { Lead } from '../../src/observables/elections/lead.js';
 import { leadership } from '../../src/observables/elections/leadership.js';
 import { withLeadership } from '../../src/observables/elections/with-leadership.js';
-import { ManualTime, QUICK, virtually } from '../support/virtual-time.js';
+import { ManualTime, placeOf, QUICK, scripted, virtually } from '../support/virtual-time.js';
 
 const leads = { f: false, t: true };
 
@@ -27,6 +28,8 @@ describe('standDown of a campaign', () => {
     virtually(({ process, at, expectObservable }) => {
       const [first, second, third] = [process(), process(), process()];
       const log: unknown[] = [];
+      const faults: unknown[] = [];
+      first.faults$.subscribe((fault) => faults.push(fault));
       const now = held(first, (lead, before) => log.push([isSome(lead) ? 'some' : 'none', before?.isValid()]));
       expectObservable(leadership(second, 'e'), '^ 200ms !').toBe('f 9ms t', leads);
       at(2, () => expectLine(third, 2));
@@ -34,15 +37,19 @@ describe('standDown of a campaign', () => {
         const told: unknown[] = [];
         now.lead?.standDown().subscribe({ next: (was) => told.push(was), complete: () => told.push('complete') });
         expect(told).toEqual([true, 'complete']);
-        expect(now.lead?.signal.reason).toMatchObject({ _tag: 'Released', message: /handed over/ });
+        expect(now.lead?.signal.reason).toMatchObject({
+          _tag: 'Released',
+          message: expect.stringMatching(/election "e" was released: the lead was handed over/),
+        });
       });
-      at(50, () =>
+      at(50, () => {
         expect(log).toEqual([
           ['none', undefined],
           ['some', undefined],
           ['none', false],
-        ]),
-      );
+        ]);
+        expect(faults).toEqual([]);
+      });
     });
   });
 
@@ -89,6 +96,25 @@ describe('standDown of a campaign', () => {
         expect(grants[2]?.isValid()).toBe(true);
         subscription.complete();
       });
+    });
+  });
+
+  it('stands again, too, where the store could not be told that it has left', () => {
+    virtually(({ scheduler }) => {
+      const failure = new ReleaseFailed('scripted', 'election "e"', undefined);
+      const place = { ...placeOf(1n), leave: () => throwError(() => failure) };
+      const backend = scripted({ enter: [concat(of(place), NEVER)] }, scheduler);
+      const told: unknown[] = [];
+      const standing = campaign(backend, 'e').subscribe({
+        next: (option) => {
+          told.push(option._tag);
+          if (isSome(option)) option.value.standDown().subscribe({ error: (error) => told.push(error) });
+        },
+        error: (error) => told.push(error),
+      });
+      expect(told).toEqual(['None', 'Some', failure, 'None']);
+      expect(backend.calls).toEqual(['enter election e', 'enter election e']);
+      standing.unsubscribe();
     });
   });
 
@@ -206,6 +232,21 @@ describe('standDown of withLeadership', () => {
     await Promise.all([second.close(), time.passWithPromises(20)]);
     expect(count).toBe(2);
     await Promise.all([first.close(), time.passWithPromises(20)]);
+  });
+
+  it('of work that is over when it is told, it tells when the store has it, and not before', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const place = { ...placeOf(1n), leave: () => cold('---(t|)', { t: true }) };
+      const backend = scripted({ enter: [concat(of(place), NEVER)] }, scheduler);
+      const told$ = new Observable<boolean>((subscriber) => {
+        const standing = withLeadership(backend, 'e', (lead) => {
+          scheduler.schedule(() => lead.standDown().subscribe(subscriber), 2);
+          return NEVER;
+        }).subscribe();
+        subscriber.add(() => standing.unsubscribe());
+      });
+      expectObservable(told$).toBe('-----(t|)', { t: true });
+    });
   });
 
   it('called while the work is made, that work is not begun', () => {

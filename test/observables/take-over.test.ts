@@ -1,6 +1,10 @@
+import { concat, NEVER, of, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import { BackendClosed, OutcomeUnknown, PermissionDenied, PlaceLost } from '../../src/backends/errors.js';
 import { type CampaignOptions, campaign, candidates, isSome } from '../../src/index.js';
+import { enveloped } from '../../src/observables/holding/envelope.js';
 import { type Cluster, simulate } from '../../src/testing/simulate.js';
+import { entryOf, placeOf, type Script, scripted, virtually } from '../support/virtual-time.js';
 
 const TTL_MS = 1_000;
 
@@ -103,5 +107,57 @@ describe('takeOver', () => {
     cluster.pass(5 * TTL_MS);
     expect(log).toMatchObject({ a: ['-', 'leads', '-', 'CandidateReplaced'], b: ['-', 'CandidateReplaced'] });
     expect(line()).toEqual(['c']);
+  });
+});
+
+describe('who looks for others under its identity', () => {
+  const roster = 'election e';
+  /** Stands as e5, and again as e6 where it loses that, and tells what it has asked for. */
+  const callsOf = (options: CampaignOptions, isLost: boolean, script: Script = {}): readonly string[] => {
+    let calls: readonly string[] = [];
+    virtually(({ scheduler }) => {
+      const lost = throwError(() => new PlaceLost('election "e"', 'session lost'));
+      const first = concat(of(placeOf(5n)), isLost ? lost : NEVER);
+      const backend = scripted({ enter: [first, concat(of(placeOf(6n)), NEVER)], ...script }, scheduler);
+      const errors: unknown[] = [];
+      const standing = campaign(backend, 'e', options).subscribe({ error: (error) => errors.push(error) });
+      calls = [...backend.calls, ...errors.map(String)];
+      standing.unsubscribe();
+    });
+    return calls;
+  };
+  const enter = `enter ${roster}`;
+  const look = `look ${roster}`;
+  const before = { ...entryOf('e2', 2n), payload: enveloped(new Uint8Array(), { identity: 'me', owner: 'x' }) };
+
+  it('is who is to take over, and who has lost its place under it', () => {
+    expect(callsOf({ id: 'me' }, false)).toEqual([enter]);
+    expect(callsOf({ id: 'me' }, true)).toEqual([enter, enter, look]);
+    expect(callsOf({ id: 'me', takeOver: true }, false)).toEqual([enter, look]);
+    expect(callsOf({}, true)).toEqual([enter, enter]);
+  });
+
+  it('looks once for each entry, however often it is told where it stands', () => {
+    const twice = concat(of(placeOf(5n, false), placeOf(5n)), NEVER);
+    expect(callsOf({ id: 'me', takeOver: true }, false, { enter: twice })).toEqual([enter, look]);
+  });
+
+  it.each([
+    ['its session was lost meanwhile', new OutcomeUnknown('scripted', 'it', undefined)],
+    ['its backend was closed meanwhile', new BackendClosed('scripted')],
+  ])('says nothing where %s', (_what, error) => {
+    const failing = throwError(() => error);
+    expect(callsOf({ id: 'me', takeOver: true }, false, { look: failing })).toEqual([enter, look]);
+    expect(callsOf({ id: 'me', takeOver: true }, false, { look: of([before]), evict: failing })).toEqual([
+      enter,
+      look,
+      `evict ${roster} e2`,
+    ]);
+  });
+
+  it('passes what it is refused with', () => {
+    const denied = new PermissionDenied('scripted', 'it');
+    const refused = { look: of([before]), evict: throwError(() => denied) };
+    expect(callsOf({ id: 'me', takeOver: true }, false, refused).at(-1)).toBe(String(denied));
   });
 });

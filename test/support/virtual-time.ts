@@ -1,5 +1,6 @@
 import { isSome, type Option } from 'fp-ts/lib/Option.js';
 import {
+  defer,
   EMPTY,
   firstValueFrom,
   NEVER,
@@ -12,11 +13,22 @@ import {
 } from 'rxjs';
 import { type RunHelpers, TestScheduler } from 'rxjs/testing';
 import { expect, vi } from 'vitest';
-import type { Backend, ClockLike, Entry, EntryRequest, Place, RosterKey, Session } from '../../src/backends/backend.js';
+import type {
+  Backend,
+  ClockLike,
+  Entry,
+  EntryRequest,
+  Place,
+  RosterKey,
+  Session,
+  SwapResult,
+  Versioned,
+} from '../../src/backends/backend.js';
 import type { CoordinationError } from '../../src/backends/errors.js';
 import { memoryCharacteristics } from '../../src/backends/memory/characteristics.js';
 import { type MemoryOptions, MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { jsonCodec } from '../../src/backends/shared/codec.js';
+import { fromUtf8 } from '../../src/backends/shared/utf8.js';
 
 /**
  * Round numbers: a session may be relied on for 94 ms after its last proof, and the store expires it after 100.
@@ -158,6 +170,9 @@ export interface Script {
   readonly evict?: Observable<boolean>;
   readonly register?: Observable<boolean>;
   readonly unregister?: Observable<'removed' | 'absent' | 'occupied'>;
+  readonly cell?: Observable<Versioned | undefined>;
+  /** One for each call. */
+  readonly swap?: readonly Observable<SwapResult>[];
 }
 
 /** A double for marble input: a backend whose streams are given. It never stands for a store. */
@@ -174,6 +189,7 @@ export function scripted(script: Script, scheduler: SchedulerLike): ScriptedBack
   const faults: CoordinationError[] = [];
   const faults$ = new Subject<CoordinationError>();
   let entered = 0;
+  let swapped = 0;
   const call = (act: string, { kind, name }: RosterKey, more = ''): void => {
     calls.push(`${act} ${kind} ${name}${more}`);
   };
@@ -211,8 +227,15 @@ export function scripted(script: Script, scheduler: SchedulerLike): ScriptedBack
     register: (roster) => onSubscribe(script.register ?? NEVER, () => call('register', roster)),
     unregister: (roster) => onSubscribe(script.unregister ?? NEVER, () => call('unregister', roster)),
     registered: (kind) => onSubscribe(script.registered ?? NEVER, () => calls.push(`registered ${kind}`)),
-    cell: () => throwError(() => new Error('no cells in the script')),
-    swap: () => throwError(() => new Error('no cells in the script')),
+    cell: (key) => {
+      const { cell = throwError(() => new Error('no cells in the script')) } = script;
+      return onSubscribe(cell, () => calls.push(`cell ${key}`));
+    },
+    swap: (key, expected, value) =>
+      defer(() => {
+        calls.push(`swap ${key} ${expected} ${value === undefined ? 'nothing' : fromUtf8(value)}`);
+        return script.swap?.[swapped++] ?? throwError(() => new Error('no such swap in the script'));
+      }),
     close: () => firstValueFrom(EMPTY, { defaultValue: undefined }),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

@@ -1,5 +1,5 @@
 import { none, type Option, some } from 'fp-ts/lib/Option.js';
-import { catchError, concat, defer, distinctUntilChanged, map, type Observable, startWith, throwError } from 'rxjs';
+import { concat, defer, distinctUntilChanged, map, type Observable, startWith } from 'rxjs';
 import type { Backend, EntryRequest } from '../../backends/backend.js';
 import { InvalidOptions } from '../../backends/errors.js';
 import { encodePayload } from '../../backends/shared/codec.js';
@@ -73,16 +73,7 @@ export function campaign(backend: Backend, election: string, options: CampaignOp
   return asCandidate(backend, election, options, (stand) => {
     const lead$ = stand({}).pipe(map(({ lead }): Option<Lead> => (lead === undefined ? none : some(lead))));
     return concat(reentering(backend, lead$, none), [none]);
-  }).pipe(
-    catchError((error) =>
-      concat(
-        [none],
-        throwError(() => error),
-      ),
-    ),
-    startWith(none),
-    distinctUntilChanged(sameLead),
-  );
+  }).pipe(startWith(none), distinctUntilChanged(sameLead));
 }
 
 const MAX = 2 ** 31 - 1;
@@ -122,15 +113,7 @@ export function asCandidate<T>(
       const header = { priority, ...(identity !== undefined && { identity, owner: backend.newId() }) };
       const incarnation: Incarnation = { header, since: undefined, wasLost: false };
       return campaigning((how) =>
-        defer(() =>
-          standing(
-            backend,
-            election,
-            incarnation,
-            { ...payloads, ...how },
-            { ...manners, ...(priority !== undefined && { priority }) },
-          ),
-        ),
+        defer(() => standing(backend, election, incarnation, { ...payloads, ...how }, { ...manners, priority })),
       );
     }),
   );

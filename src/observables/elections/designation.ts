@@ -1,4 +1,4 @@
-import { catchError, distinctUntilChanged, EMPTY, ignoreElements, map, type Observable, of } from 'rxjs';
+import { catchError, EMPTY, ignoreElements, map, type Observable, of } from 'rxjs';
 import type { Backend, Entry } from '../../backends/backend.js';
 import type { BackendClosed, CoordinationError } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
@@ -31,10 +31,9 @@ function keyOf(election: string): string {
 /** Who is named in the election, now and after each change. */
 export function designated(backend: Backend, election: string): Observable<Designated | undefined> {
   if (!backend.characteristics.cells) return of(undefined);
-  return backend.cell(keyOf(election)).pipe(
-    map((cell) => (cell === undefined ? undefined : read(cell.value, cell.version, election))),
-    distinctUntilChanged((a, b) => a?.version === b?.version),
-  );
+  return backend
+    .cell(keyOf(election))
+    .pipe(map((cell) => (cell === undefined ? undefined : read(cell.value, cell.version, election))));
 }
 
 /** Names who is to lead. Completes when the store has it. */
@@ -63,9 +62,7 @@ export function undesignate(backend: Backend, election: string, { version }: Des
 /** What others wrote there names nobody. */
 function read(value: Uint8Array, version: bigint, election: string): Designated | undefined {
   try {
-    const fields: unknown = JSON.parse(fromUtf8(value));
-    if (typeof fields !== 'object' || fields === null) return undefined;
-    const named: { readonly election?: unknown; readonly id?: unknown; readonly token?: unknown } = fields;
+    const named: Readonly<Record<'election' | 'id' | 'token', unknown>> = JSON.parse(fromUtf8(value));
     if (named.election !== election || typeof named.id !== 'string' || typeof named.token !== 'string')
       return undefined;
     return { id: named.id, token: BigInt(named.token), version };

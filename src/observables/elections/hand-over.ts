@@ -1,16 +1,4 @@
-import {
-  concat,
-  concatMap,
-  defer,
-  distinctUntilChanged,
-  EMPTY,
-  map,
-  type Observable,
-  of,
-  retry,
-  take,
-  throwError,
-} from 'rxjs';
+import { concat, concatMap, defer, EMPTY, map, type Observable, of, retry, take, throwError } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { CandidateNotFound, NotSupported, type OutcomeUnknown } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
@@ -65,7 +53,6 @@ export function handOver(backend: Backend, election: string, candidateId: string
         if (who === undefined) throw new CandidateNotFound(election, candidateId);
         return { who, leads: at === 0 };
       }),
-      distinctUntilChanged((a, b) => a.who.id === b.who.id && a.leads === b.leads),
       concatMap(({ who, leads }) => {
         const isNamed = who.id === namedId;
         namedId = who.id;

@@ -147,5 +147,6 @@ function sameState(a: LeadershipState, b: LeadershipState): boolean {
   if (a.state !== b.state || a.id !== b.id || a.token !== b.token) return false;
   if (a.state !== 'follower' || b.state !== 'follower') return true;
   const [one, other] = [a.leader, b.leader].map(toUndefined);
-  return a.ahead === b.ahead && (one === undefined ? other === undefined : sameContender(one, other));
+  // Where nobody leads, nobody is ahead of either.
+  return a.ahead === b.ahead && (one === undefined || sameContender(one, other));
 }

@@ -34,7 +34,7 @@ export function outranked(backend: Backend, election: string, place: Place, hold
   const line$ = combineLatest({
     entries: backend.entries(rosterOf(election)),
     named: designated(backend, election),
-  }).pipe(filter(({ entries }) => entries.some(({ id }) => id === place.entry.id)));
+  });
   if (!place.admitted) return line$.pipe(filter((line) => isBeforeBetter(line, place.entry)));
   return line$.pipe(leading(backend, election, place, holdDownMs));
 }

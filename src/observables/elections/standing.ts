@@ -14,7 +14,7 @@ import { outranked } from './preference.js';
 export interface Position {
   readonly place: Place;
   /** While it leads. */
-  readonly lead?: Lead;
+  readonly lead: Lead | undefined;
 }
 
 /** How one stands. */
@@ -26,7 +26,7 @@ interface Stand extends Pick<EntryRequest, 'payload' | 'payload$' | 'onDrain'> {
 
 /** How one behaves towards other candidates. */
 interface Manners {
-  readonly priority?: number;
+  readonly priority: number | undefined;
   readonly holdDownMs?: number;
   readonly takeOver?: boolean;
 }
@@ -75,7 +75,7 @@ export function standing(
         release: () => place.leave(),
         standDown: () => {
           const wasHeld = place.isValid();
-          if (left === undefined && !subscriber.closed) told.abort(new Released(subjectOf(election), HANDED_OVER));
+          told.abort(new Released(subjectOf(election), HANDED_OVER));
           return toldOnceSettled(again(place), wasHeld, beforeLeave);
         },
       };
@@ -84,7 +84,7 @@ export function standing(
       incarnation.since ??= place.entry.token;
       following.unsubscribe();
       const lead = place.admitted ? leadOf(place) : undefined;
-      subscriber.next(lead === undefined ? { place } : { place, lead });
+      subscriber.next({ place, lead });
       if (subscriber.closed) return;
       following = new Subscription();
       if (priority !== undefined)
