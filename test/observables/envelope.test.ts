@@ -28,7 +28,7 @@ describe('an envelope', () => {
     const sealed = enveloped(bytes('x'), { priority: 1 });
     const head = '{"priority":1}'.length;
     const lookalikes = [
-      ...Array.from({ length: sealed.length - 1 - head }, (_, i) => sealed.subarray(0, i)),
+      ...Array.from({ length: sealed.length - 1 - head }, (_, i) => sealed.slice(0, i)),
       new Uint8Array([...sealed.subarray(0, 9), 255, 255, ...sealed.subarray(11)]),
       new Uint8Array([...sealed.subarray(0, 9), 0, 3, ...bytes('{"a')]),
       new Uint8Array([...sealed.subarray(0, 9), 0, 4, ...bytes('null')]),

@@ -476,6 +476,37 @@ describe('how long one holds', () => {
     });
   });
 
+  it('maxHoldMs is over at its last millisecond, whether the timer has run or not', () => {
+    virtually(({ process, at, block }) => {
+      let held: Grant | undefined;
+      lock(process(), 'l', { maxHoldMs: 20 }).subscribe({
+        next: (grant) => {
+          held = grant;
+        },
+        error: () => undefined,
+      });
+      at(5, () => {
+        block(14);
+        expect(held?.isValid()).toBe(true);
+        block(1);
+        expect(held?.isValid()).toBe(false);
+      });
+    });
+  });
+
+  it('who is told of the loss, and releases, cannot make an end of its own of it', () => {
+    virtually(({ process, at }) => {
+      const log: unknown[] = [];
+      lock(process(), 'l', { maxHoldMs: 20 }).subscribe({
+        next: (grant) =>
+          grant.signal.addEventListener('abort', () => grant.release().subscribe((was) => log.push(was))),
+        error: (error) => log.push(error._tag),
+        complete: () => log.push('complete'),
+      });
+      at(25, () => expect(log).toEqual(['LockLost', true]));
+    });
+  });
+
   it('maxHoldMs bounds what a promise holds after its owner has unsubscribed', () => {
     virtually(({ process, expectObservable, at }) => {
       const [first, second] = [process(), process()];
@@ -502,6 +533,36 @@ describe('how long one holds', () => {
       });
       at(19, () => expect(log).toEqual([]));
       at(21, () => expect(log).toEqual([true, 'complete']));
+    });
+  });
+
+  it('what was released, and is kept still, is no loss when its session ends', () => {
+    virtually(({ process, at, expire }) => {
+      const backend = process();
+      const log: unknown[] = [];
+      lock(backend, 'l', { holdAtLeastMs: 50 }).subscribe({
+        next: (grant) => {
+          log.push('held');
+          at(5, () => grant.release().subscribe((was) => log.push(was)));
+        },
+        error: (error) => log.push(error),
+        complete: () => log.push('complete'),
+      });
+      at(10, () => expire(backend));
+      at(49, () => expect(log).toEqual(['held', false, 'complete']));
+    });
+  });
+
+  it('holdAtLeastMs keeps others waiting when the backend is closed, though who held it is told at once', () => {
+    virtually(({ process, at, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      const log: unknown[] = [];
+      lock(first, 'l', { holdAtLeastMs: 20 }).subscribe({ complete: () => log.push('complete') });
+      at(5, () => {
+        void first.close();
+        expect(log).toEqual(['complete']);
+      });
+      expectObservable(lock(second, 'l').pipe(map(() => 'g')), '-^ 40ms !').toBe('20ms g');
     });
   });
 

@@ -1,6 +1,7 @@
 import { concat, map, NEVER, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { PermitsMismatch } from '../../src/backends/errors.js';
+import type { Place } from '../../src/backends/backend.js';
+import { BackendClosed, PermissionDenied, PermitsMismatch } from '../../src/backends/errors.js';
 import type { Grant } from '../../src/observables/holding/grant.js';
 import { breakLock } from '../../src/observables/locks/break-lock.js';
 import { holders } from '../../src/observables/locks/holders.js';
@@ -113,6 +114,63 @@ describe('semaphore', () => {
       expect(() => semaphore(process(), 's', permits)).toThrow(refusal);
       expect(() => trySemaphore(process(), 's', permits)).toThrow(refusal);
       expect(() => withPermit(process(), 's', permits, () => of(1))).toThrow(refusal);
+    });
+  });
+});
+
+describe('a permit that was admitted, and is not agreed on yet', () => {
+  const line = (...entries: readonly [bigint, number][]) =>
+    entries.map(([token, permits]) => ({ ...entryOf(`e${token}`, token), permits }));
+  const admitted = placeOf(3n);
+  const waiting = { ...placeOf(3n, false), ahead: 2 };
+
+  it('is agreed on once for each entry', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const enter = cold('w-a', { w: waiting, a: admitted });
+      const backend = scripted({ enter, look: cold('(m|)', { m: line([1n, 2], [2n, 2], [3n, 2]) }) }, scheduler);
+      expectObservable(semaphore(backend, 's', 2).pipe(map(() => 'g')), '^---!').toBe('--g');
+      scheduler.schedule(() => expect(backend.calls).toEqual(['enter lock s', 'look lock s']), 10);
+    });
+  });
+
+  it('is asked about again when it is admitted before that, and held only when it is agreed on', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const enter = cold('w--a', { w: waiting, a: admitted });
+      const states = { d: line([1n, 2], [2n, 7], [3n, 2]), y: line([1n, 2], [3n, 2]) };
+      const backend = scripted({ enter, look: cold('(d|)', states), entries: cold('d-----y', states) }, scheduler);
+      expectObservable(semaphore(backend, 's', 2).pipe(map(() => 'g')), '^ 20ms !').toBe('---------g');
+    });
+  });
+
+  it('is not held any more where the backend drains before that: it completes', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const draining = new AbortController();
+      const enter = concat(of({ ...admitted, draining: draining.signal }), NEVER);
+      scheduler.schedule(() => draining.abort(), 4);
+      expectObservable(semaphore(scripted({ enter }, scheduler), 's', 2)).toBe('----|');
+      const closing = scripted({ enter, look: cold('--#', undefined, new BackendClosed('scripted')) }, scheduler);
+      expectObservable(semaphore(closing, 's', 2)).toBe('--|');
+      const denied = new PermissionDenied('scripted', 'it');
+      const refused = scripted({ enter, look: cold('--#', undefined, denied) }, scheduler);
+      expectObservable(semaphore(refused, 's', 2)).toBe('--#', undefined, denied);
+    });
+  });
+
+  it('is unreachable after waitMs while nobody says whether it is, and held by others where one waits in line', () => {
+    virtually(({ scheduler, expectObservable }) => {
+      const outcome = (place: Place) =>
+        semaphore(scripted({ enter: concat(of(place), NEVER) }, scheduler), 's', 2, { waitMs: 5 });
+      const refusal = (reason: string) => expect.objectContaining({ _tag: 'LockNotAcquired', reason });
+      expectObservable(outcome(admitted)).toBe('-----#', undefined, refusal('unreachable'));
+      expectObservable(outcome(waiting)).toBe('-----#', undefined, refusal('held'));
+    });
+  });
+
+  it('a try that finds none free errors where those who hold them go by another number', () => {
+    virtually(({ process, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      semaphore(first, 's', 3).subscribe();
+      expectObservable(trySemaphore(second, 's', 1), '-^').toBe('-#', undefined, new PermitsMismatch('s', 1, 3));
     });
   });
 });

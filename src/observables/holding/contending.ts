@@ -98,17 +98,17 @@ export function contending(
         place.leave().subscribe(left);
       };
       subscriber.add(most$.subscribe(giveUp));
-      const isOverdue = (): boolean => {
-        if (maxHoldMs === undefined || (!isGivenUp && scheduler.now() < heldFromMs + maxHoldMs)) return false;
-        giveUp();
-        return true;
-      };
+      const isOverdue = (): boolean => maxHoldMs !== undefined && scheduler.now() >= heldFromMs + maxHoldMs;
       return {
         name: roster.name,
         token,
         id,
         // The clock is asked in any case: a loss that is due is told by it.
-        isValid: () => place.isValid() && !isOverdue() && !told.signal.aborted,
+        isValid: () => {
+          const isHeld = place.isValid();
+          if (isOverdue()) giveUp();
+          return isHeld && !told.signal.aborted;
+        },
         signal: told.signal,
         draining: place.draining,
         release: () => {
