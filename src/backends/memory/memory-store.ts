@@ -2,7 +2,7 @@ import {
   BehaviorSubject,
   defer,
   distinctUntilChanged,
-  filter,
+  finalize,
   map,
   merge,
   type Observable,
@@ -53,7 +53,8 @@ export class MemoryStore {
   readonly #rosters = new Map<string, Map<string, MemoryEntry>>();
   readonly #registered = new Set<string>();
   readonly #cells = new Map<string, Versioned>();
-  readonly #changes = new Subject<string>();
+  /** Who follows what: a topic each, since many thousand may follow one thing each. */
+  readonly #topics = new Map<string, Subject<void>>();
   #longestTtlMs = 0;
   /** After a loss of data: until then, whoever held something may still rely on it, so nobody is admitted. */
   #admitsFromMs = Number.NEGATIVE_INFINITY;
@@ -91,7 +92,7 @@ export class MemoryStore {
   #tellWhenItAdmits(): void {
     timer(Math.max(1, this.#admitsFromMs - this.scheduler.now()), this.scheduler).subscribe(() => {
       if (this.scheduler.now() < this.#admitsFromMs) this.#tellWhenItAdmits();
-      else for (const key of [...this.#rosters.keys()]) this.#changes.next(key);
+      else for (const key of [...this.#rosters.keys()]) this.#tell(key);
     });
   }
 
@@ -166,10 +167,7 @@ export class MemoryStore {
         switchMap((linked) =>
           linked
             ? // Changes first: whoever is told how it is may change it at once.
-              merge(this.#changes, of(key)).pipe(
-                filter((changed) => changed === key),
-                switchMap(() => call(operation, read)),
-              )
+              merge(this.#changesOf(key), of(undefined)).pipe(switchMap(() => call(operation, read)))
             : throwError(() => new Unavailable('memory', operation, 'partitioned')),
         ),
       );
@@ -237,6 +235,22 @@ export class MemoryStore {
     };
   }
 
+  #changesOf(key: string): Observable<void> {
+    return defer(() => {
+      const topic = this.#topics.get(key) ?? new Subject<void>();
+      this.#topics.set(key, topic);
+      return topic.pipe(
+        finalize(() => {
+          if (!topic.observed) this.#topics.delete(key);
+        }),
+      );
+    });
+  }
+
+  #tell(key: string): void {
+    this.#topics.get(key)?.next();
+  }
+
   /** From now on the session has its whole lifetime before it. */
   #extend(session: MemorySession): void {
     session.expiry.unsubscribe();
@@ -254,7 +268,7 @@ export class MemoryStore {
       if (entries.size === 0) this.#rosters.delete(key);
       return gone.length > 0;
     });
-    for (const [key] of touched) this.#changes.next(key);
+    for (const [key] of touched) this.#tell(key);
   }
 
   #enter(session: MemorySession, key: string, name: string, request: StandRequest): Standing {
@@ -271,7 +285,7 @@ export class MemoryStore {
     }
     const ahead = this.#conflictsAhead(entries, entry, request.permits);
     const barred = ahead >= request.permits && conflictsAhead(entries.values(), entry, request.permits) < ahead;
-    if (isNew) this.#changes.next(key);
+    if (isNew) this.#tell(key);
     return { entry, ahead, barred };
   }
 
@@ -294,14 +308,14 @@ export class MemoryStore {
     if (entries === undefined || entry === undefined) throw new PlaceLost(entryId, 'evicted');
     if (updates < entry.updates) return;
     entries.set(entryId, { ...entry, payload, updates });
-    this.#changes.next(key);
+    this.#tell(key);
   }
 
   #remove(key: string, entryId: string): boolean {
     const entries = this.#rosters.get(key);
     if (entries?.delete(entryId) !== true) return false;
     if (entries.size === 0) this.#rosters.delete(key);
-    this.#changes.next(key);
+    this.#tell(key);
     return true;
   }
 
@@ -319,7 +333,7 @@ export class MemoryStore {
   #register(key: string, registry: string): boolean {
     if (this.#registered.has(key)) return false;
     this.#registered.add(key);
-    this.#changes.next(registry);
+    this.#tell(registry);
     return true;
   }
 
@@ -327,7 +341,7 @@ export class MemoryStore {
     if (!this.#registered.has(key)) return 'absent';
     if (this.#rosters.has(key)) return 'occupied';
     this.#registered.delete(key);
-    this.#changes.next(registry);
+    this.#tell(registry);
     return 'removed';
   }
 
@@ -344,7 +358,7 @@ export class MemoryStore {
     const next = value === undefined ? undefined : { value, version: this.tokens() };
     if (next === undefined) this.#cells.delete(key);
     else this.#cells.set(key, next);
-    this.#changes.next(key);
+    this.#tell(key);
     return { swapped: true, current: next };
   }
 }
