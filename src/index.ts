@@ -61,7 +61,11 @@ export type { Tick, TickEvent } from './observables/scheduling/ticks.js';
 export { closeOnSignals, type EndingSignal, type SignalOptions } from './observables/session/close-on-signals.js';
 export { type Status, status } from './observables/session/status.js';
 export { type HashRingOptions, hashRing } from './observables/sharing/hash-ring.js';
+export { itemLockName } from './observables/sharing/items.js';
+export { partition } from './observables/sharing/partition.js';
 export type { OwnersOptions, Ring, RingKey } from './observables/sharing/ring.js';
+export type { PartitionOptions, SharedItems } from './observables/sharing/shares.js';
+export { withPartition } from './observables/sharing/with-partition.js';
 export { type ExclusiveMapOptions, exclusiveMap } from './operators/exclusive-map.js';
 export { type Fenced, fenced } from './operators/fenced.js';
 export {

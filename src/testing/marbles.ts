@@ -56,6 +56,7 @@ export interface MarbleHelpers extends Pick<RunHelpers, 'cold' | 'hot' | 'time' 
  * **Source** RxJS `TestScheduler`.
  *
  * @example
+ * import { partition } from 'conclave/testing'; // the fault, and not what divides work
  * marbles(({ cluster, expectObservable }) => {
  *   cluster.faults('3s p', { p: partition('a', 20_000) });
  *   expectObservable(leadership(cluster.backend('a'), 'scheduler')).toBe('(ft) 11396ms f', { f: false, t: true });

@@ -1,0 +1,331 @@
+import {
+  BehaviorSubject,
+  catchError,
+  combineLatest,
+  concat,
+  defer,
+  distinctUntilChanged,
+  EMPTY,
+  filter,
+  map,
+  Observable,
+  type ObservableInput,
+  of,
+  ReplaySubject,
+  retry,
+  Subscription,
+  scan,
+  switchMap,
+  take,
+  tap,
+  throwError,
+} from 'rxjs';
+import type { Backend, Versioned } from '../../backends/backend.js';
+import { type BackendClosed, InvalidOptions, UndecodablePayload } from '../../backends/errors.js';
+import {
+  ANYTHING,
+  checkAll,
+  FLAG,
+  FUNCTION,
+  integer,
+  number,
+  objectWith,
+  oneOf,
+  shown,
+} from '../../backends/shared/expectations.js';
+import { isError } from '../../backends/shared/is-error.js';
+import { checkName } from '../../backends/shared/keys.js';
+import { type JoinOptions, join } from '../groups/join.js';
+import { type Member, memberMap } from '../groups/member-map.js';
+import type { Membership } from '../groups/membership.js';
+import { aborted } from '../holding/aborted.js';
+import type { Contention } from '../holding/contending.js';
+import { type Grant, isLoss } from '../holding/grant.js';
+import { guarded } from '../holding/guarded.js';
+import { placesFor } from '../locks/lock.js';
+import { checkItems, type Items, itemLockName } from './items.js';
+import { decodePlan, memberKeyOf, NO_PLAN, type Plan } from './plan.js';
+import { type Outlook, planning } from './planner.js';
+import { PARTITIONS, STRATEGIES } from './strategies.js';
+import { Turnstile } from './turnstile.js';
+
+/** Options of `partition` and `withPartition`. */
+export interface PartitionOptions extends JoinOptions {
+  /** Create the group where it does not exist. Default `true`. With `false`, it errors with `GroupNotFound`. */
+  readonly create?: boolean;
+  /**
+   * Who gets what. `sticky`, the default: each has its due by its weight, to within one item, and no item moves that need not
+   * move for that. `round-robin`: dealt out in the order of the names; most items move when a member comes. `hash`: as
+   * `hashRing` has it; few items move, and the shares are less even.
+   */
+  readonly strategy?: keyof typeof STRATEGIES;
+  /**
+   * How much a member takes, compared with the others: a whole number. One of 0 takes nothing. It is given the id, and what the
+   * group has of the member, such as its capabilities. Default: 1 for each.
+   */
+  readonly weights?: (id: string, member: Member) => number;
+  /**
+   * For how long members and items must be unchanged before items move; and how long an item waits for another owner whose owner
+   * has gone, since one that is started anew comes back. Default 1,000.
+   */
+  readonly settledMs?: number;
+}
+
+/** What is shared: names, at most 15,000, all different, that are good for locks; as an Observable, each list replaces the last. */
+export type SharedItems = readonly string[] | Observable<readonly string[]>;
+
+/** What becomes of the items that this member owns. */
+export interface Sharing<T> {
+  /** Done for each, under its lock. */
+  work(item: string, grant: Grant): ObservableInput<T>;
+  /** Told of those that are about to be given up, all at once, before anything is torn down. */
+  leaving?(items: readonly string[]): void;
+}
+
+/** How many locks are asked for at once. */
+const MOST_UNDER_WAY = 64;
+const MAX_MS = 2 ** 31 - 1;
+const WEIGHT = integer(0, Math.floor(2 ** 20 / PARTITIONS));
+
+/** Throws `InvalidName` or `InvalidOptions`. */
+export function checkPartition(group: string, items: SharedItems, options: PartitionOptions): void {
+  checkName(planCell(checkName(group)));
+  checkAll(options, {
+    id: ANYTHING,
+    capabilities: ANYTHING,
+    create: FLAG,
+    ifTaken: oneOf('fail', 'wait', 'takeOver'),
+    strategy: [
+      oneOf(...Object.keys(STRATEGIES))[0].replace(' or ', ', '),
+      (value) => Object.hasOwn(STRATEGIES, String(value)),
+    ],
+    weights: FUNCTION,
+    settledMs: number(0, MAX_MS),
+  });
+  if (options.id !== undefined) checkName(options.id);
+  if (isStream(items)) return;
+  if (!Array.isArray(items))
+    throw new InvalidOptions([`items must be a list of names, or an Observable of such lists, but is ${shown(items)}`]);
+  checkItems(group, items);
+}
+
+function isStream(items: SharedItems): items is Observable<readonly string[]> {
+  return objectWith('subscribe')[1](items);
+}
+
+/** Where the plan of a group stands. */
+function planCell(group: string): string {
+  return `partitions/${group}`;
+}
+
+/**
+ * Does work for each item that this member owns. Three things that know nothing of each other: the plan, which says who shall own
+ * what, and which the members write in turn; the locks, which say who does; and the work under them.
+ */
+export function sharing<T>(
+  backend: Backend,
+  group: string,
+  items: SharedItems,
+  { strategy = 'sticky', weights = () => 1, settledMs = 1_000, create = true, ...joining }: PartitionOptions,
+  { work, leaving = () => undefined }: Sharing<T>,
+): Observable<T> {
+  return new Observable<T>((subscriber) => {
+    const { scheduler } = backend;
+    const { id = backend.newId() } = joining;
+    const me = memberKeyOf(id);
+    const cell = planCell(group);
+    const turnstile = new Turnstile(MOST_UNDER_WAY, scheduler);
+    /** The items that are worked for or waited for, and those whose work has come to its end. */
+    const runs = new Map<string, Subscription>();
+    /** Completes when nothing runs any more of what was begun last for an item: it never runs twice at once here. */
+    const rests = new Map<string, Observable<never>>();
+    /** How many runs are not over. */
+    let running = 0;
+    /** Nothing new is taken any more, and nothing is given up: the backend drains, or closes. */
+    let isEnding = false;
+    const following = new Subscription();
+    const fail = (error: unknown): void => subscriber.error(error);
+
+    const share = (item: string): Observable<T> =>
+      defer(() => {
+        let held: Grant | undefined;
+        const place$ = (beforeLeave: () => ObservableInput<unknown>): Observable<Contention> =>
+          placesFor(backend, itemLockName(group, item), { data: id, wait: true, beforeLeave }).pipe(
+            tap(({ grant }) => {
+              held = grant;
+            }),
+          );
+        const lock$ = (beforeLeave: () => ObservableInput<unknown>): Observable<Grant> =>
+          turnstile.through(place$(beforeLeave)).pipe(
+            map(({ grant }) => grant),
+            filter((grant) => grant !== undefined),
+            catchError((error) => (isError<BackendClosed>(error, 'BackendClosed') ? EMPTY : throwError(() => error))),
+          );
+        const work$ = guarded<T>((grant) => work(item, grant), {
+          acquire: lock$,
+          begun: (rest$) => {
+            rests.set(item, rest$);
+            rest$.subscribe({
+              complete: () => {
+                if (rests.get(item) === rest$) rests.delete(item);
+              },
+            });
+          },
+        });
+        return defer(() => concat(rests.get(item) ?? EMPTY, work$)).pipe(
+          retry({
+            delay: (error) => (isLoss(error) && error === held?.signal.reason ? of(0) : throwError(() => error)),
+          }),
+        );
+      });
+    const end = (): void => {
+      if (isEnding && running === 0) subscriber.complete();
+    };
+    const begin = (item: string): void => {
+      const run = new Subscription();
+      runs.set(item, run);
+      running++;
+      run.add(() => {
+        running--;
+      });
+      run.add(
+        share(item).subscribe({
+          next: (value) => subscriber.next(value),
+          error: fail,
+          complete: () => {
+            run.unsubscribe();
+            end();
+          },
+        }),
+      );
+    };
+    let latest: ReadonlySet<string> | undefined;
+    const own = (wanted: ReadonlySet<string>): void => {
+      latest = wanted;
+      const given = [...runs.keys()].filter((item) => !wanted.has(item));
+      leaving(given);
+      // Whoever is told of something may change what is wanted, or unsubscribe.
+      const isCurrent = (): boolean => wanted === latest && !isEnding && !subscriber.closed;
+      for (const item of given) {
+        if (!isCurrent()) return;
+        const run = runs.get(item);
+        runs.delete(item);
+        run?.unsubscribe();
+      }
+      for (const item of wanted) {
+        if (!isCurrent()) return;
+        if (!runs.has(item)) begin(item);
+      }
+    };
+    const finish = (): void => {
+      isEnding = true;
+      following.unsubscribe();
+      end();
+    };
+    subscriber.add(() => {
+      const all = [...runs.values()];
+      for (const run of all) run.unsubscribe();
+      following.unsubscribe();
+    });
+
+    const membership$ = new BehaviorSubject<Membership | undefined>(undefined);
+    const items$ = new ReplaySubject<Items>(1);
+    const members$ = new ReplaySubject<ReadonlyMap<string, Member>>(1);
+    const plans$ = new ReplaySubject<Pick<Outlook, 'plan' | 'cell'>>(1);
+
+    const weights$ = members$.pipe(
+      map((members) => new Map([...members].map(([one, member]) => [one, weightOf(weights, one, member)]))),
+      distinctUntilChanged(sameWeights),
+    );
+    const outlook$ = combineLatest([weights$, items$, plans$]).pipe(
+      map(([weightsNow, itemsNow, plans]): Outlook => ({ weights: weightsNow, items: itemsNow, ...plans })),
+    );
+    const isPlanner$ = combineLatest([membership$, members$]).pipe(
+      map(([membership, members]) => membership !== undefined && longestIn(members) === id),
+      distinctUntilChanged(),
+    );
+    const wanted$ = combineLatest([membership$, items$, plans$]).pipe(
+      map(([membership, { names, keys }, { plan }]) => {
+        if (membership === undefined) return new Set<string>();
+        return new Set(names.filter((name) => plan.get(keys.get(name) as number) === me));
+      }),
+    );
+    const lists$ = isStream(items) ? items : of(items);
+
+    following.add(
+      backend.session$.pipe(filter(({ state }) => state === 'draining')).subscribe({ next: finish, error: fail }),
+    );
+    following.add(wanted$.subscribe({ next: own, error: fail }));
+    following.add(
+      planning(backend, { cell, strategy: STRATEGIES[strategy], settledMs }, outlook$, isPlanner$).subscribe({
+        error: fail,
+      }),
+    );
+    following.add(
+      backend
+        .cell(cell)
+        .pipe(followed(backend, cell))
+        .subscribe({ next: (plans) => plans$.next(plans), error: fail, complete: finish }),
+    );
+    following.add(memberMap(backend, group).subscribe({ next: (members) => members$.next(members), error: fail }));
+    following.add(
+      lists$.pipe(map((list) => checkItems(group, list))).subscribe({ next: (list) => items$.next(list), error: fail }),
+    );
+    // Who does not know the items yet takes no part, nor plans for others.
+    following.add(
+      items$
+        .pipe(
+          take(1),
+          switchMap(() => join(backend, group, { ...joining, id, create })),
+        )
+        .subscribe({
+          next: (membership) => {
+            membership$.next(membership);
+            // One after the other is told of a lost session, and each lock shall tell it as its own loss.
+            aborted(membership.signal).subscribe(() =>
+              scheduler.schedule(() => {
+                if (membership$.value === membership) membership$.next(undefined);
+              }),
+            );
+          },
+          error: fail,
+        }),
+    );
+  });
+}
+
+/** What the cell says. What cannot be read is reported, and the last plan holds until somebody writes another. */
+function followed(backend: Backend, cell: string) {
+  const read = (value: Versioned): Plan | undefined => {
+    try {
+      return decodePlan(value.value);
+    } catch (cause) {
+      backend.reportFault(new UndecodablePayload(`cell ${JSON.stringify(cell)}`, cause));
+      return undefined;
+    }
+  };
+  return scan(
+    ({ plan }: Pick<Outlook, 'plan' | 'cell'>, now: Versioned | undefined) => ({
+      plan: (now && read(now)) ?? plan,
+      cell: now,
+    }),
+    { plan: NO_PLAN, cell: undefined },
+  );
+}
+
+/** Who has been a member for the longest time: it knows what the others knew, and changes least often. */
+function longestIn(members: ReadonlyMap<string, Member>): string | undefined {
+  const [first] = [...members.values()].sort((a, b) => (a.token < b.token ? -1 : 1));
+  return first?.id;
+}
+
+function weightOf(weights: NonNullable<PartitionOptions['weights']>, id: string, member: Member): number {
+  const [words, fits] = WEIGHT;
+  const weight = weights(id, member);
+  if (fits(weight)) return weight;
+  throw new InvalidOptions([`weights must give ${words}, but gives ${shown(weight)} for ${shown(id)}`]);
+}
+
+function sameWeights(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {
+  return a.size === b.size && [...a].every(([id, weight]) => b.get(id) === weight);
+}
