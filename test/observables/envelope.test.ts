@@ -30,6 +30,10 @@ describe('an envelope', () => {
     const lookalikes = [
       ...Array.from({ length: sealed.length - 1 - head }, (_, i) => sealed.slice(0, i)),
       new Uint8Array([...sealed.subarray(0, 9), 255, 255, ...sealed.subarray(11)]),
+      new Uint8Array([...sealed.subarray(0, 9), 255, 255, ...bytes('{"priority":1}')]),
+      new Uint8Array([1, ...sealed.subarray(1)]),
+      new Uint8Array([...sealed.subarray(0, 8), 1, ...sealed.subarray(9)]),
+      new Uint8Array([...sealed.subarray(0, 9), 0, 1, ...bytes('7')]),
       new Uint8Array([...sealed.subarray(0, 9), 0, 3, ...bytes('{"a')]),
       new Uint8Array([...sealed.subarray(0, 9), 0, 4, ...bytes('null')]),
       new Uint8Array([...sealed.subarray(0, 9), 0, 13, ...bytes('{"since":"x"}')]),

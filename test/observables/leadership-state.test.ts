@@ -179,6 +179,18 @@ describe('leadershipState', () => {
       const enter = cold('a---#', places, error);
       expectObservable(shownOf(leadershipState(scripted({ enter }, scheduler), 'e'))).toBe('(ul)(u#)', words, error);
       expectSubscriptions(enter.subscriptions).toBe('^---!');
+      const looking = scripted({ enter: cold('a', places), entries: cold('n---#', lines, error) }, scheduler);
+      expectObservable(shownOf(leadershipState(looking, 'e'))).toBe('(ul)(u#)', words, error);
+    });
+  });
+
+  it('tells two places apart by their tokens even when nothing came between them', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const enter = cold('a---b', { a: placeOf(3n), b: placeOf(4n) });
+      const tokens$ = leadershipState(scripted({ enter }, scheduler), 'e').pipe(
+        map((now) => (now.state === 'leader' ? now.token : now.state)),
+      );
+      expectObservable(tokens$, '^----!').toBe('(ua)b', { u: 'unknown', a: 3n, b: 4n });
     });
   });
 

@@ -1,5 +1,6 @@
-import { map, type Observable } from 'rxjs';
+import { map, type Observable, type Subscription, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import type { Backend, EntryRequest, RosterKey } from '../../src/backends/backend.js';
 import { holders } from '../../src/observables/locks/holders.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { type GrantOfAll, lockAll, withLocks } from '../../src/observables/locks/lock-all.js';
@@ -166,6 +167,71 @@ describe('lockAll', () => {
       });
       at(5, () => backend.close());
       at(9, () => expect(log).toEqual(['BackendClosed', 'complete']));
+    });
+  });
+});
+
+describe('the grant of all', () => {
+  /** Holds `a`, `b` and `c`, and tells which calls were made to let them go, in order. */
+  const holding = (act: (grant: GrantOfAll, standing: Subscription) => void): readonly string[] => {
+    const left: string[] = [];
+    virtually(({ process, at }) => {
+      const backend = process();
+      const watched: Backend = Object.assign(Object.create(backend), {
+        enter: (roster: RosterKey, request: EntryRequest) =>
+          backend
+            .enter(roster, request)
+            .pipe(tap((place) => place.signal.addEventListener('abort', () => left.push(roster.name), { once: true }))),
+      });
+      const grants: GrantOfAll[] = [];
+      const standing = lockAll(watched, ['b', 'c', 'a']).subscribe((grant) => grants.push(grant));
+      at(5, () => {
+        for (const grant of grants) act(grant, standing);
+        expect(grants).toHaveLength(1);
+      });
+    });
+    return left;
+  };
+
+  it('lets the last one go first, whether it is released or nobody holds on', () => {
+    expect(holding((_grant, standing) => standing.unsubscribe())).toEqual(['c', 'b', 'a']);
+    expect(holding((grant) => grant.release())).toEqual(['c', 'b', 'a']);
+  });
+
+  it('is valid while all of them are', () => {
+    holding((grant) => {
+      expect(grant.isValid()).toBe(true);
+      grant.grants.get('b')?.release();
+      expect(grant.isValid()).toBe(false);
+    });
+  });
+
+  it('tells that they were not all held where one was lost', () => {
+    virtually(({ process, at }) => {
+      const [first, second] = [process(), process()];
+      const log: unknown[] = [];
+      lockAll(first, ['a', 'b']).subscribe({
+        next: (grant) => {
+          at(5, () => second.evict({ kind: 'lock', name: 'b' }, grant.grants.get('b')?.id ?? '').subscribe());
+          at(9, () => grant.release().subscribe((were) => log.push(were)));
+        },
+        error: (error) => log.push(error._tag),
+      });
+      at(12, () => expect(log).toEqual(['LockLost', false]));
+    });
+  });
+
+  it('drains as soon as one of them does', () => {
+    virtually(({ process, at }) => {
+      const backend = process();
+      const log: unknown[] = [];
+      lockAll(backend, ['a', 'b']).subscribe(({ draining, signal }) => {
+        draining.addEventListener('abort', () => log.push(draining.reason._tag, signal.aborted));
+      });
+      at(5, () => {
+        void backend.close({ drainMs: 10 });
+        expect(log).toEqual(['BackendClosed', false]);
+      });
     });
   });
 });

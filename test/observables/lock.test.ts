@@ -23,7 +23,7 @@ import { holders } from '../../src/observables/locks/holders.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { withLock } from '../../src/observables/locks/with-lock.js';
 import { simulate } from '../../src/testing/simulate.js';
-import { placeOf, scripted, virtually } from '../support/virtual-time.js';
+import { entryOf, placeOf, scripted, virtually } from '../support/virtual-time.js';
 
 const places = { w: placeOf(1n, false), a: placeOf(1n), b: placeOf(2n) };
 const tokens = { a: 1n, b: 2n };
@@ -162,6 +162,66 @@ describe('lock', () => {
       );
       expectSubscriptions(taken.subscriptions).toBe('^--!');
       at(9, () => expect(backend.requests).toMatchObject([{ wait: false }]));
+    });
+  });
+
+  it('asks who holds it half of waitMs before its end, and no sooner than a second', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const waiting = (waitMs: number) => {
+        const look = cold('-(a|)', { a: [{ ...entryOf('e9', 9n, 'who') }] });
+        const output = lock(scripted({ enter: cold('w', places), look }, scheduler), 'l', { waitMs });
+        const refusal = expect.objectContaining({
+          waitMs,
+          reason: 'held',
+          holders: [{ id: 'e9', token: 9n, data: 'who' }],
+        });
+        expectObservable(output).toBe(`${waitMs}ms #`, undefined, refusal);
+        return look;
+      };
+      expectSubscriptions(waiting(10).subscriptions).toBe('5ms ^!');
+      expectSubscriptions(waiting(1_900).subscriptions).toBe('950ms ^!');
+      expectSubscriptions(waiting(5_000).subscriptions).toBe('4000ms ^!');
+    });
+  });
+
+  it('asks nobody who holds it where it has been acquired, nobody waits any longer, or no place is known', () => {
+    virtually(({ cold, scheduler, expectObservable, at }) => {
+      const look = NEVER;
+      const [early, given, silent] = [
+        scripted({ enter: cold('w-a', places), look }, scheduler),
+        scripted({ enter: cold('w', places), look }, scheduler),
+        scripted({ look }, scheduler),
+      ];
+      expectObservable(tokensOf(lock(early, 'l', { waitMs: 10 })), '^ 30ms !').toBe('--a', tokens);
+      expectObservable(lock(given, 'l', { waitMs: 10 }), '^--!').toBe('');
+      const refusal = expect.objectContaining({ reason: 'unreachable', holders: [] });
+      expectObservable(lock(silent, 'l', { waitMs: 10 })).toBe('10ms #', undefined, refusal);
+      at(40, () => {
+        for (const backend of [early, given, silent]) expect(backend.calls).toEqual(['enter lock l']);
+      });
+    });
+  });
+
+  it('refuses without saying who holds it where the store does not tell: in time, and whatever looking fails of', () => {
+    virtually(({ cold, scheduler, expectObservable, expectSubscriptions }) => {
+      const refused = (waitMs: number, look: Observable<never>) =>
+        lock(scripted({ enter: cold('w', places), look }, scheduler), 'l', { waitMs });
+      const silent = cold<never>('-');
+      const failing = cold<never>('-#');
+      const refusal = (waitMs: number) => expect.objectContaining({ _tag: 'LockNotAcquired', waitMs, holders: [] });
+      expectObservable(refused(0, silent)).toBe('1000ms #', undefined, refusal(0));
+      expectSubscriptions(silent.subscriptions).toBe('^ 999ms !');
+      expectObservable(refused(0, failing)).toBe('-#', undefined, refusal(0));
+      expectObservable(refused(10, failing)).toBe('10ms #', undefined, refusal(10));
+    });
+  });
+
+  it('is barred where the store admits nobody yet', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const enter = cold('b', { b: { ...placeOf(1n, false), barred: true } });
+      const refusal = expect.objectContaining({ _tag: 'LockNotAcquired', reason: 'barred' });
+      const output = lock(scripted({ enter, look: cold('(a|)', { a: [] }) }, scheduler), 'l', { waitMs: 4 });
+      expectObservable(output).toBe('4ms #', undefined, refusal);
     });
   });
 

@@ -166,6 +166,21 @@ describe('a permit that was admitted, and is not agreed on yet', () => {
     });
   });
 
+  it('does not count itself among those who hold it, while it waits for others to agree', () => {
+    virtually(({ cold, scheduler, expectObservable }) => {
+      const all = line([1n, 3], [2n, 1], [3n, 3]);
+      const backend = scripted(
+        { enter: concat(of(admitted), NEVER), look: of(all), entries: cold('a', { a: all }) },
+        scheduler,
+      );
+      expectObservable(semaphore(backend, 's', 3, { waitMs: 4 })).toBe(
+        '----#',
+        undefined,
+        expect.objectContaining({ reason: 'held', holders: [{ id: 'e1', token: 1n }] }),
+      );
+    });
+  });
+
   it('a try that finds none free errors where those who hold them go by another number', () => {
     virtually(({ process, expectObservable }) => {
       const [first, second] = [process(), process()];

@@ -1,6 +1,6 @@
 import { catchError, firstValueFrom, map, NEVER, of, range, Subject, tap, throwError, timer, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import type { LockLost, LockNotAcquired } from '../../src/backends/errors.js';
+import { BackendClosed, type LockLost, type LockNotAcquired } from '../../src/backends/errors.js';
 import { memory } from '../../src/backends/memory/index.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { exclusiveMap } from '../../src/operators/exclusive-map.js';
@@ -189,6 +189,17 @@ describe('exclusiveMap', () => {
     });
   });
 
+  it('passes the error of work that tells of another backend that it is closed', () => {
+    virtually(({ process, cold, expectObservable }) => {
+      const elsewhere = new BackendClosed('elsewhere');
+      expectObservable(cold('a').pipe(exclusiveMap(process(), first, () => cold('--#', undefined, elsewhere)))).toBe(
+        '--#',
+        undefined,
+        elsewhere,
+      );
+    });
+  });
+
   it('keeps the order of hundreds, and leaves nothing behind', async () => {
     const backend = memory();
     const output = range(200).pipe(
@@ -212,6 +223,8 @@ describe('exclusiveMap', () => {
     expect(() => exclusiveMap(null as never, 'a' as never, 1 as never)).toThrow(
       refusing('backend ', 'lockNameOf ', 'project '),
     );
+    const nothing = undefined as never;
+    expect(() => exclusiveMap(nothing, nothing, nothing)).toThrow(refusing('backend ', 'lockNameOf ', 'project '));
     const map1 = (options: object) => () => exclusiveMap(backend, first, () => NEVER, options);
     for (const concurrent of [0, 1.5, Number.NaN, '2']) expect(map1({ concurrent })).toThrow(refusing('concurrent '));
     expect(map1({ waitMs: -1 })).toThrow(refusing('waitMs '));

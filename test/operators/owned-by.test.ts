@@ -70,6 +70,8 @@ describe('ownedBy', () => {
     const ring$ = throwError(() => 'unused');
     expect(() => ownedBy(rings.R as never, 1 as never, 'id' as never)).toThrow(invalid('ring$ ', 'id ', 'keyOf '));
     expect(() => ownedBy(ring$, '\ud800', keyOf)).toThrow(invalid('id '));
+    const nothing = undefined as never;
+    expect(() => ownedBy(nothing, nothing, nothing)).toThrow(invalid('ring$ ', 'id ', 'keyOf '));
   });
 });
 
@@ -108,6 +110,8 @@ describe('whileOwner', () => {
   it('refuses at the call what is none, naming it', () => {
     const ring$ = throwError(() => 'unused');
     expect(() => whileOwner(1 as never, 1 as never, 1 as never)).toThrow(invalid('ring$ ', 'id ', 'key '));
+    const nothing = undefined as never;
+    expect(() => whileOwner(nothing, nothing, nothing)).toThrow(invalid('ring$ ', 'id ', 'key '));
     expect(() => whileOwner(ring$, 'me', 'k', { onLoss: 'retry' as never })).toThrow(invalid('onLoss '));
   });
 });

@@ -65,6 +65,7 @@ describe('whileMember', () => {
   it('refuses at the call what is none', () => {
     const invalid = expect.objectContaining({ _tag: 'InvalidOptions' });
     expect(() => whileMember('g' as never)).toThrow(invalid);
+    expect(() => whileMember(undefined as never)).toThrow(invalid);
     for (const options of [{ onLoss: 'retry' }, { onloss: 'error' }, null])
       expect(() => whileMember(NEVER, options as never)).toThrow(invalid);
   });

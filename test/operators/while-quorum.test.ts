@@ -73,6 +73,11 @@ describe('whileQuorum', () => {
   it('refuses what is no Observable, and options that are none', () => {
     const invalid = expect.objectContaining({ _tag: 'InvalidOptions' });
     expect(() => whileQuorum(new Set() as never, 1)).toThrow(invalid);
+    expect(() => whileQuorum(undefined as never, undefined as never)).toThrow(
+      expect.objectContaining({
+        violations: [expect.stringContaining('members$ '), expect.stringContaining('quorum ')],
+      }),
+    );
     expect(() => whileQuorum(NEVER, 1, { onLoss: 'retry' as never })).toThrow(invalid);
   });
 });

@@ -95,7 +95,6 @@ export function leadershipState(
   const position$ = asCandidate(backend, election, options, (stand) => reentering(backend, stand({}), undefined));
   const line$ = candidates(backend, election).pipe(startWith([]));
   const isSuspended$ = backend.session$.pipe(
-    filter(({ state }) => state === 'live' || state === 'suspended'),
     map(({ state }) => state === 'suspended'),
     startWith(false),
   );
@@ -144,7 +143,7 @@ function stateOf(
 
 function sameState(a: LeadershipState, b: LeadershipState): boolean {
   if (a.state === 'unknown' || b.state === 'unknown') return a.state === b.state;
-  if (a.state !== b.state || a.id !== b.id || a.token !== b.token) return false;
+  if (a.state !== b.state || a.token !== b.token) return false;
   if (a.state !== 'follower' || b.state !== 'follower') return true;
   const [one, other] = [a.leader, b.leader].map(toUndefined);
   // Where nobody leads, nobody is ahead of either.

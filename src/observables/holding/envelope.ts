@@ -32,21 +32,21 @@ export function enveloped(payload: Uint8Array, { since, ...header }: Header): Ui
 /** The two apart. What others wrote, and looks like a header without being one, is all payload. */
 export function opened(bytes: Uint8Array): { readonly header: Header; readonly payload: Uint8Array } {
   const plain = { header: {}, payload: bytes };
-  if (bytes.length < BEGIN || MAGIC.some((byte, i) => bytes[i] !== byte)) return plain;
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint16(MAGIC.length);
-  if (bytes.length < BEGIN + length) return plain;
+  if (MAGIC.some((byte, i) => bytes[i] !== byte)) return plain;
   try {
-    const header = headerOf(JSON.parse(fromUtf8(bytes.subarray(BEGIN, BEGIN + length))));
-    return { header, payload: bytes.subarray(BEGIN + length) };
+    const end = BEGIN + new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint16(MAGIC.length);
+    if (bytes.length < end) return plain;
+    const header = headerOf(JSON.parse(fromUtf8(bytes.subarray(BEGIN, end))));
+    return { header, payload: bytes.subarray(end) };
   } catch {
     return plain;
   }
 }
 
-/** Throws where it is none. */
-function headerOf(fields: unknown): Header {
-  if (typeof fields !== 'object' || fields === null) throw new TypeError('no fields');
-  const { priority, identity, owner, since }: { [name in keyof Header]?: unknown } = fields;
+/** Throws where it is none; of `null` no field can be read. */
+function headerOf(fields: { [name in keyof Header]?: unknown }): Header {
+  if (typeof fields !== 'object') throw new TypeError('no fields');
+  const { priority, identity, owner, since } = fields;
   return {
     ...(Number.isSafeInteger(priority) && { priority: Number(priority) }),
     ...(typeof identity === 'string' && { identity }),
