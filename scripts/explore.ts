@@ -1,7 +1,8 @@
 /*
  * conclave's own recipes under random faults in virtual time: exclusion, token order, no ghosts, liveness. Ten thousand
  * seeds by default, half of them in each of two processes; `npm run explore -- 500 20000` begins with another seed and
- * takes more. A tenth of them goes to what has gone wrong before, to what several hold, which takes longer, and to who takes over. Fails with the shrunk faults.
+ * takes more. A tenth of them goes to what has gone wrong before, to what several hold, which takes longer, and to who takes
+ * over; a twentieth to schedules. Fails with the shrunk faults.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,6 +11,7 @@ import { hazards, whatIsBroken } from '../test/testing/hazards.js';
 import { identities, whatIsConfused } from '../test/testing/identities.js';
 import { allRecipes, OVER_MS, whatIsWrong } from '../test/testing/recipes.js';
 import { reopenings } from '../test/testing/reopenings.js';
+import { schedules, whatIsMistimed } from '../test/testing/schedules.js';
 import { sharers, whatIsSharedWrongly } from '../test/testing/sharers.js';
 
 const PROCESSES = 2;
@@ -26,6 +28,13 @@ if (isPart) {
     await explore({ ...tenth, steps: 50, calmMs: OVER_MS }, hazards, (told, moment) => whatIsBroken(told, moment));
     await explore({ ...tenth, steps: 50, calmMs: OVER_MS }, (cluster) => sharers(cluster), whatIsSharedWrongly);
     await explore({ ...tenth, steps: 50, calmMs: OVER_MS }, (cluster) => identities(cluster), whatIsConfused);
+    // One tick after the other, each with its claim: what is simulated takes three times as long.
+    const twentieth = { seed: first, seeds: Math.ceil(seeds / 20) };
+    await explore(
+      { ...twentieth, steps: 50, calmMs: OVER_MS + 1_000 },
+      (cluster) => schedules(cluster),
+      whatIsMistimed,
+    );
     await reopenings(tenth);
     console.log(
       `seeds ${first} to ${first + seeds - 1} hold: ${faults} faults, ${Math.round(simulatedMs / 1_000)} s simulated`,

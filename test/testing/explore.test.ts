@@ -20,6 +20,7 @@ import {
   unsettled,
   whatIsWrong,
 } from './recipes.js';
+import { carelessly, isBegunTwice, ledByAll, schedules, whatIsMistimed } from './schedules.js';
 import { sharers, type TakePermit, whatIsSharedWrongly } from './sharers.js';
 
 const timeout = 120_000;
@@ -76,6 +77,26 @@ describe('explore', () => {
     ).catch((error) => error);
     expect(outcome).toBeInstanceOf(InvariantBroken);
     expect(outcome.reason).toMatch(/has one of two permits/);
+  });
+
+  it('each tick of a schedule is begun once, or again with a greater token, and none is lost that should be kept', {
+    timeout,
+  }, async () => {
+    const options = { seeds: 30, steps: 50, calmMs: OVER_MS + 1_000 };
+    const explored = await explore(options, (cluster) => schedules(cluster), whatIsMistimed);
+    expect(explored.faults).toBeGreaterThan(30);
+  });
+
+  it('ticks are begun once also where all lead, since they are claimed, and a claim that is not compared is caught', {
+    timeout,
+  }, async () => {
+    const options = { seeds: 20, steps: 50 };
+    await explore(options, (cluster) => schedules(cluster, ledByAll), isBegunTwice);
+    const outcome = await explore(options, (cluster) => schedules(cluster, carelessly), isBegunTwice).catch(
+      (error) => error,
+    );
+    expect(outcome).toBeInstanceOf(InvariantBroken);
+    expect(outcome.reason).toMatch(/^tick \d+ was begun by/);
   });
 
   it('preferred candidates: never two lead, and when all is in order the best one does', { timeout }, async () => {

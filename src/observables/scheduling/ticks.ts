@@ -215,26 +215,36 @@ export class Ticks<R> {
   }
 
   #skip(due: Due): Observable<Observable<TickEvent<R>>> {
-    return this.#write((journal) => withLine(journal ?? this.#lost(due), this.#lineOf(due, 'skipped'))).pipe(
+    let isMine = false;
+    return this.#write((known) => {
+      const journal = known ?? this.#lost(due);
+      isMine = due.at > journal.handled;
+      return isMine ? withLine(journal, this.#lineOf(due, 'skipped')) : journal;
+    }).pipe(
       map(() => {
         this.#advance(due.at);
-        return of({ kind: 'skipped', tick: tickOf(due), token: this.#token } as const);
+        return isMine ? of({ kind: 'skipped', tick: tickOf(due), token: this.#token } as const) : EMPTY;
       }),
     );
   }
 
+  /** Nothing is done where another has claimed it: not even one who should not lead any more. */
   #claim(due: Due, claimed: () => unknown): Observable<Observable<TickEvent<R>>> {
-    const mine = this.#token.toString();
+    const mine = this.#lineOf(due, 'claimed');
     const fromMs = this.#nowMs();
-    return this.#write((journal) => {
-      const known = journal?.lines.find(({ at }) => at === due.at);
-      const isMine = known?.state === 'claimed' && known.token === mine && known.attempt === due.attempt;
-      if (journal !== undefined && isMine) return journal;
-      return withLine(journal ?? this.#lost(due), { ...this.#lineOf(due, 'claimed'), from: fromMs });
+    let isMine = false;
+    return this.#write((known) => {
+      const journal = known ?? this.#lost(due);
+      const line = journal.lines.find(({ at }) => at === due.at);
+      const isOpen = line?.state === 'claimed';
+      // Whether the first answer to this has got lost.
+      const isWritten = isOpen && line.token === mine.token && line.attempt === due.attempt;
+      isMine = isWritten || (due.attempt === 1 ? due.at > journal.handled : isOpen && line.attempt < due.attempt);
+      return isMine && !isWritten ? withLine(journal, { ...mine, from: fromMs }) : journal;
     }).pipe(
       map(() => {
         claimed();
-        return this.#run(due, fromMs);
+        return isMine ? this.#run(due, fromMs) : EMPTY;
       }),
     );
   }
