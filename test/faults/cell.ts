@@ -88,9 +88,11 @@ export async function playCell(laboratory: Laboratory, cell: Cell, seed: string,
   const verdict = check(history, { membershipMs, nextHolderMs, kept: { rosters: cell.keeps ?? [], ttlMs } });
   const others = verdict.violations.filter(({ claim }) => claim !== 'exclusion' && claim !== 'fencing');
   const seconds = Math.round((performance.now() - startedAt) / 1_000);
+  const ticking = verdict.ticking.length === 0 ? {} : { ticking: verdict.ticking };
   const result: Result = {
     ...{ cell: name, store: store.name, topology: store.topology, seed, command, seconds, rounds: run.rounds },
     ...figures(verdict),
+    ...ticking,
     otherViolations: others.length + problems.length,
   };
   return { result, violations: verdict.violations, problems, history };

@@ -466,3 +466,48 @@ describe('the log', () => {
     expect(decodeLog('')).toEqual([]);
   });
 });
+
+describe('ticks of a schedule', () => {
+  const scheduled = (schedule: string, isRepeated: boolean): HistoryEvent =>
+    told(0, 'p', { kind: 'scheduled', schedule, everyMs: 100, isRepeated });
+  const tick = (process: string, atMs: number, schedule: string, at: number, token: number, toMs?: number) => [
+    told(atMs, process, { kind: 'tick began', schedule, tick: at, token: BigInt(token) }),
+    ...(toMs === undefined ? [] : [told(toMs, process, { kind: 'tick ended', schedule, tick: at })]),
+  ];
+  const [once, again] = [scheduled('once', false), scheduled('again', true)];
+
+  test('one that is begun twice is found where it may be begun once, or with no greater token', () => {
+    const twice = (schedule: string, token: number) => [
+      ...tick('p', 100, schedule, 100, 1),
+      ...tick('q', 900, schedule, 100, token, 950),
+    ];
+    expect(claimsBroken(once, twice('once', 2))).toEqual(['tick begun twice']);
+    expect(claimsBroken(again, twice('again', 2))).toEqual([]);
+    expect(claimsBroken(again, twice('again', 1))).toEqual(['tick begun twice']);
+    expect(claimsBroken(once, again, tick('p', 100, 'once', 100, 1), tick('p', 100, 'again', 100, 1, 150))).toEqual([]);
+  });
+
+  test('one that is lost is found where none may be, but not the last one', () => {
+    const some = (schedule: string) => [
+      ...tick('p', 100, schedule, 100, 1, 120),
+      ...tick('p', 300, schedule, 300, 1, 320),
+      ...tick('p', 400, schedule, 400, 1),
+    ];
+    expect(claimsBroken(once, some('once'))).toEqual([]);
+    expect(claimsBroken(again, some('again'))).toEqual(['lost tick']);
+    expect(verdictOn(again, some('again')).ticking).toEqual([
+      { schedule: 'again', ticks: 3, begunTwice: 0, neverDone: 1, longestGapMs: 200 },
+    ]);
+  });
+
+  test('one that is late is found, unless the store could not be reached', () => {
+    const late = [...tick('p', 4_000, 'once', 4_000, 1, 4_050), ...tick('p', 9_000, 'once', 4_100, 1, 9_050)];
+    expect(claimsBroken(once, late)).toEqual(['late tick']);
+    const damage = { fault: 'kill', reaches: 'all', losesData: false } as const;
+    const fault = [
+      told(4_500, 'laboratory', { kind: 'fault began', ...damage }),
+      told(7_000, 'laboratory', { kind: 'fault ended', ...damage }),
+    ];
+    expect(claimsBroken(once, fault, late)).toEqual([]);
+  });
+});

@@ -4,6 +4,7 @@ import { checkKept, type Kept } from './checks/keeping.js';
 import { checkLiveness, type Gap } from './checks/liveness.js';
 import { checkMembership } from './checks/membership.js';
 import { read, type Violation } from './checks/reading.js';
+import { checkTicks, type Ticking } from './checks/ticks.js';
 import type { HistoryEvent } from './history.js';
 
 export type { Violation };
@@ -30,6 +31,7 @@ export interface Verdict {
   readonly staleWritesAccepted: number;
   readonly viewsSeen: number;
   readonly gaps: readonly Gap[];
+  readonly ticking: readonly Ticking[];
 }
 
 /** Compares a merged history with the claims. */
@@ -38,6 +40,7 @@ export function check(history: readonly HistoryEvent[], limits: Limits): Verdict
   const exclusion = checkExclusion(reading);
   const fencing = checkFencing(reading);
   const liveness = checkLiveness(reading, limits.nextHolderMs);
+  const ticks = checkTicks(reading, limits.nextHolderMs);
   const violations = [
     ...exclusion.violations,
     ...checkWork(reading),
@@ -45,6 +48,7 @@ export function check(history: readonly HistoryEvent[], limits: Limits): Verdict
     ...fencing.violations,
     ...checkMembership(reading, limits.membershipMs),
     ...liveness.violations,
+    ...ticks.violations,
     ...(limits.kept === undefined ? [] : checkKept(reading, limits.kept)),
   ];
   return {
@@ -59,6 +63,7 @@ export function check(history: readonly HistoryEvent[], limits: Limits): Verdict
     staleWritesAccepted: fencing.staleAccepted,
     viewsSeen: count(history, 'saw'),
     gaps: liveness.gaps,
+    ticking: ticks.ticking,
   };
 }
 

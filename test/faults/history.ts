@@ -51,6 +51,22 @@ type Happening =
   | { readonly kind: 'saw'; readonly group: string; readonly members: readonly string[] }
   /** The watcher looks no longer. */
   | { readonly kind: 'unwatched'; readonly group: string }
+  /** Takes part in a schedule. */
+  | {
+      readonly kind: 'scheduled';
+      readonly schedule: string;
+      readonly everyMs: number;
+      /** A tick whose runner died is begun again. */
+      readonly isRepeated: boolean;
+    }
+  /** The work of a tick begins. */
+  | {
+      readonly kind: 'tick began';
+      readonly schedule: string;
+      readonly tick: number;
+      readonly token: bigint;
+    }
+  | { readonly kind: 'tick ended'; readonly schedule: string; readonly tick: number }
   /** The process did not run, or its event loop was blocked, from `since` to `at`. */
   | { readonly kind: 'stalled'; readonly since: bigint }
   | { readonly kind: 'started' }

@@ -49,6 +49,8 @@ export interface Habits {
   readonly shortWay?: Way;
   /** Those who stand in the election prefer each other, and each leads for a while only. */
   readonly isPreferring?: boolean;
+  /** Each takes part in two schedules of this period: one at most once, one at least once. */
+  readonly tickEveryMs?: number;
 }
 
 /** What becomes of a run. */
@@ -69,6 +71,8 @@ export const quietHabit = { lock: 'quiet', pauseMs: [0, 0], workEveryMs: 5 } as 
 export const election: Roster = 'election chief';
 /** Stood in by nobody, unless told to. */
 export const quietElection: Roster = 'election quiet';
+/** Led by who does the ticks of a schedule; the laboratory is told of each tick. */
+export const scheduleElection: Roster = 'election schedule again';
 export const group = 'workers';
 
 const nextHolderLimitMs = 30_000;
@@ -183,7 +187,7 @@ interface Enlisting {
 
 function everything(habits: Habits): (process: ActorProcess) => Promise<void> {
   const { shortLocks, shortHoldMs: holdMs, shortPauseMs: pauseMs, workEveryMs, shortWay: way = 'alone' } = habits;
-  const { isPreferring = false } = habits;
+  const { isPreferring = false, tickEveryMs: everyMs } = habits;
   const preferring = { isPreferring, reignMs: [300, 900] } as const;
   return async (process) => {
     for (let index = 0; index < shortLocks; index += 1) {
@@ -191,6 +195,12 @@ function everything(habits: Habits): (process: ActorProcess) => Promise<void> {
     }
     await process.request('contend', { lock: 'long', pauseMs, workEveryMs: 20 });
     await process.request('stand', { election: 'chief', pauseMs, workEveryMs: 20, ...(isPreferring && preferring) });
+    if (everyMs !== undefined)
+      for (const [schedule, delivery] of [
+        ['once', 'at-most-once'],
+        ['again', 'at-least-once'],
+      ] as const)
+        await process.request('tick', { schedule, delivery, everyMs, workMs: [0.1 * everyMs, 0.6 * everyMs] });
     await process.request('join', group);
     await process.request('watch', group);
   };
@@ -377,7 +387,7 @@ export class Run {
       run: name,
       resourcePort,
       seed,
-      told: [longLock, election, quietLock, quietElection],
+      told: [longLock, election, quietLock, quietElection, scheduleElection],
     });
     await (habits ?? everything(this.settings.habits))(process);
     await happening;

@@ -6,6 +6,7 @@ import { clockLeaps, cut, delayed, madeReplica, refused, serverDown, serverStopp
 import { type Actor, election, longLock, quietLock, type Run } from './laboratory.js';
 import { preferredCandidates, takingOver } from './preferred.js';
 import { historyCells } from './redis-history.js';
+import { scheduledTicks } from './schedules.js';
 import { sharingCells } from './sharing.js';
 import { type StoreName, ttlMs } from './stores.js';
 import { suspensionCells } from './suspension.js';
@@ -249,6 +250,7 @@ export function matrixOf(store: StoreName): readonly Cell[] {
     ...sharingCells,
     preferredCandidates,
     takingOver,
+    scheduledTicks,
     churn(8, 25_000),
   ];
 }

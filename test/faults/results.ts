@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Ticking } from './checks/ticks.js';
 
 /** What one cell of the fault matrix came to on one store. */
 export interface Result {
@@ -25,6 +26,8 @@ export interface Result {
   readonly longestNextHolderMs: number;
   readonly releaseMedianMs: number;
   readonly releaseP99Ms: number;
+  /** What became of the ticks of each schedule, where there were any. */
+  readonly ticking?: readonly Ticking[];
 }
 
 /** What was found with a part of the library taken out. */

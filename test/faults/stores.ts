@@ -51,7 +51,8 @@ export async function startSingle(name: StoreName): Promise<StoreUnderTest> {
   const clock = name === 'etcd' ? undefined : new ShiftedClock();
   const shifted = clock && { env: clock.environment };
   const start = {
-    redis: () => startRedis({ appendonly: true, ...shifted }),
+    // Each write before it is acknowledged: what is kept when it is killed is all of it.
+    redis: () => startRedis({ appendonly: true, appendfsync: 'always', ...shifted }),
     etcd: startEtcd,
     zookeeper: () => startZooKeeper({ ...shifted }),
   }[name];

@@ -17,6 +17,7 @@ import { proofCases } from './proofs.js';
 import type { Quirks } from './quirks.js';
 import { repeatedCases } from './repeats.js';
 import { rosterCases } from './rosters.js';
+import { schedulingCases } from './scheduling.js';
 import { sessionCases } from './sessions.js';
 import { sharingCases } from './sharing.js';
 import type { Suite } from './stage.js';
@@ -49,6 +50,7 @@ export const parts: readonly Part[] = [
       elections: electionCases,
       locks: lockCases,
       sharing: sharingCases,
+      scheduling: schedulingCases,
       tokens: tokenCases,
       rosters: rosterCases,
       cells: cellCases,

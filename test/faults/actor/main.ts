@@ -14,6 +14,7 @@ import { Once } from './once.js';
 import { RegisterClient } from './register-client.js';
 import type { Setting, Taker } from './setting.js';
 import { watchStalls } from './stall-watch.js';
+import { Ticker, type TickHabit } from './ticker.js';
 
 export interface Role {
   readonly process: string;
@@ -118,6 +119,12 @@ const calls = {
     return ids;
   },
   stand: (habit: CandidateHabit): void => take(new Candidate(playing().backend, habit, playing().setting)),
+  tick: (habit: TickHabit): void => {
+    const { backend, setting, leaving } = playing();
+    const ticker = new Ticker(backend, habit, setting);
+    leaving.push(() => ticker.stop());
+    ticker.start();
+  },
   join: (group: string): void => {
     const { backend, setting, process: member, stays, leaving } = playing();
     const { recorder } = setting;

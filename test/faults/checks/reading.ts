@@ -14,7 +14,10 @@ export interface Violation {
     | 'empty set'
     | 'missing'
     | 'liveness'
-    | 'kept';
+    | 'kept'
+    | 'tick begun twice'
+    | 'late tick'
+    | 'lost tick';
   readonly at: bigint;
   readonly message: string;
 }
