@@ -68,3 +68,25 @@ describe('a turnstile', () => {
     turnstile.through(NEVER).subscribe();
   });
 });
+
+describe('a turn', () => {
+  it('comes when one of those under way has answered, and lasts until its own answer', () => {
+    const time = new ManualTime();
+    const turnstile = new Turnstile(1, time);
+    const [first, second] = [new Subject<boolean>(), new Subject<boolean>()];
+    const log: string[] = [];
+    turnstile.turn(first).subscribe({ complete: () => log.push('first') });
+    turnstile.turn(second).subscribe({ complete: () => log.push('second') });
+    const third = turnstile.turn(NEVER).subscribe({ complete: () => log.push('third') });
+    turnstile.turn(NEVER).subscribe({ complete: () => log.push('fourth') });
+    expect(log).toEqual(['first']);
+    first.next(true);
+    time.pass(0);
+    expect(log).toEqual(['first', 'second']);
+    // Who does not wait any longer is passed over; a failure is an answer, too.
+    third.unsubscribe();
+    second.error('broken');
+    time.pass(0);
+    expect(log).toEqual(['first', 'second', 'fourth']);
+  });
+});

@@ -2,7 +2,7 @@ import { distinctUntilChanged, Observable, type Subscription } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import type { BackendClosed } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
-import type { Grant } from '../holding/grant.js';
+import { type Grant, isLoss } from '../holding/grant.js';
 import { checkPartition, type PartitionOptions, type SharedItems, sharing } from './shares.js';
 
 /**
@@ -58,10 +58,17 @@ export function partition(
     const tellSoon = (): void => {
       telling ??= backend.scheduler.schedule(tell);
     };
-    /** One is lost, or the backend closes: with it all that are no more held. */
-    const drop = (grant: Grant): void => {
-      const isClosing = isError<BackendClosed>(grant.signal.reason, 'BackendClosed');
-      for (const [item, one] of owned) if (isClosing || one === grant || !one.isValid()) owned.delete(item);
+    /** One is not held any longer. With a session all of it are lost, and when the backend closes all are given up: told as one. */
+    const drop = (item: string, grant: Grant): void => {
+      if (subscriber.closed || owned.get(item) !== grant) return;
+      owned.delete(item);
+      const { reason } = grant.signal;
+      if (isError<BackendClosed>(reason, 'BackendClosed')) owned.clear();
+      else if (!isLoss(reason)) {
+        tellSoon();
+        return;
+      } else if (reason.reason === 'session lost')
+        for (const [other, one] of owned) if (!one.isValid()) owned.delete(other);
       tell();
     };
     subscriber.add(() => telling?.unsubscribe());
@@ -72,16 +79,20 @@ export function partition(
           new Observable<never>(() => {
             owned.set(item, grant);
             tellSoon();
-            return () => {
-              if (owned.get(item) === grant) drop(grant);
-            };
+            return () => drop(item, grant);
           }),
         leaving: (given) => {
           const before = owned.size;
           for (const item of given) owned.delete(item);
           if (owned.size < before) tell();
         },
-      }).subscribe({ error: (error) => subscriber.error(error), complete: () => subscriber.complete() }),
+      }).subscribe({
+        error: (error) => subscriber.error(error),
+        complete: () => {
+          if (telling !== undefined) tell();
+          subscriber.complete();
+        },
+      }),
     );
   }).pipe(distinctUntilChanged(sameShare));
 }

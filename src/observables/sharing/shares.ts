@@ -8,6 +8,7 @@ import {
   EMPTY,
   filter,
   map,
+  NEVER,
   Observable,
   type ObservableInput,
   of,
@@ -17,6 +18,7 @@ import {
   scan,
   switchMap,
   take,
+  takeUntil,
   tap,
   throwError,
 } from 'rxjs';
@@ -82,8 +84,8 @@ export interface Sharing<T> {
   leaving?(items: readonly string[]): void;
 }
 
-/** How many locks are asked for at once. */
-const MOST_UNDER_WAY = 64;
+/** How many locks are asked for, or released, at once. */
+const MOST_UNDER_WAY = 32;
 const MAX_MS = 2 ** 31 - 1;
 const WEIGHT = integer(0, Math.floor(2 ** 20 / PARTITIONS));
 
@@ -149,12 +151,24 @@ export function sharing<T>(
     const share = (item: string): Observable<T> =>
       defer(() => {
         let held: Grant | undefined;
+        /** Releases take turns, too, except that the end of a session, or of work in a drain, is none of many at once. */
+        const inTurn = ({ place }: Contention): Observable<never> =>
+          defer(() => {
+            if (place.draining.aborted) return EMPTY;
+            // What it would wait for is said already: this only tells when the store has it.
+            return turnstile.turn(place.leave(NEVER)).pipe(takeUntil(aborted(place.draining)));
+          });
         const place$ = (beforeLeave: () => ObservableInput<unknown>): Observable<Contention> =>
-          placesFor(backend, itemLockName(group, item), { data: id, wait: true, beforeLeave }).pipe(
-            tap(({ grant }) => {
-              held = grant;
-            }),
-          );
+          defer(() => {
+            let last: Contention | undefined;
+            const leaving = () => concat(beforeLeave(), last === undefined ? EMPTY : inTurn(last));
+            return placesFor(backend, itemLockName(group, item), { data: id, wait: true, beforeLeave: leaving }).pipe(
+              tap((contention) => {
+                last = contention;
+                held = contention.grant;
+              }),
+            );
+          });
         const lock$ = (beforeLeave: () => ObservableInput<unknown>): Observable<Grant> =>
           turnstile.through(place$(beforeLeave)).pipe(
             map(({ grant }) => grant),

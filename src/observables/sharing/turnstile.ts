@@ -1,10 +1,11 @@
-import { Observable, type SchedulerLike, Subscription } from 'rxjs';
+import { Observable, type SchedulerLike, Subscription, take } from 'rxjs';
 
 /**
  * Lets so many be under way at once, and the next ones begin in a turn of their own. Thousands of requests at the same moment, or
  * of answers in one go, keep a process from renewing its session.
  */
 export class Turnstile {
+  /** In the order in which they came. */
   readonly #waiting = new Set<() => void>();
   #underWay = 0;
   #answered = 0;
@@ -17,35 +18,60 @@ export class Turnstile {
   /** `source`, subscribed to in its turn. It is under way until it first emits, or ends. */
   through<T>(source: Observable<T>): Observable<T> {
     return new Observable<T>((subscriber) => {
-      let isUnderWay = false;
-      const answered = (): void => {
-        if (!isUnderWay) return;
-        isUnderWay = false;
-        if (this.#answered++ === 0) this.scheduler.schedule(() => this.#goOn());
-      };
       const running = new Subscription();
-      const begin = (): void => {
-        isUnderWay = true;
-        this.#underWay++;
+      const turn = this.#turnOf(() =>
         running.add(
           source.subscribe({
             next: (value) => {
-              answered();
+              turn.end();
               subscriber.next(value);
             },
             error: (error) => subscriber.error(error),
             complete: () => subscriber.complete(),
           }),
-        );
-      };
+        ),
+      );
       subscriber.add(running);
-      subscriber.add(() => {
-        this.#waiting.delete(begin);
-        answered();
-      });
-      this.#waiting.add(begin);
-      this.#next();
+      subscriber.add(() => turn.end());
+      turn.ask();
     });
+  }
+
+  /** Completes when it is the turn of what is under way until `answer$` emits or ends. */
+  turn(answer$: Observable<unknown>): Observable<never> {
+    return new Observable<never>((subscriber) => {
+      let hasBegun = false;
+      const turn = this.#turnOf(() => {
+        hasBegun = true;
+        answer$.pipe(take(1)).subscribe({ error: () => turn.end(), complete: () => turn.end() });
+        subscriber.complete();
+      });
+      subscriber.add(() => {
+        if (!hasBegun) turn.end();
+      });
+      turn.ask();
+    });
+  }
+
+  #turnOf(begin: () => void): { ask(): void; end(): void } {
+    let isUnderWay = false;
+    const enter = (): void => {
+      isUnderWay = true;
+      this.#underWay++;
+      begin();
+    };
+    return {
+      ask: () => {
+        this.#waiting.add(enter);
+        this.#next();
+      },
+      end: () => {
+        this.#waiting.delete(enter);
+        if (!isUnderWay) return;
+        isUnderWay = false;
+        if (this.#answered++ === 0) this.scheduler.schedule(() => this.#goOn());
+      },
+    };
   }
 
   #goOn(): void {
@@ -55,10 +81,10 @@ export class Turnstile {
   }
 
   #next(): void {
-    for (const begin of this.#waiting) {
+    for (const enter of this.#waiting) {
       if (this.#underWay >= this.most) return;
-      this.#waiting.delete(begin);
-      begin();
+      this.#waiting.delete(enter);
+      enter();
     }
   }
 }
