@@ -1,12 +1,13 @@
 /*
  * conclave's own recipes under random faults in virtual time: exclusion, token order, no ghosts, liveness. Ten thousand
  * seeds by default, half of them in each of two processes; `npm run explore -- 500 20000` begins with another seed and
- * takes more. A tenth of them goes to what has gone wrong before, to what several hold, which takes longer, and to who takes
- * over; a twentieth to schedules. Fails with the shrunk faults.
+ * takes more. A tenth of them goes to what has gone wrong before, to what several hold, which takes longer, to what is divided,
+ * and to who takes over; a twentieth to schedules. Fails with the shrunk faults.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { explore, InvariantBroken } from '../src/testing/explore.js';
+import { dividers, whatIsDividedWrongly } from '../test/testing/dividers.js';
 import { hazards, whatIsBroken } from '../test/testing/hazards.js';
 import { identities, whatIsConfused } from '../test/testing/identities.js';
 import { allRecipes, OVER_MS, whatIsWrong } from '../test/testing/recipes.js';
@@ -15,6 +16,8 @@ import { schedules, whatIsMistimed } from '../test/testing/schedules.js';
 import { sharers, whatIsSharedWrongly } from '../test/testing/sharers.js';
 
 const PROCESSES = 2;
+/** By then items are divided evenly again. */
+const DIVIDED_MS = 2 * OVER_MS;
 const [first = 1, seeds = 10_000, isPart = 0] = process.argv.slice(2).map(Number);
 
 if (isPart) {
@@ -35,6 +38,7 @@ if (isPart) {
       (cluster) => schedules(cluster),
       whatIsMistimed,
     );
+    await explore({ ...tenth, steps: 50, calmMs: DIVIDED_MS }, (cluster) => dividers(cluster), whatIsDividedWrongly);
     await reopenings(tenth);
     console.log(
       `seeds ${first} to ${first + seeds - 1} hold: ${faults} faults, ${Math.round(simulatedMs / 1_000)} s simulated`,

@@ -4,8 +4,10 @@ import { promisify } from 'node:util';
 import { explore, InvariantBroken } from 'conclave/testing';
 import { filter, switchMap, take } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/backends/backend.js';
 import type { Cluster } from '../../src/testing/simulate.js';
 import { ghostsKept, notReadAgainAfterWaiting, releasedBeforeTeardown, standsOnce } from './broken-recipes.js';
+import { dividers, whatIsDividedWrongly } from './dividers.js';
 import { identities, type Manners, whatIsConfused } from './identities.js';
 import {
   allRecipes,
@@ -59,6 +61,36 @@ describe('explore', () => {
     const options = { seeds: 60, steps: 60, calmMs: OVER_MS };
     const explored = await explore(options, (cluster) => sharers(cluster), whatIsSharedWrongly);
     expect(explored.faults).toBeGreaterThan(60);
+  });
+
+  it.each(['sticky', 'round-robin', 'hash'] as const)(
+    'finds no item with two owners, nor one without for long, nor work that was not torn down: %s',
+    { timeout },
+    async (strategy) => {
+      const options = { seeds: 20, steps: 50, calmMs: 2 * OVER_MS };
+      // Shares by the ring are not even.
+      const explored = await explore(
+        options,
+        (cluster) => dividers(cluster, strategy),
+        (divided, moment) => whatIsDividedWrongly(divided, moment, strategy !== 'hash'),
+      );
+      expect(explored.faults).toBeGreaterThan(20);
+    },
+  );
+
+  it('catches items that are divided by the plan alone, with a lock that excludes nobody', { timeout }, async () => {
+    const unlocked = (backend: Backend, name: string): Backend => ({
+      ...backend,
+      enter: (roster, wish) =>
+        backend.enter(roster.kind === 'lock' ? { ...roster, name: `${roster.name} of ${name}` } : roster, wish),
+    });
+    const outcome = await explore(
+      { seeds: 100, steps: 50 },
+      (cluster) => dividers(cluster, 'sticky', unlocked),
+      whatIsDividedWrongly,
+    ).catch((error) => error);
+    expect(outcome).toBeInstanceOf(InvariantBroken);
+    expect(outcome.reason).toMatch(/each of . and . owns i/);
   });
 
   it('catches a permit that is taken by another number than the others go by', { timeout }, async () => {

@@ -3,6 +3,7 @@ import { cellCases } from './cells.js';
 import { closingCases } from './closing.js';
 import { crashCases } from './crashes.js';
 import { declarationCases } from './declarations.js';
+import { dividingCases } from './dividing.js';
 import { drainingCases } from './draining.js';
 import { durabilityCases } from './durability.js';
 import { electionCases } from './elections.js';
@@ -74,6 +75,7 @@ export const parts: readonly Part[] = [
       'requests of sessions that have ended': posthumousCases,
       closing: closingCases,
       draining: drainingCases,
+      dividing: dividingCases,
       crashes: crashCases,
     },
   },

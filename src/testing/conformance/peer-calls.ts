@@ -1,5 +1,5 @@
 import { setTimeout as delay, setImmediate } from 'node:timers/promises';
-import { type Backend, join, leadership, lock, withLock } from 'conclave';
+import { type Backend, join, leadership, lock, partition, withLock } from 'conclave';
 import { filter, firstValueFrom, type Observable, type Subscription } from 'rxjs';
 
 /** For how long a lock was held, by the clock that all processes of a machine share. */
@@ -22,6 +22,10 @@ export function peerCalls(backend: Backend) {
     lead: (election: string): Promise<boolean> => stay(leadership(backend, election).pipe(filter((leads) => leads))),
     joinGroup: async (group: string, id: string): Promise<bigint> =>
       (await stay(join(backend, group, { id, create: true }))).token,
+    /** Resolves when it owns everything. */
+    divide: async (group: string, items: readonly string[], settledMs: number): Promise<number> =>
+      (await stay(partition(backend, group, items, { settledMs }).pipe(filter(({ size }) => size === items.length))))
+        .size,
     standInLine: (name: string): void => {
       stays.push(lock(backend, name).subscribe({ error: () => undefined }));
     },
