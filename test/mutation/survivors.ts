@@ -41,16 +41,36 @@ export const explanations: readonly Explanation[] = [
         'const end$ = defer(() => [-iterator?.return?.()-]{+iterator?.return()+} ?? EMPTY);',
         'const end$ = defer(() => [-iterator?.return-]{+iterator.return+}?.() ?? EMPTY);',
         'if ([-iterator?.return-]{+iterator.return+} === undefined) {',
-        "return [-typeof input === 'object' && input !== null && 'then' in input-]{+true+} && typeof input.then === 'function';",
-        "return typeof input === 'object' && [-input !== null-]{+true+} && 'then' in input && typeof input.then === 'function';",
-        "return typeof input === 'object' && [-input !== null-]{+true+} && Symbol.asyncIterator in input;",
+        "return [-canHaveFields(input) && 'then' in input-]{+true+} && typeof input.then === 'function';",
+      ],
+      'src/observables/elections/leadership-state.ts': [
+        "if ([-a.state === 'unknown' || b.state === 'unknown'-]{+false+}) return a.state === b.state;",
+        "if ([-a.state === 'unknown' || b.state === 'unknown'-]{+a.state === 'unknown' && b.state === 'unknown'+}) return a.state === b.state;",
+        "if ([-a.state === 'unknown'-]{+false+} || b.state === 'unknown') return a.state === b.state;",
+        "if (a.state === 'unknown' || [-b.state === 'unknown'-]{+false+}) return a.state === b.state;",
+        "if ([-a.state !== 'follower' || b.state !== 'follower'-]{+a.state !== 'follower' && b.state !== 'follower'+}) return true;",
+        "if ([-a.state !== 'follower'-]{+false+} || b.state !== 'follower') return true;",
+        "if (a.state !== 'follower' || [-b.state !== 'follower'-]{+false+}) return true;",
       ],
     },
   },
   {
-    why: 'For the compiler only: one comes so far with a signal only, and with a payload that waits to be written.',
+    why: 'For the compiler only: one comes so far with a signal only, with a payload that waits to be written, with a ring that is known, with a `waitMs` where a lock was not acquired in time, with `InvalidPayload` where something cannot be encoded, and with a first part where a field was read.',
     mutants: {
       'src/backends/kernel/participation.ts': ['return [-payload === undefined-]{+false+}'],
+      'src/observables/holding/with-data.ts': [
+        "if ([-!isError<InvalidPayload>(error, 'InvalidPayload')-]{+false+}) throw error;",
+      ],
+      'src/observables/locks/lock-all.ts': [
+        "[-waitMs !== undefined-]{+true+} && isError<LockNotAcquired>(error, 'LockNotAcquired')",
+      ],
+      'src/observables/locks/lock-name.ts': [
+        'const [whole, first, rest = \'\'] = read(FIELD) ?? [-[]-]{+["Stryker was here"]+};',
+        'if ([-whole === undefined || first === undefined-]{+whole === undefined && first === undefined+}) throw new InvalidTemplate(text, misread(text, at));',
+        'if ([-whole === undefined-]{+false+} || first === undefined) throw new InvalidTemplate(text, misread(text, at));',
+        'if (whole === undefined || [-first === undefined-]{+false+}) throw new InvalidTemplate(text, misread(text, at));',
+      ],
+      'src/operators/owned-by.ts': ['filter((item) => [-ring?.ownerOf-]{+ring.ownerOf+}(keyOf(item)) === id),'],
       'src/observables/session/close-on-signals.ts': [
         'if ([-signal !== undefined-]{+true+} && process.listenerCount(signal) === 0) process.kill(process.pid, signal);',
       ],
@@ -67,10 +87,14 @@ export const explanations: readonly Explanation[] = [
         'let isOpen = (): boolean => [-false-]{+true+};',
         'let isLost = [-false-]{+true+};',
       ],
+      'src/operators/while-member.ts': [
+        'let isOpen = [-(): boolean => false-]{+() => undefined+};',
+        'let isOpen = (): boolean => [-false-]{+true+};',
+      ],
     },
   },
   {
-    why: 'The two cannot differ: data that is there is never `undefined`; members are compared under their id; one’s own entry has one’s own owner, and no other has its token.',
+    why: 'The two cannot differ: data that is there is never `undefined`; members are compared under their id; one’s own entry has one’s own owner, and no two entries of a line have the same token.',
     mutants: {
       'src/observables/holding/contender.ts': [
         "return a.data._tag === 'Some' ? [-b.data._tag === 'Some'-]{+true+} && a.data.value === b.data.value : b.data._tag === 'None';",
@@ -82,10 +106,16 @@ export const explanations: readonly Explanation[] = [
       'src/observables/groups/member-map.ts': [
         '(a, b) => [-a.id === b.id-]{+true+} && a.token === b.token && a.capabilities === b.capabilities,',
       ],
+      'src/observables/elections/designation.ts': [
+        'return !line.some((entry) => entry.id === id) && line.some((entry) => [-entry.token > token-]{+entry.token >= token+});',
+      ],
+      'src/observables/elections/incarnation.ts': [
+        'if (others.some((other) => [-sinceOf(other) > since-]{+sinceOf(other) >= since+})) throw new CandidateReplaced(election, identity);',
+      ],
     },
   },
   {
-    why: 'Asked for in two places, each of which is enough: who is told the loss is over before anything else says `SessionLost`, who is over does not fail, leave or stand any more, a lease is lost only once and after it was live, who asks for a lease passes over one that is over, and a backend that is being closed has stopped all it runs before it would open another session.',
+    why: 'Asked for in two places, each of which is enough: who is told the loss is over before anything else says `SessionLost`, who is over does not fail, leave or stand any more, a lease is lost only once and after it was live, who asks for a lease passes over one that is over, a backend that is being closed has stopped all it runs before it would open another session; a place is given up once, however often its candidate is told to; who has unsubscribed is told of no further grant; and a backend that drains or closes lets nobody enter, whether or not `exclusiveMap` asks it.',
     mutants: {
       'src/backends/kernel/participation.ts': [
         'if ([-this.#isOver-]{+false+}) return;',
@@ -103,6 +133,17 @@ export const explanations: readonly Explanation[] = [
         'if ([-this.#isClosed || running.closed-]{+false+}) return;',
         'if ([-this.#isClosed || running.closed-]{+this.#isClosed && running.closed+}) return;',
       ],
+      'src/observables/elections/standing.ts': [
+        'if ([-left !== undefined-]{+false+}) return left;',
+        'if ([-subscriber.closed-]{+false+}) return leave(place);',
+        'if ([-beforeLeave !== undefined-]{+true+}) leave(place).subscribe(mine);',
+      ],
+      'src/observables/locks/lock-all.ts': ['if ([-subscriber.closed-]{+false+}) return;'],
+      'src/operators/exclusive-map.ts': [
+        'isOver = [-true-]{+false+};',
+        'tap(() => [-{ isOver = true; }-]{+{}+}),',
+        'isOver = [-true-]{+false+};',
+      ],
     },
   },
   {
@@ -115,12 +156,16 @@ export const explanations: readonly Explanation[] = [
     },
   },
   {
-    why: 'The same without it: what is not said, or not returned, is `undefined`; an empty user is none; hosts of which nothing is there are one empty part; the first colon is found from wherever before it one looks.',
+    why: 'The same without it: what is not said, or not returned, is `undefined`; a line without one’s own entry tells nothing, whoever is in it; an empty user is none; hosts of which nothing is there are one empty part; the first colon is found from wherever before it one looks.',
     mutants: {
       'src/backends/kernel/create-backend.ts': [
         'await lastValueFrom(drainMs === 0 ? goodbye : concat(drained(drainMs), goodbye), [-{ defaultValue: undefined }-]{+{}+});',
       ],
       'src/backends/shared/keys.ts': ['} catch [-{ return undefined; }-]{+{}+}'],
+      'src/observables/elections/designation.ts': ['} catch [-{ return undefined; }-]{+{}+}'],
+      'src/observables/elections/leadership-state.ts': [
+        'const line$ = candidates(backend, election).pipe(startWith([-[]-]{+["Stryker was here"]+}));',
+      ],
       'src/backends/shared/url.ts': [
         "const [username, password] = [-at < 0-]{+at <= 0+} ? [] : splitOnce(authority.slice(0, at), ':');",
         "if ([-part === ''-]{+true+} && authority.slice(at + 1) === '') break;",

@@ -4,7 +4,7 @@ import type { Backend, EntryRequest, RosterKey } from '../../src/backends/backen
 import { holders } from '../../src/observables/locks/holders.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { type GrantOfAll, lockAll, withLocks } from '../../src/observables/locks/lock-all.js';
-import { virtually } from '../support/virtual-time.js';
+import { ManualTime, placeOf, scripted, virtually } from '../support/virtual-time.js';
 
 const named = (all: Observable<GrantOfAll>) => all.pipe(map(({ names }) => names.join('')));
 
@@ -91,11 +91,18 @@ describe('lockAll', () => {
     });
   });
 
-  it('a loss while the others are waited for is told', () => {
+  it('sets no timer where it is to wait for as long as it takes', () => {
+    const time = new ManualTime();
+    const standing = lockAll(scripted({}, time), ['a', 'b']).subscribe();
+    expect(time.pending).toBe(0);
+    standing.unsubscribe();
+  });
+
+  it.each([{}, { waitMs: 50 }])('a loss while the others are waited for is told, with %j', (options) => {
     virtually(({ process, expectObservable, at }) => {
       const [first, second] = [process(), process()];
       lock(first, 'b').subscribe();
-      expectObservable(lockAll(second, ['a', 'b'])).toBe(
+      expectObservable(lockAll(second, ['a', 'b'], options)).toBe(
         '-----#',
         undefined,
         expect.objectContaining({ _tag: 'LockLost', lock: 'a', reason: 'evicted' }),
@@ -218,6 +225,19 @@ describe('the grant of all', () => {
         error: (error) => log.push(error._tag),
       });
       at(12, () => expect(log).toEqual(['LockLost', false]));
+    });
+  });
+
+  it('drains from the first where one of them did before all were held', () => {
+    virtually(({ cold, scheduler, at }) => {
+      const draining = AbortSignal.abort('drains');
+      const enter = [cold('a', { a: { ...placeOf(1n), draining } }), cold('--b', { b: placeOf(2n) })];
+      const grants: GrantOfAll[] = [];
+      const standing = lockAll(scripted({ enter }, scheduler), ['a', 'b']).subscribe((grant) => grants.push(grant));
+      at(5, () => {
+        expect(grants.map((grant) => [grant.draining.aborted, grant.draining.reason])).toEqual([[true, 'drains']]);
+        standing.unsubscribe();
+      });
     });
   });
 

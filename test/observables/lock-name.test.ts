@@ -94,6 +94,18 @@ describe('lockName', () => {
     });
   });
 
+  it('reads no getter of a base that the class itself has put a method or a value in place of', () => {
+    class Snapshot extends Volume {}
+    for (const value of ['x', () => 'x']) {
+      Object.defineProperty(Snapshot.prototype, 'id', { value, configurable: true });
+      expect(refusal('{v.id}', { v: new Snapshot(3) })).toMatchObject({ reason: 'v.id is not there' });
+    }
+  });
+
+  it('finds nothing in an object that is of no class', () => {
+    expect(refusal('{v.id}', { v: Object.create(null) })).toMatchObject({ reason: 'v.id is not there' });
+  });
+
   it('tells a getter that throws, as the cause', () => {
     expect(refusal('{v.broken}', { v: new Volume(1) })).toMatchObject({
       _tag: 'InvalidTemplate',

@@ -216,6 +216,17 @@ describe('lock', () => {
     });
   });
 
+  it('tells no data of a holder that gave none', () => {
+    virtually(({ scheduler, cold, expectObservable }) => {
+      const backend = scripted({ enter: cold('w', places), look: of([entryOf('e9', 9n)]) }, scheduler);
+      const fields$ = lock(backend, 'l', { waitMs: 0 }).pipe(
+        map(() => []),
+        catchError((error: LockNotAcquired) => of(error.holders.map(Object.keys))),
+      );
+      expectObservable(fields$).toBe('(f|)', { f: [['id', 'token']] });
+    });
+  });
+
   it('is barred where the store admits nobody yet', () => {
     virtually(({ cold, scheduler, expectObservable }) => {
       const enter = cold('b', { b: { ...placeOf(1n, false), barred: true } });

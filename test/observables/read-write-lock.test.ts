@@ -1,3 +1,4 @@
+import { toUndefined } from 'fp-ts/lib/Option.js';
 import { map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { holders } from '../../src/observables/locks/holders.js';
@@ -18,6 +19,20 @@ describe('read/write locks', () => {
       read('-^-------------!', '-r');
       write('--^----------------!', '---------------w');
       read('-----^ 30ms !', '-------------------r');
+    });
+  });
+
+  it('take the options of a lock', () => {
+    virtually(({ process, expectObservable }) => {
+      const [first, second] = [process(), process()];
+      for (const [name, locked] of [
+        ['r', readLock],
+        ['w', writeLock],
+      ] as const) {
+        locked(first, name, { data: 'me', maxHoldMs: 20 }).subscribe({ error: () => undefined });
+        const held$ = holders(second, name).pipe(map((all) => all.map(({ data }) => toUndefined(data))));
+        expectObservable(held$, '-^ 40ms !').toBe('-h 18ms n', { h: ['me'], n: [] });
+      }
     });
   });
 

@@ -1,3 +1,4 @@
+import { isLeft } from 'fp-ts/lib/Either.js';
 import { concat, map, NEVER, of } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Place } from '../../src/backends/backend.js';
@@ -210,6 +211,17 @@ describe('trySemaphore', () => {
       expectObservable(outcome(), '^ 9ms !').toBe('R');
       expectObservable(outcome(), '-^ 9ms !').toBe('-R');
       expectObservable(outcome(), '--^ 9ms !').toBe('--(L|)');
+    });
+  });
+
+  it('tells whether it is held, or the store admits nobody yet', () => {
+    virtually(({ scheduler, expectObservable }) => {
+      for (const [more, reason] of [[{ barred: true }, 'barred'] as const, [{}, 'held'] as const]) {
+        const enter = concat(of({ ...placeOf(3n, false), ahead: 2, ...more }), NEVER);
+        const taken$ = trySemaphore(scripted({ enter, look: of([]) }, scheduler), 's', 2);
+        const reason$ = taken$.pipe(map((taken) => (isLeft(taken) ? taken.left.reason : 'taken')));
+        expectObservable(reason$).toBe('(r|)', { r: reason });
+      }
     });
   });
 });

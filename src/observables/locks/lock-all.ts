@@ -151,7 +151,7 @@ function firstOf(signals: readonly AbortSignal[]): AbortSignal {
   const first = new AbortController();
   for (const signal of signals) {
     if (signal.aborted) first.abort(signal.reason);
-    else signal.addEventListener('abort', () => first.abort(signal.reason), { once: true });
+    else signal.addEventListener('abort', () => first.abort(signal.reason));
   }
   return first.signal;
 }

@@ -99,7 +99,7 @@ function textOf(template: string, field: Field, data: unknown): string {
   }
   if (value === '') return cannot(`${known} is empty`);
   if (typeof value === 'string' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
-  return typeof value === 'number' && Number.isFinite(value) ? String(value) : cannot(`${known} is ${shown(value)}`);
+  return Number.isFinite(value) ? String(value) : cannot(`${known} is ${shown(value)}`);
 }
 
 function canHaveFields(value: unknown): value is object {

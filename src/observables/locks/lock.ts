@@ -184,8 +184,8 @@ const HOLD_OPTIONS = {
 export function checkHold(name: string, options: HoldOptions, more: Readonly<Record<string, Expectation>> = {}): void {
   checkName(name);
   checkAll(options, { ...HOLD_OPTIONS, ...more });
-  const { maxHoldMs, holdAtLeastMs } = options;
-  if (maxHoldMs !== undefined && holdAtLeastMs !== undefined && maxHoldMs < holdAtLeastMs)
+  const { maxHoldMs = Number.POSITIVE_INFINITY, holdAtLeastMs = 0 } = options;
+  if (maxHoldMs < holdAtLeastMs)
     throw new InvalidOptions([`maxHoldMs (${maxHoldMs}) must not be less than holdAtLeastMs (${holdAtLeastMs})`]);
 }
 
