@@ -124,3 +124,16 @@ test('the example of scheduling shows that each tick is done, one of them again,
     ...[3, 4, 5, 6].map((second) => `12:00:0${second} done, begun once`),
   ]);
 });
+
+test('the example of sharing shows that each tenant has one owner, who stops before another begins', {
+  timeout,
+}, async () => {
+  const [first, second, third, fourth] = sections(await printedBy('sharing'));
+  expect(first?.map((line) => line.split(' bills ')[1]).sort()).toEqual(['ada', 'bea', 'cyd', 'dot', 'eve', 'fay']);
+  expect(second).toEqual(['worker-1 stops eve', 'worker-2 stops fay', 'worker-3 bills eve', 'worker-3 bills fay']);
+  expect(third).toEqual(['worker-1 bills bea', 'worker-3 bills dot']);
+  const stopped = fourth?.filter((line) => line.startsWith('worker-3 stops')).map((line) => line.slice(-3));
+  expect(stopped?.sort()).toEqual(['dot', 'eve', 'fay']);
+  for (const tenant of ['dot', 'eve', 'fay'])
+    expect(fourth?.indexOf(`worker-3 stops ${tenant}`)).toBeLessThan(fourth?.indexOf(`worker-1 bills ${tenant}`) ?? -1);
+});
