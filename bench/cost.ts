@@ -13,9 +13,10 @@ import {
   lock,
   lockAll,
   readLock,
+  schedule,
   semaphore,
 } from 'conclave';
-import { EMPTY, filter, firstValueFrom, type Observable, type Subscription } from 'rxjs';
+import { EMPTY, filter, firstValueFrom, lastValueFrom, type Observable, Subject, type Subscription, take } from 'rxjs';
 import { startEtcd } from '../src/testing/servers/etcd.js';
 import { startRedis } from '../src/testing/servers/redis.js';
 import type { TestServer } from '../src/testing/servers/server.js';
@@ -23,7 +24,7 @@ import { startZooKeeper } from '../src/testing/servers/zookeeper.js';
 import { type Counts, difference, etcdCounts, redisCounts, zooKeeperCounts } from '../test/support/counters.js';
 import { ensureServers } from '../test/support/install.js';
 
-interface Subject {
+interface Store {
   readonly name: string;
   readonly start: () => Promise<TestServer>;
   readonly read: (url: string) => Promise<Counts>;
@@ -44,7 +45,7 @@ const RENEW_EVERY_MS = 1_000;
 const QUIET = { ttlMs: 20_000, renewEveryMs: 12_000, requestTimeoutMs: 5_000 };
 const RENEWING = { ttlMs: 8_000, renewEveryMs: RENEW_EVERY_MS, requestTimeoutMs: 3_000 };
 
-const subjects: readonly Subject[] = [
+const subjects: readonly Store[] = [
   {
     name: 'Redis',
     start: () => startRedis(),
@@ -102,7 +103,7 @@ interface Figure {
   readonly detail: Counts;
 }
 
-async function measure(subject: Subject, url: string): Promise<readonly Figure[]> {
+async function measure(subject: Store, url: string): Promise<readonly Figure[]> {
   const requestsOf = (counts: Counts): number =>
     Object.entries(counts).reduce((sum, [name, count]) => sum + (subject.isRequest(name) ? count : 0), 0);
   const counted = async (act: () => Promise<unknown>): Promise<Counts> => {
@@ -140,6 +141,8 @@ async function measure(subject: Subject, url: string): Promise<readonly Figure[]
     await again('lead and step down', elected({}), acquireLimit);
     await again('the same, with a priority', elected({ priority: 1 }));
     await again('the same, taking over from an earlier self', elected({ id: 'pod-0', takeOver: true }));
+    const ticks = await counted(() => tick(backend, ROUNDS));
+    note('do a tick of a schedule', ticks, ROUNDS, 2 + TAKE_OVER / ROUNDS);
   }
   {
     const backends = Array.from({ length: 10 }, () => connect(url, QUIET));
@@ -200,6 +203,25 @@ function holdLocks(count: number): (backend: Backend) => Promise<unknown> {
     Promise.all(
       Array.from({ length: count }, (_, i) => new Promise((held) => lock(backend, `held ${i}`).subscribe(held))),
     );
+}
+
+/** What it takes to be elected, to read what was done, and to step down. */
+const TAKE_OVER = 10;
+
+/** So many ticks, one after the other. */
+async function tick(backend: Backend, count: number): Promise<void> {
+  const dates = new Subject<Date>();
+  const done = lastValueFrom(
+    schedule(backend, 'report', dates, () => EMPTY, { overlap: 'queue', missed: 'all' }).pipe(
+      filter(({ kind }) => kind === 'done'),
+      take(count),
+    ),
+  );
+  // Nothing is missed before the very first leader.
+  await firstValueFrom(backend.cell('schedule report').pipe(filter((cell) => cell !== undefined)));
+  const nowMs = Date.now();
+  for (let i = 1; i <= count; i++) dates.next(new Date(nowMs + i));
+  await done;
 }
 
 interface InLine {

@@ -80,7 +80,7 @@ const startedAtOnce = 4;
 
 /** Servers, networks and client processes of one store. They live for several runs, since starting them takes long. */
 export class Laboratory implements AsyncDisposable {
-  readonly #folder = join(watchdog().folder, 'faults');
+  readonly #folder: string;
   readonly #actors = new Set<Actor>();
   readonly #spare: ActorProcess[] = [];
   #resource: ClientProcess<ResourceCalls, never> | undefined;
@@ -89,6 +89,8 @@ export class Laboratory implements AsyncDisposable {
   #runs = 0;
 
   constructor(readonly store: StoreUnderTest) {
+    // Of its own: others in this process go on when it is put away.
+    this.#folder = join(watchdog().folder, 'faults', `${store.nodes[0]?.port}`);
     mkdirSync(this.#folder, { recursive: true });
   }
 

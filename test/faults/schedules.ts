@@ -10,6 +10,7 @@ function scheduling(name: string, scenario: Cell['scenario'], everyMs: number): 
     name,
     // What is sent up to the deadline is heard, if late; and ticks that were missed are done one after the other.
     nextHolderMs: 2 * ttlMs + 1_500,
+    membershipMs: 2 * ttlMs + 1_500,
     habits: { shortLocks: 1, tickEveryMs: everyMs },
     scenario,
   };

@@ -2,7 +2,7 @@ import { defer, EMPTY, finalize, NEVER, type Observable, of, Subject, throwError
 import { describe, expect, it } from 'vitest';
 import { InvalidName, NotSupported } from '../../src/backends/errors.js';
 import { jsonCodec } from '../../src/backends/shared/codec.js';
-import type { When } from '../../src/observables/scheduling/occurrences.js';
+import { cronOf, type When } from '../../src/observables/scheduling/occurrences.js';
 import { type ScheduleOptions, schedule } from '../../src/observables/scheduling/schedule.js';
 import { scheduleHistory, type TickRecord } from '../../src/observables/scheduling/schedule-history.js';
 import type { Tick, TickEvent } from '../../src/observables/scheduling/ticks.js';
@@ -268,44 +268,46 @@ describe('schedule', () => {
 
   describe('where clocks change by the season', () => {
     const datesFrom = (
-      startsAt: string,
-      when: string,
-      hours: number,
+      from: string,
+      expression: string,
+      count: number,
       timeZone = 'Europe/Berlin',
     ): readonly string[] => {
-      const fleet = new Fleet({ startsAt: new Date(startsAt), ttlMs: 3_600_000 });
-      const dates: string[] = [];
-      const work = ({ date }: Tick) => {
-        dates.push(date.toISOString().slice(5, 16));
-        return EMPTY;
-      };
-      fleet.start('a', when, work, { timeZone });
-      fleet.cluster.pass(hours * 3_600_000);
-      return dates;
+      const occurrences = cronOf(expression, timeZone);
+      const dates: number[] = [];
+      for (let at = Date.parse(from); dates.length < count; dates.push(at)) at = occurrences.next(at) as number;
+      // Looked at from behind, they are the same.
+      for (const [i, at] of dates.entries()) if (i > 0) expect(occurrences.last(at - 1)).toBe(dates[i - 1]);
+      return dates.map((at) => new Date(at).toISOString().slice(5, 16));
     };
 
     it('a fixed time that there is not comes when the hour is over', () => {
-      expect(datesFrom('2026-03-28T00:00:00Z', '30 2 * * *', 60)).toEqual([
-        ...['03-28T01:30', '03-29T01:00', '03-30T00:30'],
-      ]);
+      expect(datesFrom('2026-03-28T00:00:00Z', '30 2 * * *', 3)).toEqual(['03-28T01:30', '03-29T01:00', '03-30T00:30']);
     });
 
     it('a fixed time that there is twice comes once', () => {
-      expect(datesFrom('2026-10-24T00:00:00Z', '30 2 * * *', 60)).toEqual([
-        ...['10-24T00:30', '10-25T00:30', '10-26T01:30'],
+      expect(datesFrom('2026-10-24T00:00:00Z', '30 2 * * *', 3)).toEqual(['10-24T00:30', '10-25T00:30', '10-26T01:30']);
+    });
+
+    it('a midnight that there is not comes at one', () => {
+      expect(datesFrom('2018-11-03T00:00:00Z', '0 0 * * *', 3, 'America/Sao_Paulo')).toEqual([
+        ...['11-03T03:00', '11-04T03:00', '11-05T02:00'],
       ]);
     });
 
-    it('what comes each half an hour goes on to do so', () => {
-      expect(datesFrom('2026-10-24T23:45:00Z', '*/30 * * * *', 2.5)).toEqual([
-        ...['10-25T00:00', '10-25T00:30', '10-25T01:00', '10-25T01:30', '10-25T02:00'],
-      ]);
+    it('what comes each half an hour goes on to do so, on the leader as in the calendar', () => {
+      const dates = ['10-25T00:00', '10-25T00:30', '10-25T01:00', '10-25T01:30', '10-25T02:00'];
+      expect(datesFrom('2026-10-24T23:45:00Z', '*/30 * * * *', 5)).toEqual(dates);
+      const fleet = new Fleet({ startsAt: new Date('2026-10-24T23:45:00Z'), ttlMs: 3_600_000 });
+      fleet.start('a', '*/30 * * * *', quick, { timeZone: 'Europe/Berlin' });
+      fleet.cluster.pass(2.5 * 3_600_000);
+      expect(fleet.history().map(({ date }) => date.toISOString().slice(5, 16))).toEqual(dates);
     });
 
     it('is read in UTC by default, and in no zone of the machine', () => {
-      const fleet = new Fleet({ startsAt: new Date('2026-06-01T00:00:00Z'), ttlMs: 3_600_000 });
+      const fleet = new Fleet({ startsAt: new Date('2026-06-01T02:30:00Z'), ttlMs: 3_600_000 });
       fleet.start('a', '0 3 * * *', quick);
-      fleet.cluster.pass(4 * 3_600_000);
+      fleet.cluster.pass(3_600_000);
       expect(fleet.history()).toMatchObject([{ date: new Date('2026-06-01T03:00:00Z') }]);
     });
   });
