@@ -34,6 +34,8 @@ interface Store {
   readonly acquireLimit: number;
   /** Most for looking at a line. */
   readonly lookLimit: number;
+  /** Most for one write of a cell. */
+  readonly swapLimit: number;
 }
 
 const ROUNDS = 100;
@@ -53,6 +55,7 @@ const subjects: readonly Store[] = [
     isRequest: (count) => count === 'evalsha' || count === 'eval',
     acquireLimit: 2,
     lookLimit: 1,
+    swapLimit: 1,
   },
   {
     name: 'etcd',
@@ -61,6 +64,7 @@ const subjects: readonly Store[] = [
     isRequest: (count) => /^(KV|Lease|Watch)\/\w+$/.test(count),
     acquireLimit: 2,
     lookLimit: 1,
+    swapLimit: 1,
   },
   {
     name: 'ZooKeeper',
@@ -69,6 +73,7 @@ const subjects: readonly Store[] = [
     isRequest: (count) => count === 'reads' || count === 'writes',
     acquireLimit: 4,
     lookLimit: 2,
+    swapLimit: 3,
   },
 ];
 
@@ -142,7 +147,7 @@ async function measure(subject: Store, url: string): Promise<readonly Figure[]> 
     await again('the same, with a priority', elected({ priority: 1 }));
     await again('the same, taking over from an earlier self', elected({ id: 'pod-0', takeOver: true }));
     const ticks = await counted(() => tick(backend, ROUNDS));
-    note('do a tick of a schedule', ticks, ROUNDS, 2 + TAKE_OVER / ROUNDS);
+    note('do a tick of a schedule', ticks, ROUNDS, 2 * subject.swapLimit + TAKE_OVER / ROUNDS);
   }
   {
     const backends = Array.from({ length: 10 }, () => connect(url, QUIET));
@@ -206,7 +211,7 @@ function holdLocks(count: number): (backend: Backend) => Promise<unknown> {
 }
 
 /** What it takes to be elected, to read what was done, and to step down. */
-const TAKE_OVER = 10;
+const TAKE_OVER = 20;
 
 /** So many ticks, one after the other. */
 async function tick(backend: Backend, count: number): Promise<void> {
