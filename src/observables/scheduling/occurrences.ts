@@ -5,7 +5,8 @@ import { shown } from '../../backends/shared/expectations.js';
 
 /**
  * When something is to be done: a cron expression of five to seven fields (`'0 3 * * *'`, `'0/10 * * * * *'`); a period, counted
- * from the beginning of 1970 by all alike; or dates, each emitted before it comes, or as it comes.
+ * from the beginning of 1970 by all alike; or dates, each emitted before it comes, or as it comes. One that lies before a tick
+ * that was done is not done any more.
  */
 export type When = string | { readonly everyMs: number } | Observable<Date>;
 

@@ -51,7 +51,7 @@ export interface ScheduleOptions extends Partial<Manners> {
  * **Errors** as `withLeadership`, and with what an Observable of dates errors with. Never with what the work errors with: then
  * the tick has failed, and the next one comes. `InvalidName`, `InvalidOptions`, `NotSupported` where the backend has no cells
  * (thrown at the call).
- * **Completes** when no tick comes any more, or the backend is closed. A drain lets the work in progress come to its end.
+ * **Completes** when no tick comes any more; after `release()` of the grant; when the backend is closed. A drain lets the work in progress come to its end.
  * **Teardown** unsubscribes from the work, then steps down; a promise settles first. That tick counts as one whose runner died.
  * **Guarantee** not: that ticks are done in time, since the leader may have to be elected, nor by a right clock: they are due by
  * that of the leader. Where it is set back, no tick is done again, and none comes until it is where it was. Where it is far
