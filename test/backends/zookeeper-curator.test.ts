@@ -12,7 +12,8 @@ backendConformance(
   (options) => asCurator(url, options),
   remote({
     name: 'zookeeper, as Curator',
-    url,
+    // Other processes are given nothing but this.
+    url: `${url}?layout=curator`,
     ttlMs: 2_000,
     connect: asCurator,
     start: () => startZooKeeper(),

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -44,7 +44,11 @@ beforeAll(async () => {
   const here = join(folder, 'node_modules');
   mkdirSync(join(here, 'conclave'), { recursive: true });
   symlinkSync(join(root, 'package.json'), join(here, 'conclave', 'package.json'));
-  for (const name of ['rxjs', 'fp-ts', 'fast-equals', 'tslib']) symlinkSync(join(modules, name), join(here, name));
+  const { dependencies } = createRequire(import.meta.url)(join(root, 'package.json'));
+  for (const name of ['rxjs', 'tslib', ...Object.keys(dependencies)]) {
+    mkdirSync(dirname(join(here, name)), { recursive: true });
+    symlinkSync(join(modules, name), join(here, name));
+  }
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
   const outDir = join(here, 'conclave', 'dist', 'cjs');
   await promisify(execFile)(process.execPath, [tsc, '-p', 'tsconfig.cjs.json', '--outDir', outDir], { cwd: root });

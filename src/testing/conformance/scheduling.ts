@@ -70,7 +70,8 @@ export function schedulingCases({ hazard }: Suite): void {
       'both in the history',
     );
     for (const { date, state, attempt, error, startedAt, endedAt } of ticks) {
-      if (state === 'claimed') continue;
+      // On a machine that is busy otherwise one may come while the last one works.
+      if (state !== 'done' && state !== 'failed') continue;
       const isEven = (date.getTime() / every.everyMs) % 2 === 0;
       expect({ state, attempt, error }).toEqual(
         isEven ? { state: 'failed', attempt: 1, error: 'Error: an even one' } : { state: 'done', attempt: 1 },
