@@ -284,7 +284,8 @@ function page(table: Table): string {
   );
   return `# What it costs
 
-Requests as the servers count them, written by \`npm run cost\`; in brackets the limit that the script holds them to.
+Requests as the servers count them, written by \`npm run cost\`; in brackets the limit that the script holds them to. A renewal or an
+election that falls into a count may add some hundredths.
 
 | | ${names.join(' | ')} |
 |---|${names.map(() => '---|').join('')}
