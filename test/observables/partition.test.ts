@@ -1,4 +1,4 @@
-import { defer, map, NEVER, type Observable, type Subscription } from 'rxjs';
+import { defer, map, NEVER, type Observable, type Subscription, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import type { CoordinationError } from '../../src/backends/errors.js';
@@ -205,6 +205,28 @@ describe('partition', () => {
       const items = () => cold('x 49ms y 49ms w', lists);
       expectObservable(shares(one, 'm1', items()), '^ 150ms !').toBe('z 19ms e 49ms j 29ms e', S);
       expectObservable(shares(two, 'm2', items()), '^ 150ms !').toBe('z 19ms g 49ms k 29ms z', S);
+    });
+  });
+
+  it('ToldTheSameAgain: a list that comes again and again, in whatever order, keeps no member waiting for its share', () => {
+    virtually(({ process, expectObservable }) => {
+      const [one, two] = [process(), process()];
+      const asked$ = timer(0, 10).pipe(map((i) => (i % 2 === 0 ? ITEMS : [...ITEMS].reverse())));
+      expectObservable(shares(one, 'm1', asked$), '^ 150ms !').toBe('z 19ms a 49ms b', S);
+      expectObservable(shares(two, 'm2', asked$), '50ms ^ 100ms !').toBe('50ms z 19ms c', S);
+    });
+  });
+
+  it('PlannedByNobody: a guest who has been there longest, and only joined the group, keeps nobody from a share', () => {
+    virtually(({ process, expectObservable }) => {
+      const [guest, one, two] = [process(), process(), process()];
+      const weights: PartitionOptions['weights'] = (id) => (id === 'guest' ? 0 : 1);
+      expectObservable(join(guest, 'g', { id: 'guest', create: true }).pipe(map(({ id }) => id)), '^ 150ms !').toBe(
+        '(g)',
+        { g: 'guest' },
+      );
+      expectObservable(shares(one, 'm1', ITEMS, { weights }), '10ms ^ 99ms !').toBe('10ms z 19ms j', S);
+      expectObservable(shares(two, 'm2', ITEMS, { weights }), '10ms ^ 150ms !').toBe('10ms z 19ms k 99ms a', S);
     });
   });
 

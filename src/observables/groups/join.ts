@@ -79,6 +79,16 @@ export interface JoinOptions {
  * join(backend, 'workers', { id: 'w1', capabilities: { zone: 'a' }, create: true }).subscribe();
  */
 export function join(backend: Backend, group: string, options: JoinOptions = {}): Observable<Membership> {
+  return joinAs(backend, group, options);
+}
+
+/** `join`, with what a recipe keeps in the record beside. */
+export function joinAs(
+  backend: Backend,
+  group: string,
+  options: JoinOptions,
+  kept: Pick<MemberRecord, 'shares'> = {},
+): Observable<Membership> {
   checkName(group);
   checkAll(options, {
     id: ANYTHING,
@@ -95,7 +105,7 @@ export function join(backend: Backend, group: string, options: JoinOptions = {})
       const subject = `member ${JSON.stringify(id)}`;
       // The limit is for what the user gives; what is kept with it comes on top.
       encodePayload(backend.codec, subject, capabilities);
-      const record: MemberRecord = { id, owner, capabilities };
+      const record: MemberRecord = { id, owner, ...kept, capabilities };
       const payload = encodePayload(backend.codec, subject, record, MAX_PAYLOAD_BYTES + RECORD_BYTES);
       encoded.set(payload, capabilities);
       return payload;

@@ -27,6 +27,8 @@ export interface MembersOptions {
 export interface MemberRecord {
   readonly id: string;
   readonly owner: string;
+  /** It takes part in `partition`, and did not only join the group. */
+  readonly shares?: boolean;
   readonly capabilities?: unknown;
 }
 
@@ -59,10 +61,12 @@ export function memberMap(
 ): Observable<ReadonlyMap<string, Member>> {
   checkAll(options, { required: FLAG });
   const entries$ = memberEntries(backend, group);
-  return (options.required === true ? whileThere(backend, group, entries$) : entries$).pipe(
-    map(presentMembers),
-    distinctUntilChanged(getEq(S.Eq, memberEq).equals),
-  );
+  return (options.required === true ? whileThere(backend, group, entries$) : entries$).pipe(toMembers);
+}
+
+/** Whenever it has changed who is there, or with which capabilities. */
+export function toMembers(entries$: Observable<readonly MemberEntry[]>): Observable<ReadonlyMap<string, Member>> {
+  return entries$.pipe(map(presentMembers), distinctUntilChanged(getEq(S.Eq, memberEq).equals));
 }
 
 /** What `source` tells, once it is known that the group exists. Errors where it does not. */

@@ -41,6 +41,10 @@ export function checkItems(group: string, items: unknown): Items {
   return { names: [...keys.keys()].sort(), keys };
 }
 
+export function sameItems(a: Items, b: Items): boolean {
+  return a.names.length === b.names.length && a.names.every((name, i) => name === b.names[i]);
+}
+
 function reasonAgainst(group: string, item: string): string | undefined {
   try {
     itemLockName(group, item);

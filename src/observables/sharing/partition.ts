@@ -14,7 +14,7 @@ import { checkPartition, type PartitionOptions, type SharedItems, sharing } from
  *     plan     --1,2,3---1,2-------1,2,3-      `settledMs` after each change; here for a
  *     output   0--123-----12--------123--
  *
- * One member, the one that has been there longest, writes down who shall own what; an item is owned by who holds its lock. So a
+ * One member, the one that has taken part longest, writes down who shall own what; an item is owned by who holds its lock. So a
  * plan that is late, or made of a wrong view, leaves an item waiting, and never with two owners. All members shall give the same
  * items and options: those count of the one who plans. Everybody in the group has a share, also who has joined it otherwise, and
  * takes nothing: `weights` may give such a one 0.

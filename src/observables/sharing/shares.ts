@@ -37,15 +37,15 @@ import {
 } from '../../backends/shared/expectations.js';
 import { isError } from '../../backends/shared/is-error.js';
 import { checkName } from '../../backends/shared/keys.js';
-import { type JoinOptions, join } from '../groups/join.js';
-import { type Member, memberMap } from '../groups/member-map.js';
+import { type JoinOptions, joinAs } from '../groups/join.js';
+import { type Member, type MemberEntry, memberEntries, toMembers } from '../groups/member-map.js';
 import type { Membership } from '../groups/membership.js';
 import { aborted } from '../holding/aborted.js';
 import type { Contention } from '../holding/contending.js';
 import { type Grant, isLoss } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
 import { placesFor } from '../locks/lock.js';
-import { checkItems, type Items, itemLockName } from './items.js';
+import { checkItems, type Items, itemLockName, sameItems } from './items.js';
 import { decodePlan, memberKeyOf, NO_PLAN, type Plan } from './plan.js';
 import { type Outlook, planning } from './planner.js';
 import { PARTITIONS, STRATEGIES } from './strategies.js';
@@ -244,18 +244,19 @@ export function sharing<T>(
 
     const membership$ = new BehaviorSubject<Membership | undefined>(undefined);
     const items$ = new ReplaySubject<Items>(1);
-    const members$ = new ReplaySubject<ReadonlyMap<string, Member>>(1);
+    const entries$ = new ReplaySubject<readonly MemberEntry[]>(1);
     const plans$ = new ReplaySubject<Pick<Outlook, 'plan' | 'cell'>>(1);
 
-    const weights$ = members$.pipe(
+    const weights$ = entries$.pipe(
+      toMembers,
       map((members) => new Map([...members].map(([one, member]) => [one, weightOf(weights, one, member)]))),
       distinctUntilChanged(sameWeights),
     );
     const outlook$ = combineLatest([weights$, items$, plans$]).pipe(
       map(([weightsNow, itemsNow, plans]): Outlook => ({ weights: weightsNow, items: itemsNow, ...plans })),
     );
-    const isPlanner$ = combineLatest([membership$, members$]).pipe(
-      map(([membership, members]) => membership !== undefined && longestIn(members) === id),
+    const isPlanner$ = combineLatest([membership$, entries$]).pipe(
+      map(([membership, entries]) => membership !== undefined && longestIn(entries) === id),
       distinctUntilChanged(),
     );
     const wanted$ = combineLatest([membership$, items$, plans$]).pipe(
@@ -281,16 +282,22 @@ export function sharing<T>(
         .pipe(followed(backend, cell))
         .subscribe({ next: (plans) => plans$.next(plans), error: fail, complete: finish }),
     );
-    following.add(memberMap(backend, group).subscribe({ next: (members) => members$.next(members), error: fail }));
+    following.add(memberEntries(backend, group).subscribe({ next: (entries) => entries$.next(entries), error: fail }));
     following.add(
-      lists$.pipe(map((list) => checkItems(group, list))).subscribe({ next: (list) => items$.next(list), error: fail }),
+      lists$
+        .pipe(
+          map((list) => checkItems(group, list)),
+          // Who asks for the list from time to time is told the same again, and nothing has changed.
+          distinctUntilChanged(sameItems),
+        )
+        .subscribe({ next: (list) => items$.next(list), error: fail }),
     );
     // Who does not know the items yet takes no part, nor plans for others.
     following.add(
       items$
         .pipe(
           take(1),
-          switchMap(() => join(backend, group, { ...joining, id, create })),
+          switchMap(() => joinAs(backend, group, { ...joining, id, create }, { shares: true })),
         )
         .subscribe({
           next: (membership) => {
@@ -327,10 +334,12 @@ function followed(backend: Backend, cell: string) {
   );
 }
 
-/** Who has been a member for the longest time: it knows what the others knew, and changes least often. */
-function longestIn(members: ReadonlyMap<string, Member>): string | undefined {
-  const [first] = [...members.values()].sort((a, b) => (a.token < b.token ? -1 : 1));
-  return first?.id;
+/**
+ * Who has taken part for the longest time: it knows what the others knew, and changes least often. Who has only joined the
+ * group does not plan.
+ */
+function longestIn(entries: readonly MemberEntry[]): string | undefined {
+  return entries.find(({ record }) => record.shares === true)?.record.id;
 }
 
 function weightOf(weights: NonNullable<PartitionOptions['weights']>, id: string, member: Member): number {
