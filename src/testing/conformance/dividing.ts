@@ -1,5 +1,20 @@
-import { type Grant, itemLockName, partition, withPartition } from 'conclave';
-import { map, Observable } from 'rxjs';
+import {
+  createGroup,
+  evictMember,
+  exclusiveMap,
+  type Grant,
+  hashRing,
+  itemLockName,
+  join,
+  members,
+  ownedBy,
+  partition,
+  whileMember,
+  whileOwner,
+  whileQuorum,
+  withPartition,
+} from 'conclave';
+import { finalize, from, interval, map, merge, NEVER, Observable, startWith, timer } from 'rxjs';
 import { expect } from 'vitest';
 import type { Suite } from './stage.js';
 
@@ -70,4 +85,99 @@ export function dividingCases({ hazard }: Suite): void {
       await mine.now(({ size }) => size === ITEMS.length, 'everything', stage.expiryMs + SETTLED_MS);
     },
   );
+
+  hazard(
+    'of items with one lock one is worked on at a time, over all processes, and those of one process in order',
+    async (stage) => {
+      const working = new Map<string, string>();
+      const tokens = new Map<string, bigint[]>();
+      const begun: string[] = [];
+      let most = 0;
+      const workOf =
+        (who: string) =>
+        (item: string, { token }: Grant) => {
+          const [name = ''] = item.split(' ');
+          expect(working.get(name)).toBeUndefined();
+          working.set(name, who);
+          most = Math.max(most, working.size);
+          tokens.set(name, [...(tokens.get(name) ?? []), token]);
+          begun.push(`${who} ${item}`);
+          return timer(5).pipe(
+            map(() => `${who} ${item}`),
+            finalize(() => working.delete(name)),
+          );
+        };
+      const items = [1, 2, 3, 4].flatMap((n) => [`eggs ${n}`, `milk ${n}`]);
+      const nameOf = (item: string): string => item.split(' ')[0] ?? '';
+      const done = ['one', 'two'].map((who) =>
+        stage.probe(from(items).pipe(exclusiveMap(stage.backend(), nameOf, workOf(who)))),
+      );
+      for (const each of done) await each.completion('all items', 3 * stage.soonMs);
+      for (const [i, who] of ['one', 'two'].entries()) {
+        expect([...(done[i]?.values ?? [])].sort()).toEqual(items.map((item) => `${who} ${item}`).sort());
+        for (const name of ['eggs', 'milk'])
+          expect(begun.filter((line) => line.startsWith(`${who} ${name} `))).toEqual(
+            [1, 2, 3, 4].map((n) => `${who} ${name} ${n}`),
+          );
+      }
+      for (const given of tokens.values()) expect(given).toEqual([...given].sort((a, b) => (a < b ? -1 : 1)));
+      expect(most).toBeLessThanOrEqual(2);
+    },
+  );
+
+  hazard(
+    'processes that see the same members have the same owner of each key, and a gate closes when its key moves',
+    async (stage) => {
+      const keys = Array.from({ length: 20 }, (_, i) => `key ${i}`);
+      const [here, there] = [stage.backend(), stage.backend()];
+      const ringOf = (backend: typeof here) => hashRing(members(backend, 'kitchen'));
+      await stage.probe(createGroup(here, 'kitchen')).first('the group');
+      await stage.join(here, 'kitchen', { id: 'one' });
+      const rings = [here, there].map((backend) => stage.probe(ringOf(backend)));
+      const alone = await Promise.all(
+        rings.map((ring) => ring.now(({ members: { size } }) => size === 1, 'one member')),
+      );
+      for (const ring of alone) expect(keys.map((key) => ring.ownerOf(key))).toEqual(keys.map(() => 'one'));
+      const gates = keys.map((key) =>
+        stage.probe(NEVER.pipe(startWith(key), whileOwner(ringOf(here), 'one', key, { onLoss: 'complete' }))),
+      );
+      for (const gate of gates) await gate.first('the gate of a key of which one is the owner');
+      const { joined } = await stage.join(there, 'kitchen', { id: 'two' });
+      const both = await Promise.all(
+        rings.map((ring) => ring.now(({ members: { size } }) => size === 2, 'two members')),
+      );
+      const owners = keys.map((key) => both[0]?.ownerOf(key));
+      expect(keys.map((key) => both[1]?.ownerOf(key))).toEqual(owners);
+      expect(new Set(owners)).toEqual(new Set(['one', 'two']));
+      for (const [i, gate] of gates.entries()) if (owners[i] === 'two') await gate.completion('a key that has moved');
+      expect(gates.map(({ hasEnded }) => hasEnded)).toEqual(owners.map((owner) => owner === 'two'));
+      const passed = ['one', 'two'].map((id) =>
+        stage.probe(merge(from(keys), NEVER).pipe(ownedBy(ringOf(there), id, (key) => key))),
+      );
+      for (const [i, id] of ['one', 'two'].entries()) {
+        const its = keys.filter((_, at) => owners[at] === id);
+        await passed[i]?.ever((key) => key === its.at(-1), `the last key of ${id}`);
+        expect(passed[i]?.values).toEqual(its);
+      }
+      joined.unsubscribe();
+      await rings[0]?.now(({ members: { size } }) => size === 1, 'one member again');
+    },
+  );
+
+  hazard('work is gated by so many members, and by being one of them', async (stage) => {
+    const [here, there] = [stage.backend(), stage.backend()];
+    await stage.probe(createGroup(here, 'kitchen')).first('the group');
+    const ticks$ = interval(10);
+    const quorum = stage.probe(ticks$.pipe(whileQuorum(members(here, 'kitchen'), 2, { onLoss: 'complete' })));
+    const member = stage.probe(ticks$.pipe(whileMember(join(here, 'kitchen', { id: 'one' }))));
+    await member.first('the work of a member');
+    expect(quorum.values).toEqual([]);
+    const { joined } = await stage.join(there, 'kitchen', { id: 'two' });
+    await quorum.first('the work of two members');
+    joined.unsubscribe();
+    await quorum.completion('too few are there');
+    expect(member.hasEnded).toBe(false);
+    await stage.probe(evictMember(there, 'kitchen', 'one')).first('the eviction');
+    expect(await member.failure('it was evicted')).toMatchObject({ _tag: 'MembershipLost' });
+  });
 }
