@@ -103,9 +103,6 @@ export const explanations: readonly Explanation[] = [
       'src/observables/groups/join.ts': [
         'entries.some(({ entry, record }) => record.id === id && record.owner !== owner && [-entry.token < mine.token-]{+entry.token <= mine.token+});',
       ],
-      'src/observables/groups/member-map.ts': [
-        '(a, b) => [-a.id === b.id-]{+true+} && a.token === b.token && a.capabilities === b.capabilities,',
-      ],
       'src/observables/elections/designation.ts': [
         'return !line.some((entry) => entry.id === id) && line.some((entry) => [-entry.token > token-]{+entry.token >= token+});',
       ],

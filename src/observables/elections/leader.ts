@@ -1,5 +1,4 @@
-import type { Option } from 'fp-ts/lib/Option.js';
-import { lookup } from 'fp-ts/lib/ReadonlyArray.js';
+import { fromNullable, type Option } from 'fp-ts/lib/Option.js';
 import { distinctUntilChanged, map, type Observable } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import type { Contender } from '../holding/contender.js';
@@ -26,7 +25,10 @@ import { candidates } from './candidates.js';
  * leader(backend, 'scheduler').pipe(map(toUndefined)).subscribe((who) => console.log(who?.id ?? 'nobody'));
  */
 export function leader(backend: Backend, election: string): Observable<Option<Contender>> {
-  return candidates(backend, election).pipe(map(lookup(0)), distinctUntilChanged(sameLeader));
+  return candidates(backend, election).pipe(
+    map(([first]) => fromNullable(first)),
+    distinctUntilChanged(sameLeader),
+  );
 }
 
 function sameLeader(a: Option<Contender>, b: Option<Contender>): boolean {

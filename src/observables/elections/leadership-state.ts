@@ -1,5 +1,4 @@
-import { none, type Option, toUndefined } from 'fp-ts/lib/Option.js';
-import { lookup } from 'fp-ts/lib/ReadonlyArray.js';
+import { fromNullable, none, type Option, toUndefined } from 'fp-ts/lib/Option.js';
 import {
   catchError,
   combineLatest,
@@ -138,7 +137,7 @@ function stateOf(
   if (ahead < 0) return undefined;
   // Nobody before it, and not admitted: either it will be told in a moment, or the store admits nobody yet.
   if (ahead === 0) return place.barred === true ? { state: 'follower', id, token, ahead, leader: none } : undefined;
-  return { state: 'follower', id, token, ahead, leader: lookup(0)(line) };
+  return { state: 'follower', id, token, ahead, leader: fromNullable(line[0]) };
 }
 
 function sameState(a: LeadershipState, b: LeadershipState): boolean {

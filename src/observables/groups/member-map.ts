@@ -1,7 +1,4 @@
-import { type Eq, fromEquals } from 'fp-ts/lib/Eq.js';
 import { isSome } from 'fp-ts/lib/Option.js';
-import { getEq } from 'fp-ts/lib/ReadonlyMap.js';
-import * as S from 'fp-ts/lib/string.js';
 import { combineLatest, distinctUntilChanged, map, type Observable, tap } from 'rxjs';
 import type { Backend, Entry, RosterKey } from '../../backends/backend.js';
 import { GroupNotFound } from '../../backends/errors.js';
@@ -66,7 +63,7 @@ export function memberMap(
 
 /** Whenever it has changed who is there, or with which capabilities. */
 export function toMembers(entries$: Observable<readonly MemberEntry[]>): Observable<ReadonlyMap<string, Member>> {
-  return entries$.pipe(map(presentMembers), distinctUntilChanged(getEq(S.Eq, memberEq).equals));
+  return entries$.pipe(map(presentMembers), distinctUntilChanged(sameMembers));
 }
 
 /** What `source` tells, once it is known that the group exists. Errors where it does not. */
@@ -141,6 +138,11 @@ function isMemberRecord(value: unknown): value is MemberRecord {
 }
 
 /** Capabilities are decoded once for each write, so the same write gives the same value. */
-const memberEq: Eq<Member> = fromEquals(
-  (a, b) => a.id === b.id && a.token === b.token && a.capabilities === b.capabilities,
-);
+function sameMembers(before: ReadonlyMap<string, Member>, after: ReadonlyMap<string, Member>): boolean {
+  if (before.size !== after.size) return false;
+  for (const [id, { token, capabilities }] of after) {
+    const member = before.get(id);
+    if (member?.token !== token || member.capabilities !== capabilities) return false;
+  }
+  return true;
+}
