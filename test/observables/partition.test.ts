@@ -1,4 +1,4 @@
-import { defer, map, NEVER, type Observable, type Subscription, timer } from 'rxjs';
+import { defer, map, NEVER, type Observable, type Subscription, take, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import type { CoordinationError } from '../../src/backends/errors.js';
@@ -351,6 +351,14 @@ describe('partition', () => {
         for (const item of ITEMS)
           two.look({ kind: 'lock', name: itemLockName('g', item) }).subscribe((all) => expect(all).toEqual([]));
       });
+    });
+  });
+
+  it('who unsubscribes when told of nothing yet has taken no part, and made no group', () => {
+    virtually(({ process, at }) => {
+      const [one, admin] = [process(), process()];
+      partition(one, 'g', ITEMS).pipe(take(1)).subscribe();
+      at(20, () => admin.registered('group').subscribe((names) => expect([...names]).toEqual([])));
     });
   });
 

@@ -73,6 +73,7 @@ export function partition(
     };
     subscriber.add(() => telling?.unsubscribe());
     tell();
+    if (subscriber.closed) return;
     subscriber.add(
       sharing<never>(backend, group, items, options, {
         work: (item, grant) =>
