@@ -51,11 +51,13 @@ export function runCoordinator(backend: Backend): RunCoordinator {
   return {
     shouldRun: async (key) => {
       const { journal, at } = of(key);
-      const line: Line = { at, state: 'claimed', token: '0', attempt: 1, from: nowMs() };
+      const line: Line = { at, state: 'claimed', token: '0', attempt: 1, from: nowMs(), by: backend.newId() };
       let isClaimed = false;
       const claim = (known: Journal | undefined): Journal | undefined => {
-        isClaimed = known === undefined || at > known.handled;
-        return isClaimed ? withLine(known ?? { handled: at, lines: [] }, line) : known;
+        // The answer to a claim may have got lost.
+        const isWritten = known?.lines.some(({ by }) => by === line.by) === true;
+        isClaimed = isWritten || known === undefined || at > known.handled;
+        return isClaimed && !isWritten ? withLine(known ?? { handled: at, lines: [] }, line) : known;
       };
       return settled(journal.write(claim).pipe(map(() => isClaimed)));
     },

@@ -1,7 +1,8 @@
 import { createTask } from 'node-cron';
-import { firstValueFrom } from 'rxjs';
+import { firstValueFrom, mergeMap } from 'rxjs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { BackendClosed, InvalidName, InvalidOptions, NotSupported } from '../../src/backends/errors.js';
+import type { Backend } from '../../src/backends/backend.js';
+import { BackendClosed, InvalidName, InvalidOptions, NotSupported, OutcomeUnknown } from '../../src/backends/errors.js';
 import { memory } from '../../src/backends/memory/index.js';
 import { scheduleHistory } from '../../src/observables/scheduling/schedule-history.js';
 import { runCoordinator } from '../../src/promises/run-coordinator.js';
@@ -22,6 +23,28 @@ describe('runCoordinator', () => {
       { date: new Date('2026-11-27T10:00:01Z'), state: 'claimed', attempt: 1, token: 0n },
       { date: new Date('2026-11-27T10:00:03Z'), state: 'done', startedAt: expect.any(Date), endedAt: expect.any(Date) },
     ]);
+    await Promise.all([a.close(), b.close()]);
+  });
+
+  it('WhoseAnswerGotLost: who has claimed a tick runs it, also where the store did not tell', async () => {
+    const [a, b] = [memory({ store: 'lost' }), memory({ store: 'lost' })];
+    let writes = 0;
+    const swap: Backend['swap'] = (...write) =>
+      a.swap(...write).pipe(
+        mergeMap(async (result) => {
+          if (writes++ > 0) return result;
+          if (isOvertaken) await runCoordinator(b).shouldRun(key(9), 1_000);
+          throw new OutcomeUnknown('test', 'a write', 'its answer got lost');
+        }),
+      );
+    let isOvertaken = false;
+    const { shouldRun } = runCoordinator({ ...a, swap });
+    expect(await shouldRun(key(1), 1_000)).toBe(true);
+    expect(await runCoordinator(b).shouldRun(key(1), 1_000)).toBe(false);
+    isOvertaken = true;
+    writes = 0;
+    expect(await shouldRun(key(5), 1_000)).toBe(true);
+    expect(await shouldRun(key(9), 1_000)).toBe(false);
     await Promise.all([a.close(), b.close()]);
   });
 

@@ -1,6 +1,7 @@
 import { catchError, defer, map, type Observable, of, switchMap, take, throwError } from 'rxjs';
 import type { Backend, Versioned } from '../../backends/backend.js';
 import { type OutcomeUnknown, UndecodablePayload } from '../../backends/errors.js';
+import { sameBytes } from '../../backends/shared/codec.js';
 import { isError } from '../../backends/shared/is-error.js';
 import { checkName } from '../../backends/shared/keys.js';
 import { fromUtf8, toUtf8 } from '../../backends/shared/utf8.js';
@@ -22,6 +23,8 @@ export interface Line {
   readonly to?: number | undefined;
   /** Why it failed, in words. */
   readonly error?: string | undefined;
+  /** By which of the claims that know no leader: each has another one. */
+  readonly by?: string | undefined;
 }
 
 /** What a schedule keeps in its cell. */
@@ -53,6 +56,12 @@ export function withLine(journal: Journal, line: Line): Journal {
   };
 }
 
+/** A write of which nobody knows whether the store has it. */
+interface Doubt {
+  readonly value: Uint8Array;
+  readonly after: Journal;
+}
+
 /** The cell of a schedule, which knows what it held last: a write costs one request where nobody else writes. */
 export class JournalCell {
   /** `undefined`: not known. */
@@ -74,8 +83,21 @@ export class JournalCell {
    * store has it. Nothing is written where that is the same journal, or `undefined`.
    */
   write(change: (journal: Journal | undefined) => Journal | undefined): Observable<Journal | undefined> {
+    return this.#write(change, []);
+  }
+
+  #write(
+    change: (journal: Journal | undefined) => Journal | undefined,
+    doubts: readonly Doubt[],
+  ): Observable<Journal | undefined> {
     return this.#cell().pipe(
       switchMap((cell) => {
+        // Nobody else writes the same: so it is there, and what has come of it is no news to be found out.
+        const found = doubts.find((doubt) => cell !== undefined && sameBytes(doubt.value, cell.value));
+        if (found !== undefined) {
+          this.#known = { cell };
+          return of(found.after);
+        }
         const before = this.#read(cell);
         const after = change(before);
         if (after === undefined || after === before) return of(after);
@@ -83,13 +105,13 @@ export class JournalCell {
         return this.backend.swap(this.key, cell?.version ?? 'absent', value).pipe(
           switchMap(({ swapped, current }) => {
             this.#known = { cell: current };
-            return swapped ? of(after) : this.write(change);
+            return swapped ? of(after) : this.#write(change, doubts);
           }),
           catchError((error) => {
             if (!isError<OutcomeUnknown>(error, 'OutcomeUnknown')) return throwError(() => error);
-            // What the cell holds tells: `change` finds its own line there.
+            // What the cell holds tells: it itself, or what others have made of it, where `change` finds its own line.
             this.#known = undefined;
-            return this.write(change);
+            return this.#write(change, [...doubts, { value, after }]);
           }),
         );
       }),
@@ -123,7 +145,7 @@ function journalOf(value: unknown): Journal {
 
 function isLine(value: unknown): value is Line {
   if (typeof value !== 'object' || value === null) return false;
-  const { at, state, token, attempt, after, from, to, error }: { [field in keyof Line]?: unknown } = value;
+  const { at, state, token, attempt, after, from, to, error, by }: { [field in keyof Line]?: unknown } = value;
   return (
     typeof at === 'number' &&
     STATES.includes(state) &&
@@ -131,6 +153,6 @@ function isLine(value: unknown): value is Line {
     /^\d+$/.test(token) &&
     typeof attempt === 'number' &&
     [after, from, to].every((time) => time === undefined || typeof time === 'number') &&
-    (error === undefined || typeof error === 'string')
+    [error, by].every((text) => text === undefined || typeof text === 'string')
   );
 }
