@@ -1,6 +1,7 @@
-import { defer, EMPTY, finalize, NEVER, type Observable, of, Subject, throwError, timer } from 'rxjs';
+import { defer, EMPTY, finalize, from, map, NEVER, type Observable, of, Subject, throwError, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { InvalidName, NotSupported } from '../../src/backends/errors.js';
+import type { Backend } from '../../src/backends/backend.js';
+import { InvalidName, NotSupported, OutcomeUnknown } from '../../src/backends/errors.js';
 import { jsonCodec } from '../../src/backends/shared/codec.js';
 import { cronOf, type When } from '../../src/observables/scheduling/occurrences.js';
 import { type ScheduleOptions, schedule } from '../../src/observables/scheduling/schedule.js';
@@ -26,9 +27,14 @@ class Fleet {
     return (date.getTime() - this.#startMs) / 1_000;
   }
 
-  start(process: string, when: When, work: Work, options: ScheduleOptions = {}): void {
+  start(
+    process: string,
+    when: When,
+    work: Work,
+    options: ScheduleOptions = {},
+    backend: Backend = this.cluster.backend(process),
+  ): void {
     const { cluster, log } = this;
-    const backend = cluster.backend(process);
     const tell = (what: string): void => {
       log.push(`${cluster.now()} ${process} ${what}`);
     };
@@ -251,6 +257,44 @@ describe('schedule', () => {
     expect(three).not.toHaveProperty('error');
   });
 
+  it('FailedInNoWords: an error that cannot be shown ends its tick and not the schedule', () => {
+    const fleet = new Fleet();
+    fleet.start('a', everySecond, () => throwError(() => Object.create(null)));
+    fleet.cluster.pass(2_500);
+    expect(fleet.log.map((it) => it.split(' ').slice(2).join(' '))).toEqual([
+      ...['claimed 1', 'failed 1', 'claimed 2', 'failed 2'],
+    ]);
+    expect(fleet.history()).toMatchObject([{ error: 'an object' }, { error: 'an object' }]);
+  });
+
+  it('WhoseAnswerGotLost: what happens to each tick is told once, whichever of the answers of the store gets lost', () => {
+    const told = (lost: number): readonly string[] => {
+      const fleet = new Fleet();
+      fleet.start('a', everySecond, ({ date }) => (date.getTime() === 2_000 ? NEVER : EMPTY));
+      fleet.cluster.pass(2_500);
+      fleet.cluster.crash('a');
+      fleet.cluster.pass(4_000);
+      const from = fleet.log.length;
+      let writes = 0;
+      const b = fleet.cluster.backend('b');
+      const swap: Backend['swap'] = (...write) =>
+        b.swap(...write).pipe(
+          map((result) => {
+            if (writes++ === lost) throw new OutcomeUnknown('test', 'a write', 'its answer got lost');
+            return result;
+          }),
+        );
+      fleet.start('b', everySecond, () => timer(1_500), {}, { ...b, swap });
+      fleet.cluster.pass(4_000);
+      expect(writes).toBeGreaterThan(lost);
+      return fleet.log.slice(from);
+    };
+    const all = told(-1);
+    const kinds = new Set(all.map((line) => line.split(' ')[2]));
+    expect(kinds).toEqual(new Set(['failed', 'missed', 'claimed', 'skipped', 'done']));
+    for (const lost of [0, 1, 2, 3, 4, 5]) expect(told(lost)).toEqual(all);
+  });
+
   it('a clock that is set back does no tick twice, one that is set forward none', () => {
     const fleet = new Fleet({ ttlMs: 30_000 });
     fleet.start('a', everySecond, quick);
@@ -283,6 +327,19 @@ describe('schedule', () => {
 
     it('a fixed time that there is not comes when the hour is over', () => {
       expect(datesFrom('2026-03-28T00:00:00Z', '30 2 * * *', 3)).toEqual(['03-28T01:30', '03-29T01:00', '03-30T00:30']);
+    });
+
+    it('a time that there is not, in a zone of half an hour, comes at the end of the gap', () => {
+      expect(datesFrom('2026-10-02T00:00:00Z', '15 2 * * *', 3, 'Australia/Lord_Howe')).toEqual([
+        ...['10-02T15:45', '10-03T15:30', '10-04T15:15'],
+      ]);
+    });
+
+    it('of several times an hour none comes in the gap, and all come twice where the hour does', () => {
+      expect(datesFrom('2026-03-28T12:00:00Z', '15,45 2 * * *', 2)).toEqual(['03-30T00:15', '03-30T00:45']);
+      expect(datesFrom('2026-10-24T12:00:00Z', '15,45 2 * * *', 4)).toEqual([
+        ...['10-25T00:15', '10-25T00:45', '10-25T01:15', '10-25T01:45'],
+      ]);
     });
 
     it('a fixed time that there is twice comes once', () => {
@@ -355,6 +412,19 @@ describe('schedule', () => {
         'c error broken',
         'd error InvalidOptions: Invalid options: when must emit dates, but emits "2026-01-01".',
       ]);
+      // Who has none to wait for does not stand in line for the lead.
+      expect(fleet.cluster.history.filter((line) => / [cd] enter/.test(line))).toEqual([]);
+    });
+
+    it('TenThousandAtOnce: holds up nothing where it is given very many, in whatever order', () => {
+      const fleet = new Fleet({ ttlMs: 60_000 });
+      const most = 30_000;
+      const dates = Array.from({ length: most }, (_, i) => new Date(1_000 * (1 + ((i * 7_919) % most))));
+      const beganMs = performance.now();
+      fleet.start('a', from(dates), () => EMPTY, { missedWithinMs: 0 });
+      expect(performance.now() - beganMs).toBeLessThan(10_000);
+      fleet.cluster.pass(3_500);
+      expect(fleet.claims).toEqual(['claimed 1', 'claimed 2', 'claimed 3']);
     });
   });
 
@@ -465,6 +535,7 @@ describe('schedule', () => {
       expect.stringMatching(/^when must be a cron expression, but is "0 3 \* \*": /),
     ]);
     expect(refused('61 3 * * *')).toEqual([expect.stringContaining('minute')]);
+    expect(refused('2026-01-01T00:00:00')).toEqual([expect.stringMatching(/^when must be a cron .* is a date/)]);
     expect(refused('0 0 31 2 *')).toEqual([expect.stringContaining('at least one date')]);
     for (const when of [5, null, { everyMs: 0 }, { everyMs: 1.5 }, { everyMs: '1' }, { everyMs: 1, or: 2 }, {}, []])
       expect(refused(when)).toEqual([expect.stringMatching(/^when must be a cron expression, \{ everyMs \}/)]);

@@ -54,19 +54,31 @@ export function cronOf(expression: string, timeZone: string): Occurrences {
 /** Those that lie further back than `keptMs` are forgotten as others come, but for the latest. */
 export function givenDates(nowMs: () => number, keptMs: number): GivenDates {
   /** In order. */
-  let dates: number[] = [];
+  const dates: number[] = [];
   const added = new Subject<void>();
+  /** How many are not later than that. */
+  const countUntil = (ms: number): number => {
+    let [least, most] = [0, dates.length];
+    while (least < most) {
+      const middle = (least + most) >>> 1;
+      if ((dates[middle] as number) > ms) most = middle;
+      else least = middle + 1;
+    }
+    return least;
+  };
   return {
-    next: (afterMs) => dates.find((at) => at > afterMs),
-    last: (untilMs) => dates.findLast((at) => at <= untilMs),
+    next: (afterMs) => dates[countUntil(afterMs)],
+    last: (untilMs) => dates[countUntil(untilMs) - 1],
     forget: (untilMs) => {
-      dates = dates.filter((at) => at > untilMs);
+      dates.splice(0, countUntil(untilMs));
     },
     add: (date) => {
       const at = date instanceof Date ? date.getTime() : Number.NaN;
       if (Number.isNaN(at)) throw new InvalidOptions([`when must emit dates, but emits ${shown(date)}`]);
-      const oldest = Math.min(nowMs() - keptMs, dates.at(-1) ?? at);
-      dates = [...dates.filter((one) => one >= oldest && one !== at), at].sort((a, b) => a - b);
+      // One by one they may come by the thousand, so they are not sorted anew.
+      dates.splice(0, countUntil(Math.min(nowMs() - keptMs, dates.at(-1) ?? at) - 1));
+      const place = countUntil(at);
+      if (dates[place - 1] !== at) dates.splice(place, 0, at);
       added.next();
     },
     end: () => added.complete(),
@@ -84,6 +96,8 @@ export function violationsOfWhen(when: unknown, timeZone: unknown): string[] {
   }
   if (timeZone !== undefined && !isTimeZone(timeZone))
     return [`timeZone must be a zone of the IANA database, such as 'Europe/Berlin', but is ${shown(timeZone)}`];
+  // The parser takes a date for an expression, too.
+  if (/^\s*\d{4}-/.test(when)) return [`when must be a cron expression, but is a date: ${shown(when)}`];
   try {
     if (cronOf(when, 'UTC').next(0) !== undefined) return [];
     return [`when must be a cron expression with at least one date, but ${shown(when)} has none`];

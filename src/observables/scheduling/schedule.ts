@@ -58,8 +58,9 @@ export interface ScheduleOptions extends Partial<Manners> {
  * ahead, a later leader waits until that date has come. Nor that it holds where the store has lost its data. But: with
  * `at-most-once` the work of a tick begins at most once over all processes, whatever clocks and leaders do; with
  * `at-least-once` it is not begun again before the earlier runner has lost the lead, and no tick is lost within
- * `missedWithinMs` with `missed: 'all'`. Where clocks change by the season, a cron expression of a fixed time has one tick a day: at
- * the first of two such times, or as much later as the day is shorter.
+ * `missedWithinMs` with `missed: 'all'`. Where clocks change by the season, a cron expression of one fixed time has one tick a day: at
+ * the first of two such times, or at the end of the gap where that time is left out. One of several times an hour goes by what
+ * clocks show: nothing in the gap, and all of it twice where the hour comes twice.
  * **Source** ShedLock (but no clock needs to be in step), Kubernetes `CronJob` (`concurrencyPolicy`, `startingDeadlineSeconds`).
  *
  * @example
@@ -107,6 +108,7 @@ export function schedule<R>(
           complete: () => dates.end(),
         }),
       );
+    if (subscriber.closed) return;
     const journal = new JournalCell(backend, name, key);
     subscriber.add(
       withLeadership(

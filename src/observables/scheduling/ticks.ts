@@ -22,6 +22,7 @@ import {
 } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { TickInterrupted } from '../../backends/errors.js';
+import { shown } from '../../backends/shared/expectations.js';
 import type { Lead } from '../elections/lead.js';
 import { aborted } from '../holding/aborted.js';
 import type { Grant } from '../holding/grant.js';
@@ -268,7 +269,7 @@ export class Ticks<R> {
               ...this.#lineOf(due, outcome.kind),
               from: fromMs,
               to: this.#nowMs(),
-              ...(outcome.kind === 'failed' && { error: String(outcome.error) }),
+              ...(outcome.kind === 'failed' && { error: wordsOf(outcome.error) }),
             }),
           ).pipe(map((): TickEvent<R> => ({ ...outcome, tick, token }))),
         ),
@@ -327,6 +328,15 @@ export class Ticks<R> {
     return this.journal
       .write((journal) => (this.lead.isValid() ? change(journal) : undefined))
       .pipe(switchMap((written) => (written === undefined ? NEVER : of(written))));
+  }
+}
+
+/** Whatever it is that the work has failed with. */
+function wordsOf(error: unknown): string {
+  try {
+    return String(error);
+  } catch {
+    return shown(error);
   }
 }
 
