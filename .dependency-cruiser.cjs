@@ -23,7 +23,7 @@ const store = '^src/backends/store[.]ts$';
 const shared = '^src/backends/shared/';
 const kernel = '^src/backends/kernel/';
 /** Of what is shared: checks and encodings without any state, which recipes need, too. */
-const pure = '^src/backends/shared/(keys|codec|expectations|is-error|teardown|utf8)[.]ts$';
+const pure = '^src/backends/shared/(keys|codec|either|expectations|is-error|option|teardown|utf8)[.]ts$';
 /** The rooms of the recipes. Those later in the list may import the earlier ones. */
 const recipes = ['holding', 'session', 'groups', 'elections', 'locks', 'sharing', 'scheduling'];
 /** What only one room may know besides. */

@@ -1,4 +1,3 @@
-import { type Either, map as mapRight } from 'fp-ts/lib/Either.js';
 import { defer, from, map, type Observable, shareReplay, switchMap } from 'rxjs';
 import type { Backend, Characteristics } from './backends/backend.js';
 import { type CoordinationError, UnknownScheme } from './backends/errors.js';
@@ -9,6 +8,7 @@ import { type MemoryOptions, memory } from './backends/memory/index.js';
 import { memoryFromUrl } from './backends/memory/options.js';
 import { redisCharacteristics } from './backends/redis/characteristics.js';
 import { checkOptions, type RedisUrlOptions, redisFromUrl, shardsOf } from './backends/redis/options.js';
+import { type Either, mapRight } from './backends/shared/either.js';
 import { check } from './backends/shared/expectations.js';
 import type { BackendOptions } from './backends/shared/options.js';
 import { orThrow } from './backends/shared/or-throw.js';
@@ -22,10 +22,10 @@ import { resolveOptions, type ZooKeeperOptions, zookeeperFromUrl } from './backe
 export type ConnectOptions = MemoryOptions | RedisUrlOptions | EtcdUrlOptions | ZooKeeperOptions;
 
 const checkRedis = (options: RedisUrlOptions): Either<CoordinationError, RedisUrlOptions> =>
-  mapRight(() => options)(checkOptions(options));
+  mapRight(checkOptions(options), () => options);
 
 const checkEtcd = (options: EtcdUrlOptions): Either<CoordinationError, EtcdUrlOptions> =>
-  mapRight(() => options)(checkHosts(options));
+  mapRight(checkHosts(options), () => options);
 
 const redis = connector(
   'redis',

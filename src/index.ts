@@ -1,6 +1,5 @@
 // What `campaign`, `leader`, `Contender.data` and `tryLock` emit is read with these, or by its `_tag`.
-export { isLeft, isRight } from 'fp-ts/lib/Either.js';
-export { isNone, isSome, toUndefined } from 'fp-ts/lib/Option.js';
+
 export type {
   Backend,
   Characteristics,
@@ -19,6 +18,8 @@ export type {
 } from './backends/backend.js';
 export * from './backends/errors.js';
 export * from './backends/fencing-errors.js';
+export { isLeft, isRight } from './backends/shared/either.js';
+export { isNone, isSome, toUndefined } from './backends/shared/option.js';
 export type { BackendOptions } from './backends/shared/options.js';
 export { type ConnectOptions, connect } from './connect.js';
 export { type Fetch, fencedHttp, type HttpWrite } from './fencing/fenced-http.js';

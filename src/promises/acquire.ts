@@ -1,6 +1,6 @@
-import { type Either, isLeft, isRight } from 'fp-ts/lib/Either.js';
 import { lastValueFrom, type Observable, Subscription } from 'rxjs';
 import { type Contended, Released } from '../backends/errors.js';
+import { type Either, isLeft, isRight } from '../backends/shared/either.js';
 import type { Grant } from '../observables/holding/grant.js';
 
 /** What can be held, and given up by a call: the grant of a lock, of a permit, of several locks. */

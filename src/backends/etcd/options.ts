@@ -1,5 +1,5 @@
-import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
+import { type Either, isLeft, left, right } from '../shared/either.js';
 import {
   type Expectation,
   either,

@@ -1,5 +1,5 @@
-import { type Either, left, map } from 'fp-ts/lib/Either.js';
 import { type InvalidOptions, InvalidUrl } from '../errors.js';
+import { type Either, left, mapRight } from '../shared/either.js';
 import type { BackendOptions } from '../shared/options.js';
 import { queryOptions, type StoreUrl } from '../shared/url.js';
 import type { MemoryStore } from './memory-store.js';
@@ -19,7 +19,5 @@ export function memoryFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions
     return left(new InvalidUrl(`memory://${url.hosts[0]?.host}`, 'a memory store has a name and no host: memory:name'));
   if (url.username !== undefined || url.password !== undefined)
     return left(new InvalidUrl('memory://***@', 'nobody logs in to a memory store: memory:name'));
-  return map((options: BackendOptions): MemoryOptions => ({ ...options, ...(url.path !== '' && { store: url.path }) }))(
-    queryOptions(url),
-  );
+  return mapRight(queryOptions(url), (options) => ({ ...options, ...(url.path !== '' && { store: url.path }) }));
 }

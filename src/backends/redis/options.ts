@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
-import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
+import { type Either, isLeft, left, right } from '../shared/either.js';
 import {
   type Expectation,
   either,

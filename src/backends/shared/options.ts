@@ -1,7 +1,7 @@
-import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { asapScheduler, type SchedulerLike } from 'rxjs';
 import type { Codec } from '../backend.js';
 import { InvalidOptions } from '../errors.js';
+import { type Either, left, right } from './either.js';
 import { type Expectation, number, objectWith, oneOf, TEXT, violationsOf } from './expectations.js';
 
 /** Options that every backend takes. */

@@ -1,5 +1,5 @@
-import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
+import { type Either, left, right } from './either.js';
 import { shown } from './expectations.js';
 
 /** A connection URL taken apart: `scheme://user:password@host:port,host:port/path?name=value`. */

@@ -1,6 +1,6 @@
-import { type Either, isLeft, left, right } from 'fp-ts/lib/Either.js';
 import { InvalidOptions, InvalidUrl } from '../errors.js';
 import { jsonCodec } from '../shared/codec.js';
+import { type Either, isLeft, left, right } from '../shared/either.js';
 import {
   type Expectation,
   either,

@@ -1,10 +1,10 @@
-import { none, type Option, some } from 'fp-ts/lib/Option.js';
 import { concat, defer, distinctUntilChanged, map, type Observable, startWith } from 'rxjs';
 import type { Backend, EntryRequest } from '../../backends/backend.js';
 import { InvalidOptions } from '../../backends/errors.js';
 import { encodePayload } from '../../backends/shared/codec.js';
 import { ANYTHING, checkAll, FLAG, integer, number } from '../../backends/shared/expectations.js';
 import { checkName } from '../../backends/shared/keys.js';
+import { none, type Option, some } from '../../backends/shared/option.js';
 import { withData } from '../holding/with-data.js';
 import type { Incarnation } from './incarnation.js';
 import type { Lead } from './lead.js';

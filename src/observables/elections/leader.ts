@@ -1,6 +1,6 @@
-import { fromNullable, type Option } from 'fp-ts/lib/Option.js';
 import { distinctUntilChanged, map, type Observable } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
+import { fromNullable, type Option } from '../../backends/shared/option.js';
 import type { Contender } from '../holding/contender.js';
 import { candidates } from './candidates.js';
 

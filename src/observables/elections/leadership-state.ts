@@ -1,4 +1,3 @@
-import { fromNullable, none, type Option, toUndefined } from 'fp-ts/lib/Option.js';
 import {
   catchError,
   combineLatest,
@@ -15,6 +14,7 @@ import {
   throwError,
 } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
+import { fromNullable, none, type Option, toUndefined } from '../../backends/shared/option.js';
 import { type Contender, sameContender } from '../holding/contender.js';
 import { asCandidate, type CampaignOptions, checkCampaign } from './campaign.js';
 import { candidates } from './candidates.js';

@@ -1,6 +1,6 @@
-import { isSome } from 'fp-ts/lib/Option.js';
 import { map, type Observable } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
+import { isSome } from '../../backends/shared/option.js';
 import { type CampaignOptions, campaign } from './campaign.js';
 
 /**

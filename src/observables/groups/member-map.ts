@@ -1,9 +1,9 @@
-import { isSome } from 'fp-ts/lib/Option.js';
 import { combineLatest, distinctUntilChanged, map, type Observable, tap } from 'rxjs';
 import type { Backend, Entry, RosterKey } from '../../backends/backend.js';
 import { GroupNotFound } from '../../backends/errors.js';
 import { checkAll, FLAG } from '../../backends/shared/expectations.js';
 import { checkName } from '../../backends/shared/keys.js';
+import { isSome } from '../../backends/shared/option.js';
 import { decoded } from '../holding/contender.js';
 
 /** A member of a group, as everybody sees it. */

@@ -1,8 +1,8 @@
-import { none, type Option, some } from 'fp-ts/lib/Option.js';
 import { defer, map, type Observable, type OperatorFunction } from 'rxjs';
 import type { Backend, Entry, Mode, RosterKey } from '../../backends/backend.js';
 import { UndecodablePayload } from '../../backends/errors.js';
 import { sameBytes } from '../../backends/shared/codec.js';
+import { none, type Option, some } from '../../backends/shared/option.js';
 import { opened } from './envelope.js';
 
 /** Somebody who stands in line for a lock or in an election. */

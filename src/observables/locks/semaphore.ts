@@ -1,7 +1,7 @@
-import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { concat, filter, map, type Observable, type ObservableInput, of, switchMap, take } from 'rxjs';
 import type { Backend, Entry, Place } from '../../backends/backend.js';
 import { Contended, InvalidOptions, PermitsMismatch } from '../../backends/errors.js';
+import { type Either, left, right } from '../../backends/shared/either.js';
 import { checkWork, integer, violationsOf } from '../../backends/shared/expectations.js';
 import type { Grant } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';

@@ -1,7 +1,7 @@
-import { type Either, left, right } from 'fp-ts/lib/Either.js';
 import { map, type Observable } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { Contended } from '../../backends/errors.js';
+import { type Either, left, right } from '../../backends/shared/either.js';
 import type { Grant } from '../holding/grant.js';
 import { checkHold, type HoldOptions, placesFor } from './lock.js';
 
