@@ -378,6 +378,27 @@ describe('liveness', () => {
     expect(claimsBroken(killed, waiting, acquired(8_001), fault)).toEqual(['liveness']);
   });
 
+  test('a short stop of somebody who waits delays by no more than itself, a long one may cost a session', () => {
+    const killed = [...held('a', 0, 0, 1).slice(0, 2), told(1_000, 'a', { kind: 'killed' })];
+    const other = told(0, 'c', { kind: 'contending', roster, holding: 'c-3' });
+    const waiting = told(500, 'b', { kind: 'contending', roster, holding: 'b-2' });
+    const acquired = (atMs: number) => told(atMs, 'b', { kind: 'acquired', roster, holding: 'b-2', token: 2n });
+    const stopped = (ms: number) => told(3_000 + ms, 'c', { kind: 'stalled', since: msToNs(3_000) });
+    expect(claimsBroken(killed, other, waiting, stopped(200), acquired(4_200))).toEqual([]);
+    expect(claimsBroken(killed, other, waiting, stopped(200), acquired(4_201))).toEqual(['liveness']);
+    expect(claimsBroken(killed, other, waiting, stopped(300), acquired(5_900))).toEqual([]);
+  });
+
+  test('what breaks when the limit is over already excuses nothing', () => {
+    const killed = [...held('a', 0, 0, 1).slice(0, 2), told(1_000, 'a', { kind: 'killed' })];
+    const other = told(0, 'c', { kind: 'contending', roster, holding: 'c-3' });
+    const waiting = told(500, 'b', { kind: 'contending', roster, holding: 'b-2' });
+    const acquired = told(4_500, 'b', { kind: 'acquired', roster, holding: 'b-2', token: 2n });
+    const died = (atMs: number) => told(atMs, 'c', { kind: 'killed' });
+    expect(claimsBroken(killed, other, waiting, died(3_999), acquired)).toEqual([]);
+    expect(claimsBroken(killed, other, waiting, died(4_001), acquired)).toEqual(['liveness']);
+  });
+
   test('the holder before was stopped when the next one came', () => {
     const stop = [told(500, 'a', { kind: 'paused' }), told(9_000, 'a', { kind: 'continued' })];
     expect(verdictOn(held('a', 0, 8_999, 1, 'lost'), waiting, acquired(2_000), stop, end).gaps).toContainEqual({

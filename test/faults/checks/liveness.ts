@@ -1,5 +1,5 @@
 import { ANY, type Roster } from '../history.js';
-import { type Interval, later, nsToMs, total, without } from '../intervals.js';
+import { type Interval, later, msToNs, nsToMs, total, without } from '../intervals.js';
 import { compare, type Held, type Reading, type Violation } from './reading.js';
 
 /** How long a line stood without a holder while somebody waited. */
@@ -16,6 +16,9 @@ export interface Liveness {
   readonly gaps: readonly Gap[];
 }
 
+/** Shorter than that a stop costs no session: it delays whoever waits by no more than itself. */
+const shortStop = msToNs(250);
+
 /**
  * Whoever is next is admitted within `limitMs` of the end of the one before, or of the end of somebody between the two
  * in line who never came to hold: of each the store only learns when its session ends. After an outage the clock starts
@@ -25,19 +28,19 @@ export function checkLiveness(reading: Reading, limitMs: number): Liveness {
   const gaps: Gap[] = [];
   const violations: Violation[] = [];
   for (const [roster, held] of reading.held) {
-    const obstacles = obstaclesIn(roster, reading);
+    const { starts: obstacles, delays } = obstaclesIn(roster, reading);
     const isShared = held.some(({ permits }) => permits !== 1);
     for (const [index, next] of held.entries()) {
       const last = held[index - 1];
       if (last === undefined) continue;
       const end = isShared ? roomFor(next, held.slice(0, index), reading) : endOf(last, next, reading);
-      const inBetween = [...obstacles, ...(next.permits === ANY ? withdrawn(roster, reading) : [])]
-        .filter((at) => at < next.acquired.at)
-        .reduce(later, 0n);
-      const began = later(later(end.at, inBetween), next.contendingAt);
+      const gone = (next.permits === ANY ? withdrawn(roster, reading) : []).filter((at) => at < next.acquired.at);
+      const began = gone.reduce(later, later(end.at, next.contendingAt));
       if (began >= next.acquired.at) continue;
-      const from = later(began, outageEndBefore(next.acquired.at, next.process, reading));
-      const ms = nsToMs(reachable({ from, to: next.acquired.at }, next.process, reading));
+      const ms = inPeace(began, next.acquired.at, obstacles, (interval) => {
+        const from = later(interval.from, outageEndBefore(interval.to, next.process, reading));
+        return nsToMs(reachable({ ...interval, from }, next.process, reading, delays));
+      });
       gaps.push({ roster, after: end.after, ms });
       if (ms <= limitMs) continue;
       violations.push({
@@ -48,6 +51,12 @@ export function checkLiveness(reading: Reading, limitMs: number): Liveness {
     }
   }
   return { violations: [...violations, ...forgotten(reading, limitMs)], gaps };
+}
+
+/** The longest time in which nothing of what excuses a wait began: what comes after the limit does not excuse it. */
+function inPeace(from: bigint, to: bigint, excuses: readonly bigint[], msOf: (interval: Interval) => number): number {
+  const bounds = [from, ...excuses.filter((at) => from < at && at < to).sort(compare), to];
+  return bounds.slice(1).reduce((most, bound, i) => Math.max(most, msOf({ from: bounds[i] ?? from, to: bound })), 0);
 }
 
 /** The end, of those beside whom `next` cannot hold, since which there was room for it all along. */
@@ -80,12 +89,13 @@ function forgotten(reading: Reading, limitMs: number): Violation[] {
     const until = waiting.map(({ end }) => end.at).sort(compare)[0];
     if (until === undefined || held.some(({ end }) => end.how === 'open' && end.at >= until)) return [];
     const last = held.reduce((at, { end }) => later(at, end.at), 0n);
-    const obstacle = obstaclesIn(roster, reading).reduce(later, last);
+    const { starts: obstacles, delays } = obstaclesIn(roster, reading);
+    const obstacle = obstacles.reduce(later, last);
     const waits = waiting
       .filter(({ contendingAt }) => contendingAt < until)
       .map((one) => {
         const from = later(later(obstacle, one.contendingAt), outageEndBefore(until, one.process, reading));
-        return reachable({ from, to: until }, one.process, reading);
+        return reachable({ from, to: until }, one.process, reading, delays);
       });
     const ms = nsToMs(waits.reduce(later, 0n));
     if (ms <= limitMs) return [];
@@ -93,17 +103,25 @@ function forgotten(reading: Reading, limitMs: number): Violation[] {
   });
 }
 
-/** When those who stood in this line and did not hold were stopped, cut off, or killed. */
-function obstaclesIn(roster: Roster, { holdings, died, stops, cuts }: Reading): bigint[] {
+interface Obstacles {
+  readonly starts: readonly bigint[];
+  readonly delays: readonly Interval[];
+}
+
+/** When those who stood in this line and did not hold were stopped, cut off, or killed; and when they were stopped for a moment. */
+function obstaclesIn(roster: Roster, { holdings, died, stops, cuts }: Reading): Obstacles {
   const forAll = new Set(cuts().map(({ from }) => from));
-  return holdings
-    .filter((one) => one.roster === roster)
-    .flatMap(({ process, contendingAt, acquired, end }) => {
-      const until = acquired?.at ?? end.at;
-      const starts = [...stops(process), ...cuts(process)].map(({ from }) => from).filter((at) => !forAll.has(at));
-      const death = died.get(process);
-      return [...starts, ...(death === undefined ? [] : [death])].filter((at) => contendingAt <= at && at <= until);
-    });
+  const isShort = ({ from, to }: Interval): boolean => to - from < shortStop;
+  const line = holdings.filter((one) => one.roster === roster);
+  const starts = line.flatMap(({ process, contendingAt, acquired, end }) => {
+    const until = acquired?.at ?? end.at;
+    const long = stops(process).filter((stop) => !isShort(stop));
+    const broken = [...long, ...cuts(process)].map(({ from }) => from).filter((at) => !forAll.has(at));
+    const death = died.get(process);
+    return [...broken, ...(death === undefined ? [] : [death])].filter((at) => contendingAt <= at && at <= until);
+  });
+  const waiting = new Set(line.map(({ process }) => process));
+  return { starts, delays: [...waiting].flatMap((process) => stops(process).filter(isShort)) };
 }
 
 function isPatient(how: Held['end']['how']): boolean {
@@ -129,7 +147,7 @@ function outageEndBefore(at: bigint, process: string, { cuts }: Reading): bigint
   return cuts(process).reduce((latest, { to }) => (to <= at ? later(latest, to) : latest), 0n);
 }
 
-function reachable(interval: Interval, process: string, { cuts, stops }: Reading): bigint {
+function reachable(interval: Interval, process: string, { cuts, stops }: Reading, delays: readonly Interval[]): bigint {
   if (interval.from >= interval.to) return 0n;
-  return total(without(interval, [...cuts(process), ...stops(process)]));
+  return total(without(interval, [...cuts(process), ...stops(process), ...delays]));
 }
