@@ -51,6 +51,8 @@ export interface Habits {
   readonly isPreferring?: boolean;
   /** Each takes part in two schedules of this period: one at most once, one at least once. */
   readonly tickEveryMs?: number;
+  /** Each is a member of a group among whom these are divided. */
+  readonly divides?: { readonly items: readonly string[]; readonly settledMs: number };
 }
 
 /** What becomes of a run. */
@@ -189,7 +191,7 @@ interface Enlisting {
 
 function everything(habits: Habits): (process: ActorProcess) => Promise<void> {
   const { shortLocks, shortHoldMs: holdMs, shortPauseMs: pauseMs, workEveryMs, shortWay: way = 'alone' } = habits;
-  const { isPreferring = false, tickEveryMs: everyMs } = habits;
+  const { isPreferring = false, tickEveryMs: everyMs, divides } = habits;
   const preferring = { isPreferring, reignMs: [300, 900] } as const;
   return async (process) => {
     for (let index = 0; index < shortLocks; index += 1) {
@@ -203,6 +205,7 @@ function everything(habits: Habits): (process: ActorProcess) => Promise<void> {
         ['again', 'at-least-once'],
       ] as const)
         await process.request('tick', { schedule, delivery, everyMs, workMs: [0.1 * everyMs, 0.6 * everyMs] });
+    if (divides !== undefined) await process.request('divide', { group: 'dividers', ...divides, workEveryMs: 20 });
     await process.request('join', group);
     await process.request('watch', group);
   };

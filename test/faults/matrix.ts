@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { TestServer } from '../../src/testing/servers/server.js';
 import type { Cell } from './cell.js';
 import { churn } from './churn.js';
+import { dividedItems } from './dividing.js';
 import { clockLeaps, cut, delayed, madeReplica, refused, serverDown, serverStopped, throttled } from './faults.js';
 import { type Actor, election, longLock, quietLock, type Run } from './laboratory.js';
 import { preferredCandidates, takingOver } from './preferred.js';
@@ -251,6 +252,7 @@ export function matrixOf(store: StoreName): readonly Cell[] {
     preferredCandidates,
     takingOver,
     scheduledTicks,
+    dividedItems,
     churn(8, 25_000),
   ];
 }

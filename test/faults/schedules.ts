@@ -5,25 +5,26 @@ import { breakSomebody } from './sharing.js';
 import { ttlMs } from './stores.js';
 
 /** Each ticks by two schedules; who does the ticks is broken. */
-function scheduling(name: string, scenario: Cell['scenario'], everyMs: number): Cell {
+function scheduling(cell: Pick<Cell, 'name' | 'scenario'>, everyMs: number): Cell {
   return {
-    name,
+    ...cell,
     // What is sent up to the deadline is heard, if late; and ticks that were missed are done one after the other.
     nextHolderMs: 2 * ttlMs + 1_500,
     membershipMs: 2 * ttlMs + 1_500,
     habits: { shortLocks: 1, tickEveryMs: everyMs },
-    scenario,
   };
 }
 
 export const scheduledTicks: Cell = scheduling(
-  'ticks of a schedule, their runners broken',
-  async (run) => {
-    for (let index = 0; index < 6; index += 1) {
-      run.round();
-      await breakSomebody(run, await run.untilHeld(scheduleElection));
-      await run.untilAllTakePart();
-    }
+  {
+    name: 'ticks of a schedule, their runners broken',
+    scenario: async (run) => {
+      for (let index = 0; index < 6; index += 1) {
+        run.round();
+        await breakSomebody(run, await run.untilHeld(scheduleElection));
+        await run.untilAllTakePart();
+      }
+    },
   },
   250,
 );
@@ -32,15 +33,17 @@ export const scheduledTicks: Cell = scheduling(
 export function tickingFor(ms: number): Cell {
   return {
     ...scheduling(
-      `ticks of a schedule for ${Math.round(ms / 1_000)} s`,
-      async (run) => {
-        const until = performance.now() + ms;
-        for (let index = 0; performance.now() < until; index += 1) {
-          run.round();
-          if (index % 4 === 3) await restart(run);
-          else await breakSomebody(run, await run.untilHeld(scheduleElection, await runnerGone(run)));
-          await run.untilAllTakePart();
-        }
+      {
+        name: `ticks of a schedule for ${Math.round(ms / 1_000)} s`,
+        scenario: async (run) => {
+          const until = performance.now() + ms;
+          for (let index = 0; performance.now() < until; index += 1) {
+            run.round();
+            if (index % 4 === 3) await restart(run);
+            else await breakSomebody(run, await run.untilHeld(scheduleElection, await runnerGone(run)));
+            await run.untilAllTakePart();
+          }
+        },
       },
       1_000,
     ),

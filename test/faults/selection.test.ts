@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { ROWS, WEAKENINGS } from './selection.js';
+import { ROWS, ROWS_OF_ONE, WEAKENINGS } from './selection.js';
 import { weakenings } from './weakened/weakenings.mjs';
 
 const sources = readdirSync(import.meta.dirname)
   .filter((name) => name !== 'selection.ts' && name.endsWith('.ts'))
   .map((name) => readFileSync(`${import.meta.dirname}/${name}`, 'utf8'));
 
-test.each([...ROWS])('the row %s exists', (row) => {
+test.each([...ROWS, ...ROWS_OF_ONE.keys()])('the row %s exists', (row) => {
   expect(sources.some((source) => source.includes(`name: '${row}'`))).toBe(true);
 });
 

@@ -7,8 +7,12 @@ import { ttlMs } from './stores.js';
 const overTtlMs = 1.6 * ttlMs;
 const faults = ['crash', 'pause', 'block', 'cut', 'one way', 'delayed, then cut'] as const;
 
-/** Breaks one of those who take part. It holds something at most times, alone or beside others. */
-export async function breakSomebody(run: Run, victim: Actor = run.random.pick(run.actors)): Promise<void> {
+/** Breaks one of those who take part, for longer than a session lives. It holds something at most times, alone or beside others. */
+export async function breakSomebody(
+  run: Run,
+  victim: Actor = run.random.pick(run.actors),
+  awayMs = overTtlMs,
+): Promise<void> {
   const what = run.random.pick(faults);
   run.note(`${victim.name}: ${what}`);
   switch (what) {
@@ -16,17 +20,17 @@ export async function breakSomebody(run: Run, victim: Actor = run.random.pick(ru
       await Promise.all([run.kill(victim), run.enlistAnother()]);
       return;
     case 'pause':
-      return run.pause(victim, overTtlMs);
+      return run.pause(victim, awayMs);
     case 'block':
-      await victim.process.request('block', overTtlMs, run.random.next() < 0.5);
+      await victim.process.request('block', awayMs, run.random.next() < 0.5);
       return;
     case 'cut':
-      return run.during(cut([victim]), overTtlMs);
+      return run.during(cut([victim]), awayMs);
     case 'one way':
-      return run.during(cut([victim], run.random.pick(['toServer', 'toClient'])), overTtlMs);
+      return run.during(cut([victim], run.random.pick(['toServer', 'toClient'])), awayMs);
     case 'delayed, then cut':
       return run.during(delayed([victim], { toClientMs: 0.23 * ttlMs }), () =>
-        run.during(cut([victim], 'toServer'), overTtlMs),
+        run.during(cut([victim], 'toServer'), awayMs),
       );
   }
 }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { type Cell, playCell, seedOf } from './cell.js';
 import type { Violation } from './checker.js';
 import { followerCutOffQuietly, leaderDiskStalledQuietly } from './clusters.js';
+import { dividedItems } from './dividing.js';
 import { deposedForGood, promotedAfterwards, warmStandby } from './endpoint.js';
 import { Laboratory } from './laboratory.js';
 import { blockedEventLoop, delayedThenCut } from './matrix.js';
@@ -37,6 +38,8 @@ const cases: readonly Case[] = [
   { weakening: 'history-by-run-id', cell: promotedAfterwards, start: startBehindEndpoint },
   { weakening: 'history-by-run-id', cell: warmStandby, start: startBehindEndpoint },
   { weakening: 'deposed-server-kept', cell: deposedForGood, start: startBehindEndpoint, claims: ['kept'] },
+  { weakening: 'items-owned-by-plan', cell: dividedItems, start: redis },
+  { weakening: 'items-moved-unsettled', cell: dividedItems, start: redis },
 ];
 
 test.each(

@@ -8,6 +8,7 @@ import { msToNs } from '../intervals.js';
 import { randomOf } from '../random.js';
 import { now, Recorder } from '../recorder.js';
 import { Candidate, type CandidateHabit } from './candidate.js';
+import { type DivideHabit, Divider } from './divider.js';
 import { fail, failOnEscapes } from './fatal.js';
 import { Locker, type LockHabit } from './locker.js';
 import { Once } from './once.js';
@@ -47,6 +48,7 @@ interface Play {
   readonly takers: Taker[];
   readonly stays: Subscription;
   readonly leaving: (() => void)[];
+  divider?: Divider;
   acquisitions: number;
 }
 
@@ -125,6 +127,19 @@ const calls = {
     leaving.push(() => ticker.stop());
     ticker.start();
   },
+  divide: (habit: DivideHabit): void => {
+    const { backend, setting, process: member, leaving } = playing();
+    const divider = new Divider(backend, member, habit, setting);
+    playing().divider = divider;
+    leaving.push(() => divider.stop());
+    divider.start();
+  },
+  /** Resolves when it owns so many of the items that are divided. */
+  untilOwns: (count: number): Promise<void> => {
+    const { divider } = playing();
+    if (divider === undefined) throw new Error('call divide() first');
+    return divider.untilOwns(count);
+  },
   join: (group: string): void => {
     const { backend, setting, process: member, stays, leaving } = playing();
     const { recorder } = setting;
@@ -161,7 +176,7 @@ const calls = {
   },
   /** Blocks the event loop, within guarded work that asks whether it may go on, or does not. */
   block: (ms: number, asks: boolean): void => {
-    const { setting, takers } = playing();
+    const { setting, takers, divider } = playing();
     // After the reply to this call.
     setImmediate(() => {
       const since = now();
@@ -171,6 +186,7 @@ const calls = {
         if (!asks || now() < nextWork) continue;
         nextWork = now() + msToNs(2);
         for (const taker of takers) taker.work();
+        divider?.work();
       }
       setImmediate(() => setting.recorder.tell({ kind: 'stalled', since }));
     });

@@ -183,4 +183,24 @@ export const weakenings = {
       },
     ],
   },
+  'items-owned-by-plan': {
+    what: 'an item worked for under its lock (as soon as the plan says so instead)',
+    edits: [
+      {
+        file: '/src/observables/sharing/shares.ts',
+        from: 'itemLockName(group, item), { data',
+        to: "itemLockName(group, item) + '/' + id, { data",
+      },
+    ],
+  },
+  'items-moved-unsettled': {
+    what: 'an item released when its work has settled (as soon as it moves instead)',
+    edits: [
+      {
+        file: '/src/observables/sharing/shares.ts',
+        from: 'concat(beforeLeave(), ',
+        to: 'concat(',
+      },
+    ],
+  },
 };
