@@ -1,6 +1,9 @@
 import { type MonoTypeOperatorFunction, map, type Observable } from 'rxjs';
-import { check, integer, objectWith } from '../backends/shared/expectations.js';
+import { InvalidOptions } from '../backends/errors.js';
+import { check, integer, objectWith, shown } from '../backends/shared/expectations.js';
 import { type GateOptions, whileTrue } from './while-true.js';
+
+const [, isSetOrMap] = objectWith('has', 'keys');
 
 /**
  * Subscribes to the source while at least `quorum` members are there.
@@ -12,7 +15,8 @@ import { type GateOptions, whileTrue } from './while-true.js';
  * It stands after what it must stop, as `whileTrue` shows.
  *
  * **Emits** the items of the source.
- * **Errors** what the source or `members$` errors with; `GateClosed` with `onLoss: 'error'`; `InvalidOptions` (thrown at the call).
+ * **Errors** what the source or `members$` errors with; `GateClosed` with `onLoss: 'error'`; `InvalidOptions`
+ * (thrown at the call; where `members$` gives no sets or maps).
  * **Completes** when the source completes; when `members$` completes, as it does when the backend is closed; with
  * `onLoss: 'complete'`, when there are too few.
  * **Teardown** unsubscribes from the source, then from `members$`.
@@ -32,5 +36,11 @@ export function whileQuorum<T>(
     'members$',
     'quorum',
   ]);
-  return whileTrue(members$.pipe(map(({ size }) => size >= quorum)), options);
+  return whileTrue(members$.pipe(map((members) => countOf(members) >= quorum)), options);
+}
+
+/** Of a list, which has no such size, the gate would never open, and nobody would know why. */
+function countOf(members: ReadonlySet<unknown> | ReadonlyMap<unknown, unknown>): number {
+  if (isSetOrMap(members)) return members.size;
+  throw new InvalidOptions([`members$ must give sets or maps, but gives ${shown(members)}`]);
 }

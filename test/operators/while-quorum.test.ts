@@ -70,6 +70,20 @@ describe('whileQuorum', () => {
     );
   });
 
+  it.each([[['a', 'b']], [null], [2]])(
+    'NeverOpened: errors where it is given %j in place of a set or a map',
+    (given) => {
+      virtually(({ cold, expectObservable }) => {
+        const gate$ = cold('g', { g: given as never });
+        expectObservable(cold('-a').pipe(whileQuorum(gate$, 1))).toBe(
+          '#',
+          undefined,
+          expect.objectContaining({ violations: [expect.stringMatching(/^members\$ must give sets or maps/)] }),
+        );
+      });
+    },
+  );
+
   it('refuses what is no Observable, and options that are none', () => {
     const invalid = expect.objectContaining({ _tag: 'InvalidOptions' });
     expect(() => whileQuorum(new Set() as never, 1)).toThrow(invalid);
