@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backends/backend.js';
 import { InvalidName, NotSupported, OutcomeUnknown } from '../../src/backends/errors.js';
 import { jsonCodec } from '../../src/backends/shared/codec.js';
+import { toUtf8 } from '../../src/backends/shared/utf8.js';
 import { cronOf, type When } from '../../src/observables/scheduling/occurrences.js';
 import { type ScheduleOptions, schedule } from '../../src/observables/scheduling/schedule.js';
 import { scheduleHistory, type TickRecord } from '../../src/observables/scheduling/schedule-history.js';
@@ -520,6 +521,28 @@ describe('schedule', () => {
     expect(fleet.claims).toEqual(['claimed 1', 'claimed 2', 'claimed 3', 'claimed 4']);
     expect(fleet.history().map(({ date }) => date.getTime())).toEqual([4_000]);
   });
+
+  it.each([
+    ['{"handled":1e400,"lines":[]}'],
+    ['{"handled":1e300,"lines":[]}'],
+    ['{"handled":0,"lines":[{"at":1e300,"state":"claimed","token":"0","attempt":1}]}'],
+    ['{"handled":0,"lines":[{"at":0,"state":"claimed","token":"0","attempt":1e308}]}'],
+    ['{"handled":0,"lines":[{"at":0,"state":"done","token":"0","attempt":1,"to":1e300}]}'],
+  ])(
+    'NoDate: a journal of numbers that are none of a clock is reported, and keeps no tick from being done: %s',
+    (text) => {
+      const fleet = new Fleet();
+      const other = fleet.cluster.backend('other');
+      const faults: unknown[] = [];
+      fleet.cluster.backend('a').faults$.subscribe((fault) => faults.push(fault));
+      fleet.cluster.run('other', () => other.swap('schedule job', 'absent', toUtf8(text)).subscribe());
+      fleet.cluster.pass(10);
+      fleet.start('a', everySecond, quick, { delivery: 'at-least-once' });
+      fleet.cluster.pass(2_500);
+      expect(fleet.claims).toEqual(['claimed 1', 'claimed 2']);
+      expect(faults).toEqual([expect.objectContaining({ _tag: 'UndecodablePayload' })]);
+    },
+  );
 
   it('refuses at the call what is none, naming each field', () => {
     const backend = simulate().backend('a');

@@ -37,6 +37,7 @@ export interface Journal {
 
 const KEPT = 20;
 const LONGEST_ERROR = 200;
+const LAST_DATE_MS = 8.64e15;
 const STATES: readonly unknown[] = ['claimed', 'done', 'failed', 'skipped', 'missed'] satisfies readonly TickState[];
 
 /** The election of a schedule, and its cell. Throws `InvalidName` where the two would be none. */
@@ -138,21 +139,25 @@ export class JournalCell {
 function journalOf(value: unknown): Journal {
   if (typeof value !== 'object' || value === null) throw new TypeError('it is no journal');
   const { handled, lines }: { handled?: unknown; lines?: unknown } = value;
-  if (typeof handled !== 'number' || !Array.isArray(lines) || !lines.every(isLine))
-    throw new TypeError('it is no journal');
+  if (!isTime(handled) || !Array.isArray(lines) || !lines.every(isLine)) throw new TypeError('it is no journal');
   return { handled, lines };
+}
+
+/** What a date can be made of. */
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Math.abs(value) <= LAST_DATE_MS;
 }
 
 function isLine(value: unknown): value is Line {
   if (typeof value !== 'object' || value === null) return false;
   const { at, state, token, attempt, after, from, to, error, by }: { [field in keyof Line]?: unknown } = value;
   return (
-    typeof at === 'number' &&
+    isTime(at) &&
     STATES.includes(state) &&
     typeof token === 'string' &&
     /^\d+$/.test(token) &&
-    typeof attempt === 'number' &&
-    [after, from, to].every((time) => time === undefined || typeof time === 'number') &&
+    Number.isSafeInteger(attempt) &&
+    [after, from, to].every((time) => time === undefined || isTime(time)) &&
     [error, by].every((text) => text === undefined || typeof text === 'string')
   );
 }
