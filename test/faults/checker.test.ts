@@ -207,6 +207,14 @@ describe('tokens', () => {
     expect(claimsBroken(held('a', 0, 100, 2), held('b', 200, 300, 1))).toContain('token order');
   });
 
+  test('who was stopped before it wrote down that it was admitted did so late, unless it worked', () => {
+    const events = [held('b', 200, 300, 2), held('a', 400, 405, 1, 'lost', { askedMs: 90 })];
+    const stopped = told(410, 'a', { kind: 'stalled', since: msToNs(100) });
+    expect(claimsBroken(...events, stopped)).toEqual([]);
+    expect(claimsBroken(...events, stopped, worked('a', 402, 1))).toEqual(['stale work']);
+    expect(claimsBroken(...events, told(399, 'a', { kind: 'stalled', since: msToNs(100) }))).toEqual(['token order']);
+  });
+
   test('a token that stays the same is found', () => {
     expect(claimsBroken(held('a', 0, 100, 2), held('b', 200, 300, 2))).toEqual(['token order']);
   });
