@@ -15,8 +15,19 @@ import {
   readLock,
   schedule,
   semaphore,
+  withPartition,
 } from 'conclave';
-import { EMPTY, filter, firstValueFrom, lastValueFrom, type Observable, Subject, type Subscription, take } from 'rxjs';
+import {
+  EMPTY,
+  filter,
+  firstValueFrom,
+  lastValueFrom,
+  NEVER,
+  type Observable,
+  Subject,
+  type Subscription,
+  take,
+} from 'rxjs';
 import { startEtcd } from '../src/testing/servers/etcd.js';
 import { startRedis } from '../src/testing/servers/redis.js';
 import type { TestServer } from '../src/testing/servers/server.js';
@@ -34,6 +45,8 @@ interface Store {
   readonly acquireLimit: number;
   /** Most for looking at a line. */
   readonly lookLimit: number;
+  /** What an item costs that moves to another owner: it is released, taken, and heard of. */
+  readonly moveLimit: number;
   /** Most for one write of a cell. */
   readonly swapLimit: number;
 }
@@ -41,6 +54,7 @@ interface Store {
 const ROUNDS = 100;
 const WAITERS = 100;
 const LOCKS = 1_000;
+const ITEMS = 10_000;
 const PERIODS = 5;
 const RENEW_EVERY_MS = 1_000;
 /** Renews so seldom that no renewal falls into a measurement. */
@@ -55,6 +69,7 @@ const subjects: readonly Store[] = [
     isRequest: (count) => count === 'evalsha' || count === 'eval',
     acquireLimit: 2,
     lookLimit: 1,
+    moveLimit: 3,
     swapLimit: 1,
   },
   {
@@ -64,6 +79,7 @@ const subjects: readonly Store[] = [
     isRequest: (count) => /^(KV|Lease|Watch)\/\w+$/.test(count),
     acquireLimit: 2,
     lookLimit: 1,
+    moveLimit: 10,
     swapLimit: 1,
   },
   {
@@ -73,6 +89,7 @@ const subjects: readonly Store[] = [
     isRequest: (count) => count === 'reads' || count === 'writes',
     acquireLimit: 4,
     lookLimit: 2,
+    moveLimit: 7,
     swapLimit: 3,
   },
 ];
@@ -186,6 +203,13 @@ async function measure(subject: Store, url: string): Promise<readonly Figure[]> 
     note(`pass on one of ${permits} permits, ${WAITERS - permits} waiting`, passedOn, 1);
     await Promise.all(backends.map((backend) => backend.close()));
   }
+  {
+    // As many moves as there are items of the third member; what is written once for all of them counts, too.
+    const limit = subject.moveLimit;
+    const { joining, leaving, moved } = await moves(() => connect(url, QUIET), counted);
+    note(`an item that moves to a member that joins two, of ${ITEMS} items`, joining, moved, limit);
+    note('the same, when it leaves', leaving, moved, limit);
+  }
   const windowMs = PERIODS * RENEW_EVERY_MS;
   const renewals = async (prepare: (backend: Backend) => Promise<unknown>): Promise<Counts> => {
     await using backend = connect(url, RENEWING);
@@ -229,6 +253,42 @@ async function tick(backend: Backend, count: number): Promise<void> {
   const nowMs = Date.now();
   for (let i = 1; i <= count; i++) dates.next(new Date(nowMs + i));
   await done;
+}
+
+/** What it takes that a third member joins two among whom items are divided, and leaves them again. */
+async function moves(
+  backendOf: () => Backend,
+  counted: (act: () => Promise<unknown>) => Promise<Counts>,
+): Promise<{ readonly joining: Counts; readonly leaving: Counts; readonly moved: number }> {
+  const items = Array.from({ length: ITEMS }, (_, i) => `item-${i}`);
+  const backends = [backendOf(), backendOf(), backendOf()] as const;
+  const begun$ = new Subject<string>();
+  const work = (item: string): Observable<never> => {
+    begun$.next(item);
+    return NEVER;
+  };
+  const stay = (backend: Backend): Subscription => withPartition(backend, 'divided', items, work).subscribe();
+  const begunSoon = (count: number): Promise<unknown> => lastValueFrom(begun$.pipe(take(count)));
+  const moved = Math.floor(ITEMS / backends.length);
+  const divided = begunSoon(ITEMS);
+  stay(backends[0]);
+  await divided;
+  const halved = begunSoon(ITEMS / 2);
+  stay(backends[1]);
+  await halved;
+  let third: Subscription | undefined;
+  const joining = await counted(async () => {
+    const begun = begunSoon(moved);
+    third = stay(backends[2]);
+    await begun;
+  });
+  const leaving = await counted(async () => {
+    const begun = begunSoon(moved);
+    third?.unsubscribe();
+    await begun;
+  });
+  await Promise.all(backends.map((backend) => backend.close()));
+  return { joining, leaving, moved };
 }
 
 interface InLine {
