@@ -163,3 +163,29 @@ test('a server that takes up a session and then falls silent is not asked again,
   expect(asked).toBe(1);
   silent.close();
 });
+
+test('a session that its owner takes back before the server has answered is asked for again', async () => {
+  let asked = 0;
+  const server = createServer((socket) => {
+    asked += 1;
+    if (asked === 1) {
+      socket.once('data', () => socket.destroy());
+      return;
+    }
+    const granted = Buffer.alloc(40);
+    granted.writeInt32BE(36, 0);
+    granted.writeInt32BE(30_000, 8);
+    // The frame's length, the number of the request, the transaction, and that there was no error.
+    const closed = Buffer.alloc(20);
+    closed.writeInt32BE(16, 0);
+    socket.once('data', () => {
+      socket.write(granted);
+      socket.once('data', () => socket.write(closed));
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  expect(await closeZooKeeperSession('127.0.0.1', port, '1')).toBe(true);
+  expect(asked).toBe(2);
+  server.close();
+});

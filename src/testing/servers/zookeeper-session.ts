@@ -33,20 +33,23 @@ async function joinAndLeave(host: string, port: number, id: bigint): Promise<'cl
   try {
     await once(socket, 'connect');
     const frames = new Frames(socket);
+    /** `undefined` where the server closes the connection: whoever joined last has the session. */
+    const answer = (): Promise<Buffer | undefined> =>
+      frames.next().catch(() => {
+        if (silence !== undefined) throw silence;
+        return undefined;
+      });
     socket.write(framed(joining(id)));
-    const granted = await frames.next();
+    const granted = await answer();
+    if (granted === undefined) return 'taken back';
     // The version comes first, then the timeout of the session: 0 for one that is not there.
     if (granted.readInt32BE(4) === 0) return 'absent';
     const goodbye = Buffer.alloc(8);
     goodbye.writeInt32BE(1, 0);
     goodbye.writeInt32BE(closeSession, 4);
     socket.write(framed(goodbye));
-    const answer = await frames.next().catch(() => {
-      if (silence !== undefined) throw silence;
-      // The session is closed, or another connection has it: the next attempt finds out.
-      return undefined;
-    });
-    return answer?.readInt32BE(12) === 0 ? 'closed' : 'taken back';
+    // Without an answer the session is closed, or another connection has it: the next attempt finds out.
+    return (await answer())?.readInt32BE(12) === 0 ? 'closed' : 'taken back';
   } finally {
     socket.destroy();
   }
