@@ -1,6 +1,6 @@
 import { defer, filter, type MonoTypeOperatorFunction, map, type Observable } from 'rxjs';
-import { check, FUNCTION, objectWith, TEXT } from '../backends/shared/expectations.js';
-import type { Ring, RingKey } from '../observables/sharing/ring.js';
+import { check, checkGiven, FUNCTION, objectWith, TEXT } from '../backends/shared/expectations.js';
+import { RINGS, type Ring, type RingKey } from '../observables/sharing/ring.js';
 import { whileTrue } from './while-true.js';
 
 /**
@@ -12,7 +12,7 @@ import { whileTrue } from './while-true.js';
  *
  * **Emits** the items that are one's own, by the ring that was told last. The source is subscribed to when there is a ring:
  * until then nobody knows what is whose.
- * **Errors** what the source, `ring$` or `keyOf` errors with; `InvalidOptions` (thrown at the call; where `keyOf` gives no key).
+ * **Errors** what the source, `ring$` or `keyOf` errors with; `InvalidOptions` (thrown at the call; where `keyOf` gives no key, or `ring$` no ring).
  * **Completes** when the source completes; when `ring$` completes, as it does when the backend is closed.
  * **Teardown** unsubscribes from the source, then from `ring$`.
  * **Guarantee** not: that each item passes at exactly one member. While members learn of a change one after the other, several
@@ -35,6 +35,7 @@ export function ownedBy<T>(
       let ring: Ring | undefined;
       const isKnown$ = ring$.pipe(
         map((told) => {
+          checkGiven('ring$', RINGS, told);
           ring = told;
           return true;
         }),

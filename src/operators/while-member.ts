@@ -15,10 +15,17 @@ import {
   throwError,
 } from 'rxjs';
 import type { MembershipLost } from '../backends/errors.js';
-import { check, checkAll, objectWith } from '../backends/shared/expectations.js';
+import { check, checkAll, checkGiven, type Expectation, objectWith } from '../backends/shared/expectations.js';
 import { isError } from '../backends/shared/is-error.js';
 import type { Membership } from '../observables/groups/membership.js';
 import { type GateOptions, ON_LOSS, whileTrue } from './while-true.js';
+
+const [, isAsked] = objectWith('isValid');
+const [, isSignal] = objectWith('addEventListener');
+const MEMBERSHIPS: Expectation = [
+  'memberships, as join does',
+  (value) => isAsked(value) && isSignal((value as { readonly signal?: unknown }).signal),
+];
 
 /** What the gate must know of a membership. */
 type Stay = Pick<Membership, 'isValid' | 'signal'>;
@@ -36,7 +43,7 @@ type Stay = Pick<Membership, 'isValid' | 'signal'>;
  * **Emits** the items of the source. Before it subscribes to the source, and before each item, `membership.isValid()` is asked:
  * if it is not, the source is not subscribed to, or the item is dropped.
  * **Errors** what the source or `membership$` errors with: `MembershipLost`, when one was removed; also at any other loss, with
- * `onLoss: 'error'`. `InvalidOptions` (thrown at the call).
+ * `onLoss: 'error'`. `InvalidOptions` (thrown at the call; where `membership$` gives no memberships).
  * **Completes** when the source completes, which leaves; when `membership$` completes, as it does when the backend is closed;
  * with `onLoss: 'complete'`, when the membership is lost.
  * **Teardown** unsubscribes from the source, then leaves.
@@ -58,6 +65,7 @@ export function whileMember<T>(membership$: Observable<Stay>, options: GateOptio
         connect((stay$) =>
           stay$.pipe(
             switchMap((stay) => {
+              checkGiven('membership$', MEMBERSHIPS, stay);
               isOpen = () => stay.isValid();
               return concat(of(true), lossTold(stay.signal, onLoss));
             }),

@@ -1,6 +1,6 @@
 import { type MonoTypeOperatorFunction, map, type Observable } from 'rxjs';
-import { check, objectWith, TEXT } from '../backends/shared/expectations.js';
-import { RING_KEY, type Ring, type RingKey } from '../observables/sharing/ring.js';
+import { check, checkGiven, objectWith, TEXT } from '../backends/shared/expectations.js';
+import { RING_KEY, RINGS, type Ring, type RingKey } from '../observables/sharing/ring.js';
 import { type GateOptions, whileTrue } from './while-true.js';
 
 /**
@@ -13,7 +13,8 @@ import { type GateOptions, whileTrue } from './while-true.js';
  * It stands after what it must stop, as `whileTrue` shows.
  *
  * **Emits** the items of the source.
- * **Errors** what the source or `ring$` errors with; `GateClosed` with `onLoss: 'error'`; `InvalidOptions` (thrown at the call).
+ * **Errors** what the source or `ring$` errors with; `GateClosed` with `onLoss: 'error'`; `InvalidOptions`
+ * (thrown at the call; where `ring$` gives no rings).
  * **Completes** when the source completes; when `ring$` completes, as it does when the backend is closed; with
  * `onLoss: 'complete'`, when the key has moved to another.
  * **Teardown** unsubscribes from the source, then from `ring$`.
@@ -32,5 +33,11 @@ export function whileOwner<T>(
   options: GateOptions = {},
 ): MonoTypeOperatorFunction<T> {
   check({ ring$, id, key }, { ring$: objectWith('subscribe'), id: TEXT, key: RING_KEY }, ['ring$', 'id', 'key']);
-  return whileTrue(ring$.pipe(map((ring) => ring.ownerOf(key) === id)), options);
+  const isOwner$ = ring$.pipe(
+    map((ring) => {
+      checkGiven('ring$', RINGS, ring);
+      return ring.ownerOf(key) === id;
+    }),
+  );
+  return whileTrue(isOwner$, options);
 }

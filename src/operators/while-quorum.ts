@@ -1,9 +1,6 @@
 import { type MonoTypeOperatorFunction, map, type Observable } from 'rxjs';
-import { InvalidOptions } from '../backends/errors.js';
-import { check, integer, objectWith, shown } from '../backends/shared/expectations.js';
+import { check, checkGiven, integer, objectWith, SETS_OR_MAPS } from '../backends/shared/expectations.js';
 import { type GateOptions, whileTrue } from './while-true.js';
-
-const [, isSetOrMap] = objectWith('has', 'keys');
 
 /**
  * Subscribes to the source while at least `quorum` members are there.
@@ -36,11 +33,11 @@ export function whileQuorum<T>(
     'members$',
     'quorum',
   ]);
-  return whileTrue(members$.pipe(map((members) => countOf(members) >= quorum)), options);
-}
-
-/** Of a list, which has no such size, the gate would never open, and nobody would know why. */
-function countOf(members: ReadonlySet<unknown> | ReadonlyMap<unknown, unknown>): number {
-  if (isSetOrMap(members)) return members.size;
-  throw new InvalidOptions([`members$ must give sets or maps, but gives ${shown(members)}`]);
+  const isQuorum$ = members$.pipe(
+    map((members) => {
+      checkGiven('members$', SETS_OR_MAPS, members);
+      return members.size >= quorum;
+    }),
+  );
+  return whileTrue(isQuorum$, options);
 }

@@ -3,6 +3,7 @@ import type { Backend } from '../backends/backend.js';
 import { BackendClosed, InvalidName, NotSupported } from '../backends/errors.js';
 import { check, objectWith } from '../backends/shared/expectations.js';
 import { type Journal, JournalCell, keyOf, type Line, withLine } from '../observables/scheduling/journal.js';
+import { dateMsOf } from '../observables/scheduling/occurrences.js';
 
 /** What node-cron 4 asks before each run of a task that is `distributed`. */
 export interface RunCoordinator {
@@ -35,9 +36,8 @@ export interface RunCoordinator {
 export function runCoordinator(backend: Backend): RunCoordinator {
   check({ backend }, { backend: objectWith('swap', 'cell') }, ['backend']);
   if (!backend.characteristics.cells) throw new NotSupported(backend.name, 'schedules, which need cells');
-  const { scheduler } = backend;
   const journals = new Map<string, JournalCell>();
-  const nowMs = (): number => scheduler.wallNow?.() ?? scheduler.now();
+  const nowMs = (): number => dateMsOf(backend);
   const of = (key: string): { journal: JournalCell; at: number } => {
     const [, name = '', date = ''] = /^(.*):(\d{4}-\d\d-\d\dT.*Z)$/s.exec(key) ?? [];
     const at = Date.parse(date);

@@ -115,3 +115,14 @@ describe('whileOwner', () => {
     expect(() => whileOwner(ring$, 'me', 'k', { onLoss: 'retry' as never })).toThrow(invalid('onLoss '));
   });
 });
+
+describe.each([null, 1, { members: new Map() }])('NotARing: a ring$ that gives %j', (given) => {
+  it('errors, naming it', () => {
+    virtually(({ cold, expectObservable }) => {
+      const ring$ = cold('-R', { R: given as never });
+      const error = invalid('ring$ must give rings');
+      expectObservable(cold('b').pipe(whileOwner(ring$, 'me', 'b'))).toBe('-#', undefined, error);
+      expectObservable(cold('b').pipe(ownedBy(ring$, 'me', keyOf))).toBe('-#', undefined, error);
+    });
+  });
+});

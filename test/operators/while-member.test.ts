@@ -135,4 +135,14 @@ describe('whileMember over a store', () => {
       );
     }, 30);
   });
+
+  it.each([null, 1, { isValid: () => true }])('NotAMembership: errors where it is given %j', (given) => {
+    virtually(({ cold, expectObservable }) => {
+      expectObservable(cold('a').pipe(whileMember(cold('-m', { m: given as never })))).toBe(
+        '-#',
+        undefined,
+        expect.objectContaining({ violations: [expect.stringMatching(/^membership\$ must give memberships/)] }),
+      );
+    });
+  });
 });

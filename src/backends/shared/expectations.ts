@@ -51,6 +51,8 @@ export function oneOf(...words: readonly string[]): Expectation {
 }
 
 export const FUNCTION: Expectation = ['a function', (value) => typeof value === 'function'];
+/** Of a list, which has no such size, a gate would never open, and nobody would know why. */
+export const SETS_OR_MAPS: Expectation = ['sets or maps', objectWith('has', 'keys')[1]];
 
 /**
  * One sentence for each field that is not what it must be; where it is not there, only if it is `required`.
@@ -68,6 +70,13 @@ export function violationsOf(
       ? []
       : [`${field} must be ${words}, but is ${shown(value)}`];
   });
+}
+
+/** Throws `InvalidOptions` where what a stream or a function of the user's gives, of `subject` if there is one, is not what it must be. */
+export function checkGiven(field: string, [words, fits]: Expectation, value: unknown, subject?: string): void {
+  if (fits(value)) return;
+  const ofWhat = subject === undefined ? '' : ` for ${shown(subject)}`;
+  throw new InvalidOptions([`${field} must give ${words}, but gives ${shown(value)}${ofWhat}`]);
 }
 
 /** Throws `InvalidOptions`, which names each field that is not what it must be. */

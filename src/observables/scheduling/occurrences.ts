@@ -1,5 +1,6 @@
 import { Cron } from 'croner';
 import { EMPTY, isObservable, type Observable, Subject } from 'rxjs';
+import type { Backend } from '../../backends/backend.js';
 import { InvalidOptions } from '../../backends/errors.js';
 import { shown } from '../../backends/shared/expectations.js';
 
@@ -9,6 +10,11 @@ import { shown } from '../../backends/shared/expectations.js';
  * that was done is not done any more.
  */
 export type When = string | { readonly everyMs: number } | Observable<Date>;
+
+/** The date by which ticks are due, in ms since 1970: it may be set, forward and back. */
+export function dateMsOf({ scheduler }: Pick<Backend, 'scheduler'>): number {
+  return scheduler.wallNow?.() ?? scheduler.now();
+}
 
 /** When ticks are due, in ms since 1970. */
 export interface Occurrences {

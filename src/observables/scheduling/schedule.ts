@@ -13,7 +13,7 @@ import {
 import { withLeadership } from '../elections/with-leadership.js';
 import type { Grant } from '../holding/grant.js';
 import { JournalCell, keyOf } from './journal.js';
-import { cronOf, givenDates, periodOf, violationsOfWhen, type When } from './occurrences.js';
+import { cronOf, dateMsOf, givenDates, periodOf, violationsOfWhen, type When } from './occurrences.js';
 import { type Manners, type Tick, type TickEvent, Ticks } from './ticks.js';
 
 /** Options of `schedule`. */
@@ -86,8 +86,7 @@ export function schedule<R>(
     overlap: options.overlap ?? 'skip',
   };
   return new Observable((subscriber) => {
-    const { scheduler } = backend;
-    const dates = givenDates(() => scheduler.wallNow?.() ?? scheduler.now(), manners.missedWithinMs);
+    const dates = givenDates(() => dateMsOf(backend), manners.missedWithinMs);
     const occurrences = isObservable(when)
       ? dates
       : typeof when === 'string'

@@ -29,7 +29,7 @@ import type { Grant } from '../holding/grant.js';
 import { type Settling, SettlingWork, settling } from '../holding/settling.js';
 import { Work } from '../holding/work.js';
 import { type Journal, type JournalCell, type Line, type TickState, withLine } from './journal.js';
-import type { Occurrences } from './occurrences.js';
+import { dateMsOf, type Occurrences } from './occurrences.js';
 
 /** One of the dates of a schedule. */
 export interface Tick {
@@ -107,8 +107,7 @@ export class Ticks<R> {
   }
 
   #nowMs(): number {
-    const { scheduler } = this.backend;
-    return scheduler.wallNow?.() ?? scheduler.now();
+    return dateMsOf(this.backend);
   }
 
   get #token(): bigint {

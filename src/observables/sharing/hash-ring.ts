@@ -1,12 +1,19 @@
 import { defer, distinctUntilChanged, map, type Observable } from 'rxjs';
-import { InvalidOptions } from '../../backends/errors.js';
-import { check, checkAll, FUNCTION, integer, objectWith, shown, TEXT } from '../../backends/shared/expectations.js';
-import { Hashes, type Ring, ringOf } from './ring.js';
+import {
+  check,
+  checkAll,
+  checkGiven,
+  type Expectation,
+  FUNCTION,
+  integer,
+  objectWith,
+  SETS_OR_MAPS,
+  TEXT,
+} from '../../backends/shared/expectations.js';
+import { Hashes, type Ring, ringOf, sameWeights } from './ring.js';
 
 /** Who shares the keys: ids, or what is known of each under its id. */
 type Sharers<M> = ReadonlySet<string> | ReadonlyMap<string, M>;
-
-const [, isSharers] = objectWith('has', 'keys');
 
 /** Options of `hashRing`. */
 export interface HashRingOptions<M = unknown> {
@@ -18,6 +25,8 @@ export interface HashRingOptions<M = unknown> {
    */
   readonly weights?: (id: string, member: M | undefined) => number;
 }
+
+const IDS: Expectation = [`ids, each ${TEXT[0]}`, TEXT[1]];
 
 /** More would take seconds to compute, for each member that comes. */
 const MOST_POINTS = 2 ** 20;
@@ -49,17 +58,16 @@ export function hashRing<M>(members$: Observable<Sharers<M>>, options: HashRingO
   check({ members$ }, { members$: objectWith('subscribe') }, ['members$']);
   checkAll(options, { partitions: integer(1, MOST_POINTS), weights: FUNCTION });
   const { partitions = 32, weights = () => 1 } = options;
-  const [words, isWeight] = integer(0, Math.floor(MOST_POINTS / partitions));
-  const [text, isText] = TEXT;
+  const weightExpected = integer(0, Math.floor(MOST_POINTS / partitions));
   const weightsOf = (members: Sharers<M>): ReadonlyMap<string, number> => {
-    if (!isSharers(members)) throw new InvalidOptions([`members$ must give sets or maps, but gives ${shown(members)}`]);
+    checkGiven('members$', SETS_OR_MAPS, members);
     const known = 'get' in members ? members : new Map<string, M>();
     return new Map(
       [...members.keys()].map((id) => {
-        if (!isText(id)) throw new InvalidOptions([`members$ must give ids, each ${text}, but gives ${shown(id)}`]);
+        checkGiven('members$', IDS, id);
         const weight = weights(id, known.get(id));
-        if (isWeight(weight)) return [id, weight];
-        throw new InvalidOptions([`weights must give ${words}, but gives ${shown(weight)} for ${shown(id)}`]);
+        checkGiven('weights', weightExpected, weight, id);
+        return [id, weight];
       }),
     );
   };
@@ -67,7 +75,7 @@ export function hashRing<M>(members$: Observable<Sharers<M>>, options: HashRingO
     const hashes = new Hashes();
     return members$.pipe(
       map(weightsOf),
-      distinctUntilChanged((a, b) => a.size === b.size && [...a].every(([id, weight]) => b.get(id) === weight)),
+      distinctUntilChanged(sameWeights),
       map((members) => ringOf(members, partitions, hashes)),
     );
   });

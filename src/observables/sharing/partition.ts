@@ -29,7 +29,7 @@ import { checkPartition, type PartitionOptions, type SharedItems, sharing } from
  * **Completes** when the backend is closed. When it drains, the member leaves the group and takes nothing any more; who holds an
  * item is told by `grant.draining`, and unsubscribes, or releases each grant, when it is done: the backend waits for that, for
  * `drainMs`.
- * **Teardown** releases all items, then leaves the group; `backend.close()` waits for it.
+ * **Teardown** gives up all items, whose locks are released 32 at a time, and leaves the group; `backend.close()` waits for it.
  * **Guarantee** not: that an item always has an owner. It has none from when its owner gives it up until the next one has its lock;
  * and for up to `ttlMs` + `settledMs` + 1 s when its owner has died. Nor that what is done because of a map has come to its end
  * before another owns the item: `withPartition` sees to that. But: at most one owner with a valid grant while clock rates differ

@@ -1,6 +1,6 @@
 import { md5 } from '@noble/hashes/legacy';
 import { bytesToHex } from '@noble/hashes/utils';
-import { checkAll, type Expectation, either, integer, TEXT } from '../../backends/shared/expectations.js';
+import { checkAll, type Expectation, either, integer, objectWith, TEXT } from '../../backends/shared/expectations.js';
 import { toUtf8 } from '../../backends/shared/utf8.js';
 
 /** What is looked up in a ring: text counts as its UTF-8. */
@@ -28,6 +28,9 @@ export interface Ring {
 type Point = readonly [hash: string, member: string];
 
 export const RING_KEY: Expectation = either(TEXT, ['a Uint8Array', (value) => value instanceof Uint8Array]);
+
+/** What `ring$` of an operator must give. */
+export const RINGS: Expectation = ['rings, as hashRing does', objectWith('ownerOf')[1]];
 
 const OWNERS_OPTIONS: Readonly<Record<string, Expectation>> = {
   replicas: integer(0, Number.MAX_SAFE_INTEGER),
@@ -59,6 +62,11 @@ export function ringOf(members: ReadonlyMap<string, number>, partitions: number,
       return ownersOf(key, options);
     },
   };
+}
+
+/** Whether the same members have the same weights. */
+export function sameWeights(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {
+  return a.size === b.size && [...a].every(([id, weight]) => b.get(id) === weight);
 }
 
 /** The points of members, as long as they are wanted: a ring that differs by one member hashes that one only. */

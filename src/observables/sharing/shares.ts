@@ -27,6 +27,7 @@ import { type BackendClosed, InvalidOptions, UndecodablePayload } from '../../ba
 import {
   ANYTHING,
   checkAll,
+  checkGiven,
   FLAG,
   FUNCTION,
   integer,
@@ -48,6 +49,7 @@ import { placesFor } from '../locks/lock.js';
 import { checkItems, type Items, itemLockName, sameItems } from './items.js';
 import { decodePlan, memberKeyOf, NO_PLAN, type Plan } from './plan.js';
 import { type Outlook, planning } from './planner.js';
+import { sameWeights } from './ring.js';
 import { PARTITIONS, STRATEGIES } from './strategies.js';
 import { Turnstile } from './turnstile.js';
 
@@ -343,12 +345,7 @@ function longestIn(entries: readonly MemberEntry[]): string | undefined {
 }
 
 function weightOf(weights: NonNullable<PartitionOptions['weights']>, id: string, member: Member): number {
-  const [words, fits] = WEIGHT;
   const weight = weights(id, member);
-  if (fits(weight)) return weight;
-  throw new InvalidOptions([`weights must give ${words}, but gives ${shown(weight)} for ${shown(id)}`]);
-}
-
-function sameWeights(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {
-  return a.size === b.size && [...a].every(([id, weight]) => b.get(id) === weight);
+  checkGiven('weights', WEIGHT, weight, id);
+  return weight;
 }

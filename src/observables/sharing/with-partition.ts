@@ -21,7 +21,7 @@ import { checkPartition, type PartitionOptions, type SharedItems, sharing } from
  * **Completes** when the backend is closed. When it drains, the member leaves the group, and nothing is begun any more; what has
  * begun goes on to its end, under its lock and in a session that is renewed, and then its item is released. `grant.draining` says
  * that it should come to one. It completes when all has ended.
- * **Teardown** unsubscribes from all work, releases the items, then leaves the group. A promise cannot be unsubscribed from, nor
+ * **Teardown** unsubscribes from all work, gives up the items, 32 at a time, and leaves the group. A promise cannot be unsubscribed from, nor
  * the step of an async iterable that is under way: `grant.signal` aborts, and its item is released when it has settled, or the
  * session ends.
  * **Guarantee** that of `partition`. And: when an item moves, the work of its old owner is torn down, and has settled, before the
