@@ -12,7 +12,7 @@ import { holders } from '../../src/observables/locks/holders.js';
 import { lock } from '../../src/observables/locks/lock.js';
 import { itemLockName } from '../../src/observables/sharing/items.js';
 import { partition } from '../../src/observables/sharing/partition.js';
-import type { PartitionOptions, SharedItems } from '../../src/observables/sharing/shares.js';
+import type { PartitionOptions, SharedItems } from '../../src/observables/sharing/partition-options.js';
 import { partition as cut } from '../../src/testing/faults.js';
 import { type Cluster, simulate } from '../../src/testing/simulate.js';
 import { ManualTime, QUICK, virtually } from '../support/virtual-time.js';

@@ -5,7 +5,7 @@ import { MemoryStore, memory } from '../../src/backends/memory/index.js';
 import { aborted } from '../../src/observables/holding/aborted.js';
 import type { Grant } from '../../src/observables/holding/grant.js';
 import { itemLockName } from '../../src/observables/sharing/items.js';
-import type { PartitionOptions } from '../../src/observables/sharing/shares.js';
+import type { PartitionOptions } from '../../src/observables/sharing/partition-options.js';
 import { withPartition } from '../../src/observables/sharing/with-partition.js';
 import { ManualTime, QUICK, sessionIdOf, virtually } from '../support/virtual-time.js';
 

@@ -3,7 +3,8 @@ import type { Backend } from '../../backends/backend.js';
 import type { BackendClosed } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
 import { type Grant, isLoss } from '../holding/grant.js';
-import { checkPartition, type PartitionOptions, type SharedItems, sharing } from './shares.js';
+import { checkPartition, type PartitionOptions, type SharedItems } from './partition-options.js';
+import { sharing } from './sharing.js';
 
 /**
  * Divides `items` among the members of `group`, and emits those that this member owns.

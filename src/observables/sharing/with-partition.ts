@@ -2,7 +2,8 @@ import type { Observable, ObservableInput } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import { checkWork } from '../../backends/shared/expectations.js';
 import type { Grant } from '../holding/grant.js';
-import { checkPartition, type PartitionOptions, type SharedItems, sharing } from './shares.js';
+import { checkPartition, type PartitionOptions, type SharedItems } from './partition-options.js';
+import { sharing } from './sharing.js';
 
 /**
  * Divides `items` among the members of `group`, and does `work` for each that this member owns, as long as it does.

@@ -187,7 +187,7 @@ export const weakenings = {
     what: 'an item worked for under its lock (as soon as the plan says so instead)',
     edits: [
       {
-        file: '/src/observables/sharing/shares.ts',
+        file: '/src/observables/sharing/sharing.ts',
         from: 'itemLockName(group, item), { data',
         to: "itemLockName(group, item) + '/' + id, { data",
       },
@@ -197,7 +197,7 @@ export const weakenings = {
     what: 'an item released when its work has settled (as soon as it moves instead)',
     edits: [
       {
-        file: '/src/observables/sharing/shares.ts',
+        file: '/src/observables/sharing/sharing.ts',
         from: 'concat(beforeLeave(), ',
         to: 'concat(',
       },

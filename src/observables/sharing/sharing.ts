@@ -23,23 +23,10 @@ import {
   throwError,
 } from 'rxjs';
 import type { Backend, Versioned } from '../../backends/backend.js';
-import { type BackendClosed, InvalidOptions, UndecodablePayload } from '../../backends/errors.js';
-import {
-  ANYTHING,
-  checkAll,
-  checkGiven,
-  FLAG,
-  FUNCTION,
-  integer,
-  number,
-  objectWith,
-  oneOf,
-  shown,
-} from '../../backends/shared/expectations.js';
+import { type BackendClosed, UndecodablePayload } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
-import { checkName } from '../../backends/shared/keys.js';
-import { type JoinOptions, joinAs } from '../groups/join.js';
-import { type Member, type MemberEntry, memberEntries, toMembers } from '../groups/member-map.js';
+import { joinAs } from '../groups/join.js';
+import { type MemberEntry, memberEntries, toMembers } from '../groups/member-map.js';
 import type { Membership } from '../groups/membership.js';
 import { aborted } from '../holding/aborted.js';
 import type { Contention } from '../holding/contending.js';
@@ -47,36 +34,12 @@ import { type Grant, isLoss } from '../holding/grant.js';
 import { guarded } from '../holding/guarded.js';
 import { placesFor } from '../locks/lock.js';
 import { checkItems, type Items, itemLockName, sameItems } from './items.js';
+import { isStream, type PartitionOptions, planCell, type SharedItems, weightOf } from './partition-options.js';
 import { decodePlan, memberKeyOf, NO_PLAN, type Plan } from './plan.js';
 import { type Outlook, planning } from './planner.js';
 import { sameWeights } from './ring.js';
-import { PARTITIONS, STRATEGIES } from './strategies.js';
+import { STRATEGIES } from './strategies.js';
 import { Turnstile } from './turnstile.js';
-
-/** Options of `partition` and `withPartition`. */
-export interface PartitionOptions extends JoinOptions {
-  /** Create the group where it does not exist. Default `true`. With `false`, it errors with `GroupNotFound`. */
-  readonly create?: boolean;
-  /**
-   * Who gets what. `sticky`, the default: each has its due by its weight, to within one item, and no item moves that need not
-   * move for that. `round-robin`: dealt out in the order of the names; most items move when a member comes. `hash`: as
-   * `hashRing` has it; few items move, and the shares are less even.
-   */
-  readonly strategy?: keyof typeof STRATEGIES;
-  /**
-   * How much a member takes, compared with the others: a whole number. One of 0 takes nothing. It is given the id, and what the
-   * group has of the member, such as its capabilities. Default: 1 for each.
-   */
-  readonly weights?: (id: string, member: Member) => number;
-  /**
-   * For how long members and items must be unchanged before items move; and how long an item waits for another owner whose owner
-   * has gone, since one that is started anew comes back. Default 1,000.
-   */
-  readonly settledMs?: number;
-}
-
-/** What is shared: names, at most 15,000, all different, that are good for locks; as an Observable, each list replaces the last. */
-export type SharedItems = readonly string[] | Observable<readonly string[]>;
 
 /** What becomes of the items that this member owns. */
 export interface Sharing<T> {
@@ -88,39 +51,6 @@ export interface Sharing<T> {
 
 /** How many locks are asked for, or released, at once. */
 const MOST_UNDER_WAY = 32;
-const MAX_MS = 2 ** 31 - 1;
-const WEIGHT = integer(0, Math.floor(2 ** 20 / PARTITIONS));
-
-/** Throws `InvalidName` or `InvalidOptions`. */
-export function checkPartition(group: string, items: SharedItems, options: PartitionOptions): void {
-  checkName(planCell(checkName(group)));
-  checkAll(options, {
-    id: ANYTHING,
-    capabilities: ANYTHING,
-    create: FLAG,
-    ifTaken: oneOf('fail', 'wait', 'takeOver'),
-    strategy: [
-      oneOf(...Object.keys(STRATEGIES))[0].replace(' or ', ', '),
-      (value) => Object.hasOwn(STRATEGIES, String(value)),
-    ],
-    weights: FUNCTION,
-    settledMs: number(0, MAX_MS),
-  });
-  if (options.id !== undefined) checkName(options.id);
-  if (isStream(items)) return;
-  if (!Array.isArray(items))
-    throw new InvalidOptions([`items must be a list of names, or an Observable of such lists, but is ${shown(items)}`]);
-  checkItems(group, items);
-}
-
-function isStream(items: SharedItems): items is Observable<readonly string[]> {
-  return objectWith('subscribe')[1](items);
-}
-
-/** Where the plan of a group stands. */
-function planCell(group: string): string {
-  return `partitions/${group}`;
-}
 
 /**
  * Does work for each item that this member owns. Three things that know nothing of each other: the plan, which says who shall own
@@ -342,10 +272,4 @@ function followed(backend: Backend, cell: string) {
  */
 function longestIn(entries: readonly MemberEntry[]): string | undefined {
   return entries.find(({ record }) => record.shares === true)?.record.id;
-}
-
-function weightOf(weights: NonNullable<PartitionOptions['weights']>, id: string, member: Member): number {
-  const weight = weights(id, member);
-  checkGiven('weights', WEIGHT, weight, id);
-  return weight;
 }
