@@ -130,10 +130,21 @@ export function rosterCases({ hazard }: Suite): void {
     // Opening a session, and the first entry of all, may take many replies, one after the other: these are not late.
     await stage.enter(backend, 'warm').now(isAdmitted, 'the first place');
     link.delayReplies(stage.quirks.ttlMs / 8);
-    const place = await stage.enter(backend, 'pool').now(isAdmitted, 'the place');
-    expect(await lastValueFrom(stage.watcher.evict({ kind: 'lock', name: 'pool' }, place.entry.id))).toBe(true);
-    expect(place.isValid()).toBe(true);
-    expect(await lastValueFrom(place.leave())).toBe(false);
+    const faults = stage.probe(backend.faults$);
+    const evicted = async (): Promise<{ readonly isValid: boolean; readonly wasThere: boolean }> => {
+      const place = await stage.enter(backend, 'pool').now(isAdmitted, 'the place');
+      expect(await lastValueFrom(stage.watcher.evict({ kind: 'lock', name: 'pool' }, place.entry.id))).toBe(true);
+      const isValid = place.isValid();
+      return { isValid, wasThere: await lastValueFrom(place.leave()) };
+    };
+    let told: number;
+    let outcome: Awaited<ReturnType<typeof evicted>>;
+    do {
+      told = faults.values.length;
+      outcome = await evicted();
+      // Where a request got no answer in time it was repeated, and nobody knows which of the two found nothing.
+    } while (faults.values.length > told);
+    expect(outcome).toEqual({ isValid: true, wasThere: false });
     link.delayReplies(0);
   });
 
