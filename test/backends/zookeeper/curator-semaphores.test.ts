@@ -304,6 +304,8 @@ test.each(['before', 'after'])(
     const place$ = new ReplaySubject<Place>(1);
     const request = { mode: 'exclusive', permits: 2, payload: bytes('early'), payload$ } as const;
     const standing = mine.enter(roster, { ...request, stored: (payload) => stored.next(payload) }).subscribe(place$);
+    // Others may see it before it has its answer, and payloads are followed from then on.
+    await firstWithin(place$, ({ admitted }) => !admitted, 5_000, 'the place in the line');
     await untilStanding(watcher, roster, 3);
     const [own] = await nodesIn('locks', roster.name);
     // The list after which it takes one, or the request that takes it.
