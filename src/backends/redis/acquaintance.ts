@@ -1,4 +1,4 @@
-import type { Argument, Reply } from './connections.js';
+import type { Answer, Argument, Reply } from './connections.js';
 import { text, tokenOf } from './replies.js';
 import type { Server } from './server.js';
 
@@ -21,7 +21,7 @@ interface Asking {
   /** What every script is told first. */
   preamble(server: Server): Argument[];
   /** Notes the shard's time, and what data it is; returns the rest of the reply. */
-  read(reply: Reply): Told;
+  read(answer: Answer): Told;
 }
 
 export interface Told {
@@ -61,13 +61,18 @@ export class Acquaintance {
         this.#data.id,
         this.#data.count,
       ],
-      read: ([state, ...reply]) => {
+      read: ({ state, told }) => {
         const [time, count, dataId = ''] = text(state).split(' ');
         if (sentMs >= this.#data.askedMs) this.#learn(dataId, Number(count), sentMs);
         this.#told(Number(time), sentMs, now(), ttlUs);
-        return { dataId, reply };
+        return { dataId, reply: told };
       },
     };
+  }
+
+  /** Whether this is the data that it was told of last. */
+  isOf(dataId: string): boolean {
+    return dataId !== '' && dataId === this.#data.id;
   }
 
   met(decimal: string): bigint {

@@ -13,6 +13,13 @@ import { type Argument, MovedAway, type Reply, type Wire, type WireOptions } fro
 
 export type { Argument, Reply } from './wire.js';
 
+/** What a script has answered. */
+export interface Answer {
+  /** The shard's time, and the name and number of its data. */
+  readonly state: unknown;
+  readonly told: Reply;
+}
+
 /** One of the connections, which is made again when it breaks. */
 interface Link {
   readonly operation: string;
@@ -100,12 +107,17 @@ export class Connections {
     this.#up.complete();
   }
 
+  /** What is relied on counts only once replicas have it. */
+  get isReplicated(): boolean {
+    return this.#replicated !== undefined;
+  }
+
   get location(): StoreLocation {
     return { name: 'redis', address: this.access.address };
   }
 
   /** Runs a script. Rejects with what the failure means. */
-  async run(operation: string, script: Script, args: (server: Server) => Argument[]): Promise<Reply> {
+  async run(operation: string, script: Script, args: (server: Server) => Argument[]): Promise<Answer> {
     const replicated = script.isReliedOn ? this.#replicated : undefined;
     const link = replicated ?? this.#commands;
     const { wire, server } = link;
@@ -120,12 +132,13 @@ export class Connections {
         request,
         ...args(server),
       ]);
-      if (Array.isArray(reply) && String(reply[0]) === request) {
+      const [answered, state, told] = Array.isArray(reply) ? reply : [];
+      if (String(answered) === request && Array.isArray(told)) {
         // Not before: what cannot be renewed can be connected to, and read from, and then again and again.
         if (script === RENEW) this.#attempt = 0;
         // What was not done need not last.
-        if (String(reply[2]) === 'ok') await this.#untilReplicated(operation, link.replicas);
-        return reply.slice(1);
+        if (String(told[0]) === 'ok') await this.#untilReplicated(operation, link.replicas);
+        return { state, told };
       }
       // A reply to another request: on this connection none can be relied upon any more.
       const wrong = new Error(`the reply to request ${request} was not the one that came`);

@@ -130,15 +130,20 @@ export class Places {
   }
 
   /**
-   * The server has named this entry. Whoever is admitted already may take its word for how many are left before it;
-   * an admission is asked for, so that nobody is admitted whose session or entry is gone.
+   * The server has named this entry. Whoever is admitted already may take its word for how many are left before it. An
+   * admission is asked for, so that nobody is admitted whose session or entry is gone, unless it `isSure`: the server has
+   * looked at that itself, when it said so.
    */
-  heard(entryId: string, ahead: number | undefined): void {
+  heard(entryId: string, ahead: number | undefined, isSure: boolean): void {
     const stay = this.#stays.get(entryId);
     if (stay === undefined) return;
-    if (ahead !== undefined && stay.ahead !== undefined && stay.ahead < stay.request.permits) {
-      this.#set(stay, Math.min(ahead, stay.ahead));
-      return;
+    if (ahead !== undefined && stay.ahead !== undefined) {
+      const isAdmitted = stay.ahead < stay.request.permits;
+      // What was said before a connection broke may be old.
+      if (isAdmitted || (isSure && !stay.isOutdated && ahead < stay.request.permits)) {
+        this.#set(stay, Math.min(ahead, stay.ahead));
+        return;
+      }
     }
     stay.isOutdated = true;
     if (stay.changes.observed) this.#lookAt([stay]);

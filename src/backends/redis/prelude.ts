@@ -57,45 +57,50 @@ local A = { unpack(ARGV, 11) }
 
 -- What a replica has may be anything.
 local replication = redis.call('INFO', 'replication')
-if string.match(replication, 'role:(%a+)') ~= 'master' then
+if not string.find(replication, 'role:master', 1, true) then
   return redis.error_reply('READONLY the server is a replica')
 end
-local promoted, offset =
-  string.match(replication, 'master_replid2:(%x+)'), string.match(replication, 'second_repl_offset:(%-?%d+)')
 local era = run
-if string.find(promoted, '[^0]') then era, up = run .. ':' .. promoted .. ':' .. offset, 0 end
+if not string.find(replication, 'master_replid2:0000000000000000000000000000000000000000', 1, true) then
+  local promoted, offset =
+    string.match(replication, 'master_replid2:(%x+)'), string.match(replication, 'second_repl_offset:(%-?%d+)')
+  era, up = run .. ':' .. promoted .. ':' .. offset, 0
+end
 
 -- What the time may run ahead of its witnesses. Whatever is counted in it lasts longer by as much.
 local function slack(of) return math.min(math.ceil(of / 50), 200000) end
 
 local function int(n) return string.format('%.0f', n) end
 
--- Whether a process is connected that has a session, other than this one.
-local function isAnybodyConnected()
-  local first = 0
-  while true do
-    local page, channels = redis.call('ZREVRANGE', S, first, first + 99), {}
-    if #page == 0 then return false end
-    for _, who in ipairs(page) do
-      if who ~= sid then channels[#channels + 1] = T .. 'c:' .. who end
-    end
-    local counts = redis.call('PUBSUB', NUMSUB, unpack(channels))
-    for n = 2, #counts, 2 do
-      if counts[n] > 0 then return true end
-    end
-    first = first + 100
-  end
-end
-
-local m = redis.call('HMGET', M, 'era', 'id', 'past', 'count', 'token', 'until', 'seen', 'v', 'due', 'low', 'since')
+local m = redis.call('HMGET', M, 'era', 'id', 'past', 'count', 'token', 'until', 'seen', 'v', 'due', 'low', 'since', 'least')
 local isSame = m[1] == era
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local least = tonumber(redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2])
-local most = math.max(ttl, tonumber(redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or 0)
+local least = tonumber(m[12])
+if not least or not (least > 0 and least < 2 ^ 53) then
+  least = tonumber(redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2])
+end
 local passed = math.max(0, now - (tonumber(m[7]) or now))
--- Another server has another clock.
-if least and passed > least / 3 and (not isSame or isAnybodyConnected()) then passed = least / 3 end
+if least and passed > least / 3 then
+  -- Whether a process is connected that has a session, other than this one.
+  local function isAnybodyConnected()
+    local first = 0
+    while true do
+      local page, channels = redis.call('ZREVRANGE', S, first, first + 99), {}
+      if #page == 0 then return false end
+      for _, who in ipairs(page) do
+        if who ~= sid then channels[#channels + 1] = T .. 'c:' .. who end
+      end
+      local counts = redis.call('PUBSUB', NUMSUB, unpack(channels))
+      for n = 2, #counts, 2 do
+        if counts[n] > 0 then return true end
+      end
+      first = first + 100
+    end
+  end
+  -- Another server has another clock.
+  if not isSame or isAnybodyConnected() then passed = least / 3 end
+end
 local before, due = tonumber(m[8]) or now, tonumber(m[9]) or 0
 local v = before + passed
 if witness then v = math.max(before, math.min(v + due, witness + slack(least or ttl))) end
@@ -108,73 +113,110 @@ if math.abs(v - since) > (least or ttl) / 2 then
   low, since = due, v
 end
 
--- When a lease ends that is renewed now.
-local function lease(of) return int(v + due + of + slack(of)) end
-
 -- What is higher than a number may be, and still be exact, was written by somebody else.
-local function upTo(most, n) return n and n <= most and n or 0 end
-local token = math.max(upTo(2 ^ 53 - 2, tonumber(m[5])), upTo(2 ^ 52, floor))
+local token, wished = tonumber(m[5]), floor
+if not token or token > 2 ^ 53 - 2 then token = 0 end
+if wished and wished <= 2 ^ 52 and wished > token then token = wished end
 local opens = tonumber(m[6]) or 0
 -- What somebody else has written there is no name.
 local id, past, count = m[2] and string.match(m[2], '^[%w_.-]+$'), m[3] or '', tonumber(m[4]) or 0
 local keptId, keptCount = id or '', count
-local newId = sid .. '.' .. ARGV[1]
+
+-- The longest ttl that anybody has.
+local function most() return math.max(ttl, tonumber(redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or 0) end
 
 -- Whether the data has all that this client was told of.
-local function isKept()
-  if knownId == '' then return true end
-  if knownId == id then return known <= count end
+local isKept = knownId == '' or knownId == id and known <= count
+if id and isSame and not isKept and knownId ~= id then
   local _, at = string.find(past, ' ' .. knownId .. ':', 1, true)
-  return at and known <= (tonumber(string.match(past, '^%d+', at + 1) or '') or -1)
+  isKept = at and known <= (tonumber(string.match(past, '^%d+', at + 1) or '') or -1)
 end
-
--- For how long every node of the cluster has surely been there. Who may not ask for it waits.
-local function nodesUp()
-  local nodes, links = redis.pcall('CLUSTER', 'NODES'), redis.pcall('CLUSTER', 'LINKS')
-  if type(nodes) == 'table' or links.err then return 0 end
-  if string.find(nodes, ' disconnected', 1, true) or string.find(nodes, '[ ,]fail[?, ]') then return 0 end
-  local latest = 0
-  for _, link in ipairs(links) do
-    for n = 1, #link, 2 do
-      if link[n] == 'create-time' then latest = math.max(latest, link[n + 1] * 1000) end
+if not id or not isSame or not isKept then
+  -- For how long every node of the cluster has surely been there. Who may not ask for it waits.
+  local function nodesUp()
+    local nodes, links = redis.pcall('CLUSTER', 'NODES'), redis.pcall('CLUSTER', 'LINKS')
+    if type(nodes) == 'table' or links.err then return 0 end
+    if string.find(nodes, ' disconnected', 1, true) or string.find(nodes, '[ ,]fail[?, ]') then return 0 end
+    local latest = 0
+    for _, link in ipairs(links) do
+      for n = 1, #link, 2 do
+        if link[n] == 'create-time' then latest = math.max(latest, link[n + 1] * 1000) end
+      end
     end
+    return now - latest
   end
-  return now - latest
+  local newId, rest = sid .. '.' .. ARGV[1], most()
+  if not id then
+    if knownId == '' then rest = rest - (PUBLISH == 'SPUBLISH' and up < math.huge and math.min(up, nodesUp()) or up) end
+    id, past = newId, ''
+  elseif not isSame then
+    past = string.match(past .. ' ' .. id .. ':' .. int(count), ' .*$', -400)
+    id = newId
+  elseif knownId == id then
+    id, past = newId, ''
+  end
+  if rest > 0 then opens = math.max(opens, v + due + rest + slack(most())) end
 end
-
-local rest = 0
-if not id then
-  rest = most
-  if knownId == '' then rest = most - (PUBLISH == 'SPUBLISH' and up < math.huge and math.min(up, nodesUp()) or up) end
-  id, past = newId, ''
-elseif not isSame then
-  rest = most
-  past = string.match(past .. ' ' .. id .. ':' .. int(count), ' .*$', -400)
-  id = newId
-elseif not isKept() then
-  rest = most
-  if knownId == id then id, past = newId, '' end
-end
-if rest > 0 then opens = math.max(opens, v + due + rest + slack(most)) end
 local quarantine = int(math.max(0, math.ceil((opens - v) / 1000)))
 
 local latest = tonumber(redis.call('HGET', Q, sid)) or 0
+`;
 
+/** Lua that defines something, and its name. */
+export interface Definition {
+  readonly name: string;
+  readonly lua: string;
+}
+
+/** What scripts may use of the session and of the data, each after what it uses itself. */
+export const SHARD: readonly Definition[] = [
+  {
+    name: 'lease',
+    lua: `
+-- When a lease ends that is renewed now.
+local function lease(of) return int(v + due + of + slack(of)) end`,
+  },
+  {
+    name: 'note',
+    lua: `
+-- A session is to have this ttl. What is kept as the least may be less than it is, never more.
+local function note(its)
+  if least and least <= its then return end
+  least = its
+  redis.call('HSET', M, 'least', int(its))
+end`,
+  },
+  {
+    name: 'adoptSets',
+    lua: `
 -- A session that is not known any more leaves sets behind where only a part of a slot was saved. They get a session that
 -- ends when their owner, if there is any, has given up. Who may not ask for them leaves them.
 local function adoptSets()
   if PUBLISH ~= 'SPUBLISH' then return end
   local keys = redis.pcall('CLUSTER', 'GETKEYSINSLOT', redis.pcall('CLUSTER', 'KEYSLOT', M), 10000)
+  local its = most()
   for _, key in ipairs(keys) do
     local who = string.sub(key, 1, #T) == T and string.match(key, '^[id]:(.+)$', #T + 1)
-    if who and redis.call('ZADD', S, 'NX', lease(most), who) == 1 then redis.call('ZADD', L, int(most), who) end
+    if who and redis.call('ZADD', S, 'NX', lease(its), who) == 1 then
+      note(its)
+      redis.call('ZADD', L, int(its), who)
+    end
   end
-end
-
+end`,
+  },
+  {
+    name: 'save',
+    lua: `
 -- All that this script knows. Where it may be without memory (pcall), the next one finds it out again.
 local function save(call)
-  local saved = call('HSET', M, 'era', era, 'id', id, 'past', past, 'count', int(count + 1), 'token', int(token), 'until',
-    int(opens), 'seen', int(now), 'v', int(v), 'due', int(due), 'low', int(low), 'since', int(since))
+  local next, saved = int(count + 1), nil
+  if isSame and id == m[2] and past == m[3] and int(opens) == m[6] and int(due) == m[9] and int(low) == m[10]
+    and int(since) == m[11] then
+    saved = call('HSET', M, 'count', next, 'token', int(token), 'seen', int(now), 'v', int(v))
+  else
+    saved = call('HSET', M, 'era', era, 'id', id, 'past', past, 'count', next, 'token', int(token), 'until', int(opens),
+      'seen', int(now), 'v', int(v), 'due', int(due), 'low', int(low), 'since', int(since))
+  end
   if type(saved) == 'table' then
     if not string.find(saved.err, 'OOM', 1, true) then redis.call('HSET', M, 'era', era) end
     return
@@ -183,22 +225,52 @@ local function save(call)
   count = count + 1
   keptId, keptCount = id, count
   if epoch > latest and redis.call('ZSCORE', S, sid) then redis.call('HSET', Q, sid, int(epoch)) end
-end
-
+end`,
+  },
+  {
+    name: 'nextToken',
+    lua: `
 -- Growing beyond the last one and the clock, so that a loss of the former does not matter.
 local function nextToken()
   token = math.max(token + 1, now)
   return int(token)
-end
-
+end`,
+  },
+  { name: 'firstLeases', lua: 'local firstLeases' },
+  {
+    name: 'leases',
+    lua: `
+-- The two that end first: [1] and [3] say whose, [2] and [4] when.
+local function leases()
+  firstLeases = firstLeases or redis.call('ZRANGE', S, 0, 1, 'WITHSCORES')
+  return firstLeases
+end`,
+  },
+  {
+    name: 'alive',
+    lua: `
 local function alive(who)
-  local lease = redis.call('ZSCORE', S, who)
-  return lease and tonumber(lease) > v
-end
-
+  local first = leases()
+  local ends = first[1] == who and first[2] or first[3] == who and first[4] or redis.call('ZSCORE', S, who)
+  return ends and tonumber(ends) > v
+end`,
+  },
+  {
+    name: 'extend',
+    lua: `
+-- Its lease begins anew.
+local function extend(who, its)
+  redis.call('ZADD', S, lease(its), who)
+  firstLeases = nil
+end`,
+  },
+  {
+    name: 'lost',
+    lua: `
 -- What a client that knew the shard says about lost data counts even if its own session is lost.
 local function lost()
   save(redis.pcall)
   return { 'lost' }
-end
-`;
+end`,
+  },
+];

@@ -303,9 +303,17 @@ export class RedisSession implements StoreSession {
   #hear(message: string): void {
     if (this.#heartbeat.hear(message)) return;
     for (const line of message.split(' ')) {
-      const [entryId = '', ahead = ''] = line.split(':');
-      this.#places.heard(entryId, /^\d+$/.test(ahead) ? Number(ahead) : undefined);
+      const [entryId = '', ahead = '', dataId = ''] = line.split(':');
+      this.#places.heard(entryId, /^\d+$/.test(ahead) ? Number(ahead) : undefined, this.#isTakenFor(dataId));
     }
+  }
+
+  /**
+   * Whether the word of this data is enough to be admitted. Not of another than the one that has answered last: a server
+   * that was deposed may bury whoever renews at its successor. And not where replicas must have what it says.
+   */
+  #isTakenFor(dataId: string): boolean {
+    return !this.connections.isReplicated && this.acquaintance.isOf(dataId);
   }
 
   #cut(cause: CoordinationError): void {

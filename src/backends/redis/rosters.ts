@@ -1,60 +1,92 @@
-/** What the scripts do with rosters and sessions. */
-export const ROSTERS = `
+import type { Definition } from './prelude.js';
+
+/** What the scripts do with rosters and sessions, each after what it uses itself. */
+export const ROSTERS: readonly Definition[] = [
+  {
+    name: 'parse',
+    lua: `
 local function parse(id)
   local owner, mode, permits = string.match(id, '^([%w_-]+)%.[%w_-]+%.([sx])(%d*)$')
   return owner, mode, tonumber(permits) or math.huge
-end
-
-local changed, news = {}, {}
-
--- What an entry's owner is told: how many stand before it now, or that it must ask.
+end`,
+  },
+  { name: 'changed', lua: 'local changed = {}' },
+  {
+    name: 'news',
+    lua: `
+-- What the owners of entries are told.
+local news = {}`,
+  },
+  {
+    name: 'tellOwner',
+    lua: `
+-- How many stand before an entry now, or that its owner must ask. Who is sure to be admitted by it, alive and in no
+-- quarantine, is told by which data, and need not ask.
 local function tellOwner(id, ahead)
   local owner = parse(id)
   if not owner then return end
+  local isSure = ahead and opens <= v and alive(owner)
   news[owner] = news[owner] or {}
-  table.insert(news[owner], id .. ':' .. (ahead and int(ahead) or ''))
-end
-
+  table.insert(news[owner], { id .. ':' .. (ahead and int(ahead) or ''), isSure })
+end`,
+  },
+  {
+    name: 'advance',
+    lua: `
 -- Tells those who have one less before them, as far as they count: to the last of them it means admission. Most often
--- that is one, or nobody.
-local function advance(r, at, mode)
-  local o, w, gone = T .. 'o:' .. r, T .. 'w:' .. r, '(' .. int(at)
+-- that is one, or nobody. So many stood before it, and so many exclusive ones.
+local function advance(r, rank, exclusives, isExclusive)
+  local o = T .. 'o:' .. r
   local permits = tonumber(redis.call('HGET', T .. 'e:' .. r, 'permits')) or 1
-  if mode == 's' and redis.call('ZCOUNT', w, gone, '+inf') == 0 then return end
-  local rank, exclusives = redis.call('ZCOUNT', o, '-inf', gone), redis.call('ZCOUNT', w, '-inf', gone)
-  while rank < permits or (mode == 'x' and exclusives < permits) do
+  while rank < permits or (isExclusive and exclusives < permits) do
     local page = redis.call('ZRANGE', o, rank, rank + 99)
     for _, id in ipairs(page) do
       local _, itsMode, itsPermits = parse(id)
       if itsMode == 'x' then
         if rank < itsPermits then tellOwner(id, rank) end
         exclusives = exclusives + 1
-      elseif mode == 'x' and itsMode and exclusives < itsPermits then
+      elseif isExclusive and itsMode and exclusives < itsPermits then
         tellOwner(id, exclusives)
       end
       rank = rank + 1
-      if rank >= permits and (mode ~= 'x' or exclusives >= permits) then return end
+      if rank >= permits and (not isExclusive or exclusives >= permits) then return end
     end
     if #page < 100 then return end
   end
-end
-
+end`,
+  },
+  {
+    name: 'remove',
+    lua: `
 -- Takes an entry out. What says that it stands goes last: where this fails half-way, asking again finds the rest.
 local function remove(r, id)
   local o, w, e = T .. 'o:' .. r, T .. 'w:' .. r, T .. 'e:' .. r
   local owner, mode = parse(id)
-  local at = redis.call('ZSCORE', o, id)
-  if mode == 'x' then redis.call('ZREM', w, id) end
-  redis.call('HDEL', e, id)
+  local at, size = redis.call('ZSCORE', o, id), redis.call('ZCARD', o)
+  local isAlone = size == (at and 1 or 0)
+  local rank, exclusives, hasFollowers = 0, 0, false
+  if owner and at and not isAlone then
+    local before = '(' .. int(tonumber(at))
+    rank, exclusives = redis.call('ZCOUNT', o, '-inf', before), redis.call('ZCOUNT', w, '-inf', before)
+    hasFollowers = rank < size - 1 and (mode == 'x' or exclusives < redis.call('ZCARD', w))
+  end
   if owner then redis.call('SREM', T .. 'i:' .. owner, 'e' .. id .. ':' .. r) end
+  if isAlone then
+    redis.call('DEL', w, e)
+  else
+    if mode == 'x' then redis.call('ZREM', w, id) end
+    redis.call('HDEL', e, id)
+  end
   redis.call('ZREM', o, id)
-  if redis.call('EXISTS', o) == 0 then redis.call('DEL', e) end
   if not at then return false end
   changed[r] = true
-  if owner then advance(r, tonumber(at), mode) end
+  if hasFollowers then advance(r, rank, exclusives, mode == 'x') end
   return true
-end
-
+end`,
+  },
+  {
+    name: 'dismantle',
+    lua: `
 -- Takes out at most so many entries of a session; the session itself when none is left. Returns what is left to spend.
 local function dismantle(who, budget)
   local i = T .. 'i:' .. who
@@ -69,54 +101,83 @@ local function dismantle(who, budget)
   redis.call('HDEL', Q, who)
   redis.call('ZREM', L, who)
   redis.call('ZREM', S, who)
+  firstLeases = nil
+  -- It is only more than it was: where it cannot be kept, less is kept.
+  local rest = tonumber(redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2])
+  if who ~= sid then rest = math.min(rest or ttl, ttl) end
+  least = rest
+  redis.pcall('HSET', M, 'least', rest and int(rest) or '')
   return budget - #members
-end
-
+end`,
+  },
+  {
+    name: 'reap',
+    lua: `
 -- Removes the dead. Returns whether there are more of them.
 local function reap(budget)
+  local ends = leases()[2]
+  if not ends or tonumber(ends) > v then return false end
   local dead = redis.call('ZRANGEBYSCORE', S, '-inf', int(v), 'LIMIT', 0, 50)
   for _, who in ipairs(dead) do
     if budget <= 0 then break end
     budget = dismantle(who, budget)
   end
   return budget <= 0 or #dead == 50
-end
-
+end`,
+  },
+  {
+    name: 'tell',
+    lua: `
 local function tell()
   for r in pairs(changed) do redis.call(PUBLISH, T .. 'n:' .. r, '') end
-  for owner, lines in pairs(news) do redis.call(PUBLISH, T .. 'c:' .. owner, table.concat(lines, ' ')) end
-end
-
+  for owner, lines in pairs(news) do
+    for n, line in ipairs(lines) do lines[n] = line[1] .. (line[2] and ':' .. keptId or '') end
+    redis.call(PUBLISH, T .. 'c:' .. owner, table.concat(lines, ' '))
+  end
+end`,
+  },
+  {
+    name: 'adopt',
+    lua: `
 -- Who stands first without a session, because somebody else has removed that, would stand there for ever: it gets one
 -- that ends when its owner, if there is any, has given up.
 local function adopt(r)
   local adopted = {}
-  for _, id in ipairs(redis.call('ZRANGE', T .. 'o:' .. r, 0, 99)) do
-    local owner = parse(id)
+  for rank = 0, 99 do
+    local id = redis.call('ZRANGE', T .. 'o:' .. r, rank, rank)[1]
+    local owner = id and parse(id)
     if not owner or not adopted[owner] and redis.call('ZSCORE', S, owner) then return end
     adopted[owner] = true
-    local its = tonumber(redis.call('ZSCORE', L, owner) or redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or ttl
-    redis.call('ZADD', S, lease(its), owner)
+    local its = tonumber(redis.call('ZSCORE', L, owner)) or most()
+    note(its)
+    extend(owner, its)
     redis.call('ZADD', L, int(its), owner)
     redis.call('SADD', T .. 'i:' .. owner, 'e' .. id .. ':' .. r)
   end
-end
-
+end`,
+  },
+  {
+    name: 'ahead',
+    lua: `
 local function ahead(r, id, at)
   local _, mode = parse(id)
   local before = mode == 's' and redis.call('ZCOUNT', T .. 'w:' .. r, '-inf', '(' .. at)
     or redis.call('ZRANK', T .. 'o:' .. r, id)
   if before > 0 then adopt(r) end
   return before
-end
-
+end`,
+  },
+  {
+    name: 'earliest',
+    lua: `
 -- In how many ms to ask again for the sake of the first lease of another: when it ends, or before so much has passed
 -- that not all of it would count, which who has a longer ttl than others must not let happen; '' if there is none.
 local function earliest()
-  local first = redis.call('ZRANGE', S, 0, 1, 'WITHSCORES')
-  local lease = first[1] == sid and first[4] or first[2]
-  if not lease or (first[1] == sid and not first[3]) then return '' end
-  local rest = math.min(tonumber(lease) - v, (least or ttl) / 4)
+  local first = leases()
+  local ends = first[1] == sid and first[4] or first[2]
+  if not ends or (first[1] == sid and not first[3]) then return '' end
+  local rest = math.min(tonumber(ends) - v, (least or ttl) / 4)
   return int(math.max(0, math.ceil(rest / 1000)))
-end
-`;
+end`,
+  },
+];

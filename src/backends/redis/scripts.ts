@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { PRELUDE } from './prelude.js';
+import { PRELUDE, SHARD } from './prelude.js';
 import { ROSTERS } from './rosters.js';
 
 /** What the server runs, and the name under which it caches it. */
@@ -38,7 +38,7 @@ function source(publish: string, subscribers: string, body: string): Source {
 local PUBLISH, NUMSUB = '${publish}', '${subscribers}'
 ${PRELUDE.trim()}
 
-${ROSTERS.trim()}
+${definitionsFor(body)}
 
 local function main()
 ${body.trim()}
@@ -46,11 +46,18 @@ end
 
 -- Each reply begins with the number of its request, and with the shard's time and the name and number of the data.
 local reply = epoch < latest and { 'late' } or main()
-table.insert(reply, 1, ARGV[1])
-table.insert(reply, 2, int(v) .. ' ' .. int(keptCount) .. ' ' .. keptId)
-return reply
+return { ARGV[1], int(v) .. ' ' .. int(keptCount) .. ' ' .. keptId, reply }
 `;
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+/** Of all that scripts may use, what this one does: whatever is defined costs time whenever it runs. */
+function definitionsFor(body: string): string {
+  return [...SHARD, ...ROSTERS].reduceRight(
+    (lua, definition) =>
+      new RegExp(`\\b${definition.name}\\b`).test(`${lua}\n${body}`) ? `${definition.lua.trim()}\n\n${lua}` : lua,
+    '',
+  );
 }
 
 // What is short of memory must still be able to renew and to leave: Redis refuses a script's first write that may need
@@ -60,9 +67,10 @@ return reply
 /** Makes the session's lease. Returns quarantine. */
 export const OPEN: Script = reliedOn(`
 save(redis.call)
-reap(200)
-redis.call('ZADD', S, lease(ttl), sid)
+note(ttl)
+extend(sid, ttl)
 redis.call('ZADD', L, int(ttl), sid)
+reap(200)
 tell()
 return { 'ok', quarantine }
 `);
@@ -71,22 +79,33 @@ return { 'ok', quarantine }
 export const RENEW: Script = reliedOn(`
 if not alive(sid) then return lost() end
 redis.call('ZREM', S, sid)
-redis.call('ZADD', S, lease(ttl), sid)
+extend(sid, ttl)
 save(redis.pcall)
 local more = reap(200)
 local i = T .. 'i:' .. sid
 -- What somebody else has removed, its owner must know of. One roster that is spoiled is not the session's end.
-local function heed(member)
-  local id, r = string.match(member, '^e([^:]*):(.*)$')
-  if not id then return end
-  local at = redis.call('ZSCORE', T .. 'o:' .. r, id)
-  if at then return ahead(r, id, int(tonumber(at))) end
-  redis.call('SREM', i, member)
-  redis.call('ZREM', T .. 'w:' .. r, id)
-  tellOwner(id)
+local function heed(r, ids)
+  local tokens = redis.call('ZMSCORE', T .. 'o:' .. r, unpack(ids))
+  for n, id in ipairs(ids) do
+    if not tokens[n] then
+      redis.call('SREM', i, 'e' .. id .. ':' .. r)
+      redis.call('ZREM', T .. 'w:' .. r, id)
+      tellOwner(id)
+    end
+  end
+  adopt(r)
 end
--- All of it where that is little, else some each time.
-for _, member in ipairs(redis.call('SRANDMEMBER', i, 100)) do pcall(heed, member) end
+-- All of it where that is little, else some each time: a renewal must not cost the more, the more stands there.
+local chosen, rosters = {}, 0
+for _, member in ipairs(redis.call('SRANDMEMBER', i, 100)) do
+  local id, r = string.match(member, '^e([^:]*):(.*)$')
+  if id and not chosen[r] and rosters < 4 then
+    chosen[r] = {}
+    rosters = rosters + 1
+  end
+  if id and chosen[r] then table.insert(chosen[r], id) end
+end
+for r, ids in pairs(chosen) do pcall(heed, r, ids) end
 tell()
 redis.call(PUBLISH, T .. 'c:' .. sid, 'beat:' .. A[1])
 local stands = A[2] == keptId and {} or redis.call('SMEMBERS', i)
@@ -97,26 +116,27 @@ return { 'ok', quarantine, earliest(), more and '1' or '', stands }
 export const ENTER: Script = reliedOn(`
 if not alive(sid) then return lost() end
 local r, entry, payload, kind = A[1], A[2], A[3], A[4]
-local o, w, e, i, record = T .. 'o:' .. r, T .. 'w:' .. r, T .. 'e:' .. r, T .. 'i:' .. sid, 'e' .. A[2] .. ':' .. r
-local at = redis.call('ZSCORE', o, entry)
-if at then
-  at = int(tonumber(at))
-  if redis.call('SISMEMBER', i, record) == 0 then redis.call('SADD', i, record) end
-else
-  if kind ~= '' and redis.call('HEXISTS', T .. 'g:' .. kind, A[5]) == 0 then return { 'absent' } end
-  at = nextToken()
-  save(redis.call)
-  reap(100)
-  redis.call('SADD', i, record)
-  local _, mode, permits = parse(entry)
-  local widest = tonumber(redis.call('HGET', e, 'permits')) or 1
-  if permits > widest then redis.call('HSET', e, 'permits', int(permits)) end
-  if payload ~= '' then redis.call('HSET', e, entry, payload) end
-  if mode == 'x' then redis.call('ZADD', w, at, entry) end
-  redis.call('ZADD', o, at, entry)
-  changed[r] = true
-  tell()
+local o, e = T .. 'o:' .. r, T .. 'e:' .. r
+if kind ~= '' and not redis.call('ZSCORE', o, entry) and redis.call('HEXISTS', T .. 'g:' .. kind, A[5]) == 0 then
+  return { 'absent' }
 end
+local at = nextToken()
+save(redis.call)
+reap(100)
+redis.call('SADD', T .. 'i:' .. sid, 'e' .. entry .. ':' .. r)
+local _, mode, permits = parse(entry)
+if permits > 1 and permits > (tonumber(redis.call('HGET', e, 'permits')) or 1) then
+  redis.call('HSET', e, 'permits', int(permits))
+end
+-- Where it stands already, this request is a repeated one, and changes nothing of it.
+if payload ~= '' then redis.call('HSETNX', e, entry, payload) end
+if mode == 'x' then redis.call('ZADD', T .. 'w:' .. r, 'NX', at, entry) end
+if redis.call('ZADD', o, 'NX', at, entry) == 1 then
+  changed[r] = true
+else
+  at = int(tonumber(redis.call('ZSCORE', o, entry)))
+end
+tell()
 local before = ahead(r, entry, at)
 return { 'ok', quarantine, earliest(), '', at, before }
 `);

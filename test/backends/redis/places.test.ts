@@ -42,7 +42,7 @@ const asked = (): Promise<void> => new Promise((settled) => queueMicrotask(settl
 test('an admission that was learnt while nobody listened is told to whoever listens next', async () => {
   const { places, answers } = waiting();
   const before = heardFrom(places.of('e'));
-  places.heard('e', 0);
+  places.heard('e', 0, false);
   await asked();
   // The connection for messages breaks while the answer is on its way on the other one.
   before.stop();
@@ -58,9 +58,27 @@ test('a place is told once, however often it is asked for', async () => {
   const { places, answers } = waiting();
   const place = heardFrom(places.of('e'));
   for (const at of [0, 1]) {
-    places.heard('e', undefined);
+    places.heard('e', undefined, false);
     await asked();
     answers[at]?.next({ outlook, places: [1] });
   }
   expect(place.told).toEqual([1]);
+});
+
+test('who is told for sure that it is admitted does not ask, but for what was told before a connection broke', async () => {
+  const { places, answers } = waiting();
+  const first = heardFrom(places.of('e'));
+  places.heard('e', 0, true);
+  await asked();
+  expect([first.told, answers]).toEqual([[1, 0], []]);
+
+  const other = waiting();
+  const second = heardFrom(other.places.of('e'));
+  other.places.cut(cause);
+  other.places.heard('e', 0, true);
+  await asked();
+  expect([second.told, other.answers.length]).toEqual([[1], 0]);
+  heardFrom(other.places.of('e'));
+  await asked();
+  expect(other.answers).toHaveLength(1);
 });

@@ -137,13 +137,16 @@ test('who waits in line and may not ask for its place any more is told that, and
   const holder = enter(theirs.backend);
   await holder.admitted();
   const next = enter(mine.backend);
-  await waiting(next);
+  const { entry } = await waiting(next);
   await poor(server, '-zrank');
-  holder.leave();
+  // As when its owner must ask, since whoever told it could not know whether it may be admitted.
+  const [sessionId] = entry.id.split('.');
+  await ask(server, 'PUBLISH', `{conclave:0}:c:${sessionId}`, `${entry.id}:`);
   expect(await next.lost(2_000)).toMatchObject({ _tag: 'PermissionDenied' });
   await new Promise((resolve) => setTimeout(resolve, 1.5 * TTL_MS));
   expect(place.isValid()).toBe(true);
   await poor(server);
+  holder.leave();
   expect(await entriesOnce(theirs.backend)).toEqual([]);
 });
 

@@ -6,6 +6,7 @@ import { conflictsAhead } from '../../../src/backends/shared/admission.js';
 import type { Standing, StandRequest } from '../../../src/backends/store.js';
 import { until } from '../../../src/testing/processes/probes.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
+import { redisCounts } from '../../support/counters.js';
 import {
   ask,
   type BareSession,
@@ -23,6 +24,9 @@ beforeAll(async () => {
   server = await startUsedRedis();
 });
 afterAll(() => server[Symbol.asyncDispose]());
+
+/** What `useBefore` calls the data. */
+const DATA = 'first';
 
 async function open(namespace: string, ttlMs?: number): Promise<BareSession> {
   await useBefore(server, namespace);
@@ -80,12 +84,38 @@ test.each([1, 2, 3, 0])('a removal tells those who advance, and nobody else, wit
     await ask(server, 'PUBLISH', `{${namespace}:0}:c:marker`, '');
     await settled;
     const advanced = [...places()].filter(([id, ahead]) => ahead !== before.get(id));
-    const expected = advanced.map(([id, ahead]) => `${id}:${ahead}`);
+    // Each is sure to be admitted, by the word of this data.
+    const expected = advanced.map(([id, ahead]) => `${id}:${ahead}:${DATA}`);
     expect([...told].sort(), `seed ${seed}, operation ${operation}`).toEqual(expected.sort());
   }
   await lastValueFrom(session.end(false));
   cut();
   listener.disconnect();
+});
+
+test('who waits is admitted by the word of the data that answers it, and asks where another says so', async () => {
+  const { session, cut } = await open('word');
+  const [holder, waiter] = [stand(), stand()];
+  await firstValueFrom(session.enter(LOCK, holder));
+  const standing = await firstValueFrom(session.enter(LOCK, waiter));
+  const places: number[] = [];
+  const following = session.place(LOCK, waiter, standing).subscribe((ahead) => places.push(ahead));
+  const say = (word: string): Promise<string> =>
+    ask(server, 'PUBLISH', `{word:0}:c:${session.id}`, `${standing.entry.id}:0:${word}`);
+  const asked = async (): Promise<number> => (await redisCounts(server.url))['evalsha'] ?? 0;
+  const before = await asked();
+  // A server that was deposed has buried whoever renews at its successor.
+  await say('deposed');
+  await until(async () => (await asked()) > before, 5_000, 'the question');
+  // Whatever is asked on the same connection is answered later.
+  await firstValueFrom(session.look(LOCK));
+  expect(places).toEqual([1]);
+  await say(DATA);
+  await until(() => places.length > 1, 5_000, 'the admission');
+  expect(places).toEqual([1, 0]);
+  following.unsubscribe();
+  await lastValueFrom(session.end(false));
+  cut();
 });
 
 test('entering, registering and writing twice under one id do it once', async () => {
