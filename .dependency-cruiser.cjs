@@ -22,6 +22,8 @@ const store = '^src/backends/store[.]ts$';
 /** What adapters and kernel share. */
 const shared = '^src/backends/shared/';
 const kernel = '^src/backends/kernel/';
+/** Where the stores are: on the event loop, or in a thread, of which nothing else is loaded before it is asked for. */
+const renewal = '^src/backends/thread/renewal[.]ts$';
 /** Of what is shared: checks and encodings without any state, which recipes need, too. */
 const pure = '^src/backends/shared/(keys|codec|either|expectations|is-error|option|teardown|utf8)[.]ts$';
 /** The rooms of the recipes. Those later in the list may import the earlier ones. */
@@ -56,6 +58,7 @@ const places = [
         `^src/backends/${adapter}/`,
         kernel,
         shared,
+        renewal,
         store,
         port,
         errors,
@@ -96,8 +99,24 @@ const places = [
   ]),
   // Clients of databases are handed in: none is imported, and none is bundled.
   place('fencing-knows-no-client', '^src/fencing/', ['^src/fencing/', errors, fencingErrors, pure, rxjs]),
+  place(
+    'thread-runs-adapters',
+    '^src/backends/thread/',
+    [
+      '^src/backends/thread/',
+      kernel,
+      shared,
+      store,
+      port,
+      errors,
+      rxjs,
+      `^src/backends/(${adapters})/(options|[a-z]+-store)[.]ts$`,
+    ],
+    ['core'],
+  ),
   place('connect-knows-backends', '^src/connect[.]ts$', [
     kernel,
+    '^src/backends/thread/(renewal|messages)[.]ts$',
     shared,
     store,
     port,
@@ -170,6 +189,17 @@ module.exports = {
         path: `^src/backends/(${adapters})/`,
         pathNot: '/memory/|/(options|characteristics)[.]ts$',
         dynamic: false,
+      },
+    },
+    {
+      name: 'threads-load-when-subscribed',
+      comment: 'Nothing of a thread is loaded for those who do not ask for one: load it with import().',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/backends/thread/(?!renewal[.])' },
+      to: {
+        path: '^src/backends/thread/(?!renewal[.])',
+        dynamic: false,
+        dependencyTypesNot: ['type-only', 'type-import'],
       },
     },
     {

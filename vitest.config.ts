@@ -10,6 +10,7 @@ export default defineConfig({
   plugins: [redisClient()],
   resolve: {
     alias: [
+      { find: './here.cjs', replacement: fromRoot('./test/support/here.ts') },
       { find: /^conclave$/, replacement: fromRoot('./src/index.ts') },
       { find: /^conclave\/testing$/, replacement: fromRoot('./src/testing/index.ts') },
       { find: /^conclave\/testing\/vitest$/, replacement: fromRoot('./src/testing/vitest.ts') },

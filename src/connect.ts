@@ -12,9 +12,12 @@ import { type Either, mapRight } from './backends/shared/either.js';
 import { check } from './backends/shared/expectations.js';
 import type { BackendOptions } from './backends/shared/options.js';
 import { orThrow } from './backends/shared/or-throw.js';
+import type { RenewalOptions } from './backends/shared/renewal.js';
 import { type BUILT_IN_SCHEMES, type Connector, knownSchemes, registeredConnector } from './backends/shared/schemes.js';
 import { parseUrl, type StoreUrl } from './backends/shared/url.js';
 import type { Store } from './backends/store.js';
+import type { ThreadedAdapter } from './backends/thread/messages.js';
+import { renewedBy } from './backends/thread/renewal.js';
 import { zookeeperCharacteristics } from './backends/zookeeper/characteristics.js';
 import { resolveOptions, type ZooKeeperOptions, zookeeperFromUrl } from './backends/zookeeper/options.js';
 
@@ -83,8 +86,8 @@ export function connect(url: string, options: ConnectOptions = {}): Backend {
   return connectTo(parsed, options);
 }
 
-function connector<O extends BackendOptions, Checked>(
-  name: string,
+function connector<O extends BackendOptions & RenewalOptions, Checked>(
+  name: ThreadedAdapter,
   characteristics: Characteristics,
   fromUrl: (url: StoreUrl) => Either<CoordinationError, O>,
   check: (options: O) => Either<CoordinationError, Checked>,
@@ -95,11 +98,13 @@ function connector<O extends BackendOptions, Checked>(
     const all = merged(orThrow(fromUrl(url)), options);
     const checked = orThrow(check(all));
     // Loaded when it is first needed, and again only if that failed: what an adapter remembers outlives its sessions.
-    const stores$ = defer(() => from(load(checked))).pipe(
+    const onLoop = defer(() => from(load(checked))).pipe(
       switchMap((loaded$) => loaded$),
       shareReplay(1),
     );
-    return createShardedBackend(name, characteristics, shardsOf(checked), stores$, all);
+    const shards = shardsOf(checked);
+    const stores$ = renewedBy(name, characteristics, all, shards, onLoop);
+    return createShardedBackend(name, characteristics, shards, stores$, all);
   };
 }
 

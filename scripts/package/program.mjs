@@ -16,14 +16,16 @@ for (const [name, module] of Object.entries({ memory, redis, backend: authoring 
 const missing = { etcd: 'etcd3', zookeeper: 'node-zookeeper-client' };
 for (const [adapter, client] of Object.entries(missing)) {
   await import(`conclave/${adapter}`);
-  const backend = connect(`${adapter}://127.0.0.1:1`);
-  await assert.rejects(lastValueFrom(backend.session$), (error) => {
-    assert.ok(error instanceof MissingPackage, String(error));
-    assert.match(error.message, new RegExp(`npm install ${client}`));
-    console.log(`${error.name}: ${error.message}`);
-    return true;
-  });
-  await backend.close();
+  for (const renewal of /** @type {const} */ (['loop', 'thread'])) {
+    const backend = connect(`${adapter}://127.0.0.1:1`, { renewal });
+    await assert.rejects(lastValueFrom(backend.session$), (error) => {
+      assert.ok(error instanceof MissingPackage, String(error));
+      assert.match(error.message, new RegExp(`npm install ${client}`));
+      console.log(`${error.name}: ${error.message}`);
+      return true;
+    });
+    await backend.close();
+  }
 }
 
 // The test kit needs no test runner, and fast-check only to explore.

@@ -1,4 +1,4 @@
-// The Redis backend with one client and no other: by URL, and as a client that is given; imported and required.
+// The Redis backend with one client and no other: by URL, as a client that is given, and in a thread; imported and required.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import * as imported from 'conclave';
@@ -18,7 +18,8 @@ const forms = [
 ];
 for (const [{ connect, lock }, { redis }] of forms) {
   const options = { ttlMs: 2_000, trustEmpty: true, failFastMs: 5_000 };
-  for (const backend of [connect(url, options), redis({ ...options, client: given() })]) {
+  const inThread = connect(url, { ...options, renewal: 'thread' });
+  for (const backend of [connect(url, options), redis({ ...options, client: given() }), inThread]) {
     const grant = await firstValueFrom(lock(backend, 'invoice-42'));
     assert.equal(typeof grant.token, 'bigint');
     await backend.close();

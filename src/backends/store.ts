@@ -24,6 +24,15 @@ export interface Store {
    * errors that cannot heal end the backend, `Unavailable` is tried again by the kernel, with back-off.
    */
   open(context: StoreContext): Observable<StoreSession>;
+  /** The backend is closed and opens no session any more: what has outlived its sessions ends. Completes when it has. */
+  release?(): Observable<never>;
+}
+
+/** What is proved of a session, by the clock of `provedMs`. */
+export interface Proof {
+  readonly provedMs: number;
+  /** By how much wall time was ahead of that clock since then, at least: a machine that was suspended later shows by that. */
+  readonly leastAheadMs: number;
 }
 
 /** What the kernel hands to an adapter. */
@@ -95,6 +104,11 @@ export interface StoreSession {
    * when it admits. Absent where that never is.
    */
   readonly barredMs$?: Observable<number>;
+  /**
+   * Where a session renews itself while the event loop is blocked: what is proved by now, asked of nobody. `undefined`: it was
+   * given up, and nothing may be relied on.
+   */
+  proof?(): Proof | undefined;
   /** Sends one renewal. Emits the send time of what is now proved, if anything newly is; completes. */
   renew(): Observable<number>;
 

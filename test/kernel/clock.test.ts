@@ -92,6 +92,22 @@ describe('SuspendWatch', () => {
     expect(watch.aheadMs(0)).toBe(70);
   });
 
+  it('takes what somebody else has seen since a moment, before its own later marks', () => {
+    const time = new ManualTime();
+    const watch = new SuspendWatch(time);
+    time.pass(50);
+    watch.mark();
+    time.sleep(70);
+    expect(watch.leastAheadMs(50)).toBe(0);
+    watch.learn(30, -20);
+    expect([0, 30, 49, 50].map((sinceMs) => watch.aheadMs(sinceMs))).toEqual([90, 90, 90, 70]);
+    // Set back, and suspended for as long, while nobody has looked here.
+    watch.learn(60, 40);
+    expect([50, 60].map((sinceMs) => watch.aheadMs(sinceMs))).toEqual([70, 30]);
+    watch.forgetBefore(60);
+    expect(watch.aheadMs(0)).toBe(30);
+  });
+
   it('sees nothing where there is no wall clock', () => {
     const time = new ManualTime();
     const watch = new SuspendWatch({ now: () => time.now(), schedule: time.schedule });

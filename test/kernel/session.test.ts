@@ -8,7 +8,7 @@ import {
   SessionLost,
   Unavailable,
 } from '../../src/backends/errors.js';
-import type { Store } from '../../src/backends/store.js';
+import type { Proof, Store } from '../../src/backends/store.js';
 import { tellDueLosses } from '../../src/backends/validity.js';
 import { chance, setUp } from './scripted-store.js';
 
@@ -50,6 +50,37 @@ describe('the deadline', () => {
     watchSession();
     time.pass(200);
     expect(log.find((line) => line.endsWith('lost'))).toBe('119 lost');
+  });
+
+  it('is counted from what the session has proved by itself, asked when it is compared with the clock', () => {
+    const { time, store, log, watchSession } = setUp();
+    let provedMs = 0;
+    store.hold('renew');
+    store.on('open', (call) =>
+      call.tell(Object.assign(store.session(), { proof: (): Proof => ({ provedMs, leastAheadMs: 0 }) })),
+    );
+    watchSession();
+    time.pass(80);
+    provedMs = 70;
+    time.pass(83);
+    expect(log.some((line) => line.endsWith('lost'))).toBe(false);
+    time.pass(1);
+    expect(log).toContain('164 lost');
+    // What is proved when it is over revives nothing.
+    provedMs = 160;
+    expect(states(log).filter((line) => line.endsWith('lost'))).toHaveLength(1);
+  });
+
+  it('is at once where the session has been given up by whoever renews it', () => {
+    const { time, store, log, watchSession } = setUp();
+    let proof: Proof | undefined = { provedMs: 0, leastAheadMs: 0 };
+    store.on('open', (call) => call.tell(Object.assign(store.session(), { proof: () => proof })));
+    watchSession();
+    time.pass(10);
+    proof = undefined;
+    expect(log.some((line) => line.endsWith('lost'))).toBe(false);
+    tellDueLosses();
+    expect(log).toContain('10 lost');
   });
 
   it('does not move for a renewal that proves nothing', () => {

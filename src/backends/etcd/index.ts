@@ -1,5 +1,7 @@
+import { map } from 'rxjs';
 import type { Backend } from '../backend.js';
-import { createBackend } from '../kernel/create-backend.js';
+import { createShardedBackend, type Stores } from '../kernel/sharded-backend.js';
+import { renewedBy } from '../thread/renewal.js';
 import { etcdCharacteristics } from './characteristics.js';
 import { type EtcdOptions, etcdStore } from './etcd-store.js';
 
@@ -33,5 +35,7 @@ export type { EtcdTls } from './options.js';
  * ```
  */
 export function etcd(options: EtcdOptions = {}): Backend {
-  return createBackend('etcd', etcdCharacteristics, etcdStore(options), options);
+  const onLoop = etcdStore(options).pipe(map((store): Stores => [store]));
+  const stores$ = renewedBy('etcd', etcdCharacteristics, options, 1, onLoop);
+  return createShardedBackend('etcd', etcdCharacteristics, 1, stores$, options);
 }

@@ -12,6 +12,7 @@ import {
   violationsOf,
 } from '../shared/expectations.js';
 import { type BackendOptions, COMMON } from '../shared/options.js';
+import { RENEWAL, RENEWAL_IN_URL, type RenewalOptions, renewalViolations } from '../shared/renewal.js';
 import { type Host, queryOptions, type StoreUrl } from '../shared/url.js';
 
 /** The port of etcd's clients where none is given. */
@@ -21,7 +22,7 @@ const DEFAULT_PORT = 2379;
  * What a URL can say, too. `namespace` is empty by default, and otherwise stands, with a slash, before every key. No type of
  * the client's package is named here.
  */
-export interface EtcdUrlOptions extends BackendOptions {
+export interface EtcdUrlOptions extends BackendOptions, RenewalOptions {
   /** Members of one cluster, as `host:port`, each with `https://` before it if TLS is to be used. Default `127.0.0.1:2379`. */
   readonly hosts?: string | readonly string[] | undefined;
   readonly username?: string | undefined;
@@ -50,7 +51,7 @@ export function etcdFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions, 
     );
   if (url.password !== undefined && url.username === undefined)
     return left(new InvalidUrl(shown(url), 'it has a password, but no user'));
-  const options = queryOptions(url);
+  const options = queryOptions(url, RENEWAL_IN_URL);
   if (isLeft(options)) return options;
   const scheme = url.scheme === 'etcds' ? 'https://' : '';
   const isSaid = url.hosts.length > 0 || scheme !== '';
@@ -67,6 +68,7 @@ const BYTES: Expectation = ['a Buffer', (value) => ArrayBuffer.isView(value)];
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
   ...COMMON,
+  ...RENEWAL,
   hosts: either(TEXT, listOf(TEXT)),
   username: TEXT,
   password: TEXT,
@@ -82,7 +84,7 @@ export function checkHosts(
   if (mistyped.length > 0) return left(new InvalidOptions(mistyped));
   const { hosts = `127.0.0.1:${DEFAULT_PORT}`, client, username, password, tls } = options;
   const list = typeof hosts === 'string' ? [hosts] : hosts;
-  const violations: string[] = [];
+  const violations = renewalViolations(options);
   if (list.length === 0) violations.push('hosts must name at least one member');
   for (const host of list)
     if (host === '' || /[\s/,]/.test(host.replace(/^https?:\/\//, '')))

@@ -27,15 +27,28 @@ export class SuspendWatch {
   /** Since `sinceMs` by the monotonic clock, which lies at or after a mark; from that mark on. */
   aheadMs(sinceMs: number): number {
     const aheadMs = this.#look();
-    const from = this.#lastMarkBefore(sinceMs);
-    // From where it was least: a clock that was set back meanwhile hides nothing that came later.
-    const leastMs = Math.min(...this.#marks.slice(from).map(({ leastAheadMs }) => leastAheadMs));
-    return Math.max(0, aheadMs - leastMs);
+    return Math.max(0, aheadMs - this.#leastSince(sinceMs));
+  }
+
+  /** By how much wall time was ahead since then, at least: a clock that was set back meanwhile hides nothing that came later. */
+  leastAheadMs(sinceMs: number): number {
+    this.#look();
+    return this.#leastSince(sinceMs);
+  }
+
+  /** Somebody else, by the same clock, has marked this moment, and looked since. */
+  learn(atMs: number, leastAheadMs: number): void {
+    const later = this.#marks.findIndex((mark) => mark.atMs > atMs);
+    this.#marks.splice(later < 0 ? this.#marks.length : later, 0, { atMs, leastAheadMs });
   }
 
   /** Nothing before `sinceMs` is asked for any more. */
   forgetBefore(sinceMs: number): void {
     this.#marks.splice(0, this.#lastMarkBefore(sinceMs));
+  }
+
+  #leastSince(sinceMs: number): number {
+    return Math.min(...this.#marks.slice(this.#lastMarkBefore(sinceMs)).map(({ leastAheadMs }) => leastAheadMs));
   }
 
   #lastMarkBefore(sinceMs: number): number {

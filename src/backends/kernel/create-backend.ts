@@ -103,9 +103,11 @@ export function createBackend(
     newId: context.newId,
     fault: context.report,
   };
+  let store: Store | undefined;
   const located$ = store$.pipe(
-    tap((store) => {
-      location = store;
+    tap((loaded) => {
+      store = loaded;
+      location = loaded;
     }),
   );
   const sessions = new Sessions(located$, context, storeContext);
@@ -183,7 +185,8 @@ export function createBackend(
     closing.next();
     const settled = merge(...[...stays].map((stay) => stay.settled$));
     for (const stay of [...stays]) stay.complete();
-    return concat(settled, tornDown$, sessions.close(timing.closeTimeoutMs));
+    const released = defer(() => store?.release?.() ?? EMPTY);
+    return concat(settled, tornDown$, sessions.close(timing.closeTimeoutMs), released);
   }).pipe(finalize(() => ended.next()));
   const close = async (drainMs: number): Promise<void> => {
     await lastValueFrom(drainMs === 0 ? goodbye : concat(drained(drainMs), goodbye), { defaultValue: undefined });

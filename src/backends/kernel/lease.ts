@@ -56,7 +56,7 @@ interface Perseverance {
 
 /** Told of what becomes of a lease; `lost` after everybody who held something in it was told. */
 export interface LeaseObserver {
-  proved(): void;
+  proved(provedMs: number): void;
   live(): void;
   suspended(cause: CoordinationError): void;
   lost(cause: SessionLost): void;
@@ -122,7 +122,8 @@ export class Lease {
   /** Whether what is held in this session may be relied on, asked of the clocks now. Tells the loss if it is due. */
   check(): boolean {
     if (this.#over) return false;
-    if (this.remainingMs() <= 0) {
+    if (!this.#heedProof()) this.lose('the thread that renews it has given it up');
+    else if (this.remainingMs() <= 0) {
       const aheadMs = this.suspensions.aheadMs(this.#provedMs);
       const isSuspended = this.#sinceProvedMs() + CLOCKS_APART_MS < this.#reliableMs;
       this.lose(
@@ -136,6 +137,7 @@ export class Lease {
 
   /** From now to the deadline. */
   remainingMs(): number {
+    if (!this.#heedProof()) return 0;
     return this.#reliableMs - this.#sinceProvedMs() - this.suspensions.aheadMs(this.#provedMs);
   }
 
@@ -231,6 +233,22 @@ export class Lease {
     });
   }
 
+  /** Takes what the session has proved by itself; `false` if it was given up. */
+  #heedProof(): boolean {
+    if (this.session.proof === undefined) return true;
+    const proof = this.session.proof();
+    if (proof !== undefined && proof.provedMs > this.#provedMs) {
+      this.suspensions.learn(proof.provedMs, proof.leastAheadMs);
+      this.#heed(proof.provedMs);
+    }
+    return proof !== undefined;
+  }
+
+  #heed(provedMs: number): void {
+    this.#provedMs = Math.max(this.#provedMs, provedMs);
+    this.suspensions.forgetBefore(this.#provedMs);
+  }
+
   get #reliableMs(): number {
     return reliableMs(this.context.timing, this.session.ttlMs);
   }
@@ -288,9 +306,8 @@ export class Lease {
 
   #prove(provedMs: number): void {
     if (!this.check()) return;
-    this.#provedMs = Math.max(this.#provedMs, provedMs);
-    this.suspensions.forgetBefore(this.#provedMs);
-    this.observer.proved();
+    this.#heed(provedMs);
+    this.observer.proved(this.#provedMs);
   }
 
   #suspend(cause: CoordinationError): void {

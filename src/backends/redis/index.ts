@@ -1,6 +1,7 @@
 import type { Backend } from '../backend.js';
 import { createShardedBackend } from '../kernel/sharded-backend.js';
 import { orThrow } from '../shared/or-throw.js';
+import { renewedBy } from '../thread/renewal.js';
 import type { RedisOptions } from './access.js';
 import { redisCharacteristics } from './characteristics.js';
 import { checkOptions, shardsOf } from './options.js';
@@ -45,5 +46,7 @@ export type { SentinelOptions } from './options.js';
  */
 export function redis(options: RedisOptions = {}): Backend {
   orThrow(checkOptions(options));
-  return createShardedBackend('redis', redisCharacteristics, shardsOf(options), redisStores(options), options);
+  const shards = shardsOf(options);
+  const stores$ = renewedBy('redis', redisCharacteristics, options, shards, redisStores(options));
+  return createShardedBackend('redis', redisCharacteristics, shards, stores$, options);
 }

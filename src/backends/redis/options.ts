@@ -15,10 +15,11 @@ import {
   violationsOf,
 } from '../shared/expectations.js';
 import { type BackendOptions, COMMON } from '../shared/options.js';
+import { RENEWAL, RENEWAL_IN_URL, type RenewalOptions, renewalViolations } from '../shared/renewal.js';
 import { type Host, queryOptions, type StoreUrl } from '../shared/url.js';
 
 /** What a URL can say, too. `namespace` is `conclave` by default. No type of the client's package is named here. */
-export interface RedisUrlOptions extends BackendOptions {
+export interface RedisUrlOptions extends BackendOptions, RenewalOptions {
   /** Default `localhost`. */
   readonly host?: string | undefined;
   /** Default 6379. */
@@ -99,7 +100,12 @@ export function redisFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOptions,
     return invalid(`a cluster has no databases, so it must have no path${namespaceMeant(url)}`);
   if (url.path !== '' && !/^\d{1,9}$/.test(url.path))
     return invalid(`its path is "${url.path}" and should be the index of a database, such as /0${namespaceMeant(url)}`);
-  const options = queryOptions(url, { waitReplicas: 'number', trustEmpty: 'flag', client: 'text' });
+  const options = queryOptions(url, {
+    ...RENEWAL_IN_URL,
+    waitReplicas: 'number',
+    trustEmpty: 'flag',
+    client: 'text',
+  });
   if (isLeft(options)) return options;
   const [host] = url.hosts;
   const target =
@@ -122,6 +128,7 @@ const SENTINELS: Readonly<Record<string, Expectation>> = { ...LOGIN, name: TEXT,
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
   ...COMMON,
+  ...RENEWAL,
   ...LOGIN,
   cluster: NODES,
   sentinels: objectWith(),
@@ -143,6 +150,7 @@ export function checkOptions(
 ): Either<InvalidOptions, void> {
   const violations = [...violationsOf(options, FIELDS), ...unknownIn(options, FIELDS)];
   if (violations.length > 0) return left(new InvalidOptions(violations));
+  violations.push(...renewalViolations(options));
   const { client, cluster, sentinels, host, port, db, username, password, tls } = options;
   if (sentinels !== undefined) {
     const its = [...violationsOf(sentinels, SENTINELS, ['name', 'nodes']), ...unknownIn(sentinels, SENTINELS)];

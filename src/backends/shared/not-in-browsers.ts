@@ -14,3 +14,4 @@ function notInBrowsers(backend: string): () => never {
 export const redisStores: () => never = notInBrowsers('redis');
 export const etcdStore: () => never = notInBrowsers('etcd');
 export const zookeeperStore: () => never = notInBrowsers('zookeeper');
+export const threadStores = (backend: string): never => notInBrowsers(backend)();

@@ -1,6 +1,8 @@
+import { map } from 'rxjs';
 import type { Backend } from '../backend.js';
-import { createBackend } from '../kernel/create-backend.js';
+import { createShardedBackend, type Stores } from '../kernel/sharded-backend.js';
 import { orThrow } from '../shared/or-throw.js';
+import { renewedBy } from '../thread/renewal.js';
 import { zookeeperCharacteristics } from './characteristics.js';
 import { resolveOptions, type ZooKeeperOptions } from './options.js';
 import { zookeeperStore } from './zookeeper-store.js';
@@ -38,5 +40,7 @@ export { type ZooKeeperAcl, type ZooKeeperFolders, type ZooKeeperOptions, zookee
  */
 export function zookeeper(options: ZooKeeperOptions = {}): Backend {
   const resolved = orThrow(resolveOptions(options));
-  return createBackend('zookeeper', zookeeperCharacteristics, zookeeperStore(resolved), options);
+  const onLoop = zookeeperStore(resolved).pipe(map((store): Stores => [store]));
+  const stores$ = renewedBy('zookeeper', zookeeperCharacteristics, options, 1, onLoop);
+  return createShardedBackend('zookeeper', zookeeperCharacteristics, 1, stores$, options);
 }

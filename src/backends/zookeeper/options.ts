@@ -17,6 +17,7 @@ import {
   violationsOf,
 } from '../shared/expectations.js';
 import { type BackendOptions, COMMON, timingOf } from '../shared/options.js';
+import { RENEWAL, RENEWAL_IN_URL, type RenewalOptions, renewalViolations } from '../shared/renewal.js';
 import { type Host, queryOptions, type StoreUrl } from '../shared/url.js';
 import { toUtf8 } from '../shared/utf8.js';
 import { modelOf } from './connection.js';
@@ -46,7 +47,7 @@ export interface ZooKeeperFolders {
 }
 
 /** Options of `zookeeper`. */
-export interface ZooKeeperOptions extends BackendOptions {
+export interface ZooKeeperOptions extends BackendOptions, RenewalOptions {
   /** Servers of one ensemble, by name or IPv4 address. Default: `127.0.0.1:2181`. */
   readonly hosts?: readonly Host[] | undefined;
   /** Path under which everything is, such as `/apps/shop`; made if it is not there. Default: the root. */
@@ -96,6 +97,7 @@ export interface ResolvedOptions {
 }
 
 const FIELDS: Readonly<Record<string, Expectation>> = {
+  ...RENEWAL,
   hosts: listOf(objectOf({ host: TEXT }, { port: integer(1, 65_535) })),
   chroot: TEXT,
   tickTimeMs: number(1, 60_000),
@@ -117,6 +119,8 @@ export function resolveOptions(options: ZooKeeperOptions): Either<InvalidOptions
     ...unknownIn(options, { ...COMMON, ...FIELDS }),
   ];
   if (violations.length > 0) return left(new InvalidOptions([...new Set(violations)]));
+  // Curator's semaphores have names made by it.
+  violations.push(...renewalViolations(options, options.layout === 'curator' ? [] : ['codec']));
   const { tickTimeMs = DEFAULT_TICK_MS, namespace = 'conclave', acl } = options;
   const makeClient = isFunction(options.client) ? options.client : undefined;
   const model = options.client === undefined ? undefined : modelOf(sampleOf(makeClient) ?? options.client);
@@ -172,7 +176,13 @@ export function zookeeperFromUrl(url: StoreUrl): Either<InvalidUrl | InvalidOpti
     return left(new InvalidUrl(shown, `${ipv6.host} is an IPv6 address, which node-zookeeper-client cannot use`));
   if (username === undefined && password !== undefined)
     return left(new InvalidUrl(shown, 'it has a password and no user'));
-  const parsed = queryOptions(url, { tickTimeMs: 'number', balanced: 'flag', keepParents: 'flag', layout: 'text' });
+  const parsed = queryOptions(url, {
+    ...RENEWAL_IN_URL,
+    tickTimeMs: 'number',
+    balanced: 'flag',
+    keepParents: 'flag',
+    layout: 'text',
+  });
   if (isLeft(parsed)) return parsed;
   return right({
     ...parsed.right,
