@@ -94,6 +94,9 @@ interface WithConnector {
 interface Stream {
   on(event: 'error', listener: (cause: unknown) => void): unknown;
   emit(event: string, ...told: unknown[]): boolean;
+  write(...what: unknown[]): boolean;
+  cork(): void;
+  uncork(): void;
 }
 
 /**
@@ -105,6 +108,7 @@ function hear(client: Redis, failed: (cause: unknown) => void): void {
   const { connect } = connector;
   connector.connect = async (...args) => {
     const stream = await connect.apply(connector, args);
+    gather(stream);
     const { emit } = stream;
     stream.on('error', failed);
     stream.emit = (event, ...told) => {
@@ -112,6 +116,24 @@ function hear(client: Redis, failed: (cause: unknown) => void): void {
       return event === 'data' || event === 'readable' ? reading(pass, failed) : pass();
     };
     return stream;
+  };
+}
+
+/** What is sent in one go, a release and the next request for instance, leaves together: a write costs more than a command. */
+function gather(stream: Stream): void {
+  const { write } = stream;
+  const { nextTick } = process;
+  let isHeld = false;
+  stream.write = (...what) => {
+    if (!isHeld) {
+      isHeld = true;
+      stream.cork();
+      nextTick(() => {
+        isHeld = false;
+        stream.uncork();
+      });
+    }
+    return write.apply(stream, what);
   };
 }
 

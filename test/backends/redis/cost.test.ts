@@ -1,5 +1,7 @@
-import { firstValueFrom } from 'rxjs';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Socket } from 'node:net';
+import { firstValueFrom, lastValueFrom } from 'rxjs';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import budget from '../../../bench/budget.json' with { type: 'json' };
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { difference, redisCounts } from '../../support/counters.js';
 import { client, enter, keysOf, LOCK, request, startUsedRedis, waiting } from './support.js';
@@ -11,6 +13,8 @@ beforeAll(async () => {
 afterAll(() => server[Symbol.asyncDispose]());
 
 /** Renews so seldom that nothing but what is asked for is counted. */
+const { callsInScripts } = budget;
+
 const still = { ttlMs: 60_000 };
 
 test('an uncontended lock is one command to acquire and one to release', async () => {
@@ -25,6 +29,18 @@ test('an uncontended lock is one command to acquire and one to release', async (
   expect(counts['evalsha']).toBe(50 * 2 + 1);
   expect(counts['eval']).toBeUndefined();
   expect(counts['subscribe']).toBeUndefined();
+});
+
+test('a release and the next request are written together', async () => {
+  await using mine = client(server, still);
+  await firstValueFrom(mine.backend.enter(LOCK, request()));
+  const sockets = Socket.prototype as Socket & Required<Pick<Socket, '_writev'>>;
+  const writes = [vi.spyOn(sockets, '_write'), vi.spyOn(sockets, '_writev')];
+  for (let round = 0; round < 50; round++) await firstValueFrom(mine.backend.enter(LOCK, request()));
+  const count = writes.reduce((sum, { mock }) => sum + mock.calls.length, 0);
+  for (const write of writes) write.mockRestore();
+  // The first request stands alone, and so may the last release.
+  expect(count).toBeLessThanOrEqual(50 + 2);
 });
 
 test('a release wakes one of a hundred, which asks nothing, and waiting costs nothing', async () => {
@@ -45,7 +61,34 @@ test('a release wakes one of a hundred, which asks nothing, and waiting costs no
   for (const other of others) other.leave();
 });
 
-test('a session is renewed by one script however much stands in it', async () => {
+test('what scripts call stays within the budget', async () => {
+  await using mine = client(server, still);
+  await using theirs = client(server, still);
+  await firstValueFrom(mine.backend.enter(LOCK, request()));
+  const held = enter(mine.backend, { kind: 'lock', name: 'held' });
+  await held.admitted();
+  const next = enter(theirs.backend, { kind: 'lock', name: 'held' });
+  await waiting(next);
+  const callsOf = async (act: () => Promise<unknown>): Promise<number> => {
+    const before = await redisCounts(server.url);
+    await act();
+    const { total = 0, evalsha = 0 } = difference(before, await redisCounts(server.url));
+    return total - evalsha;
+  };
+  const pair = await callsOf(async () => {
+    await lastValueFrom((await enter(mine.backend).admitted()).leave());
+  });
+  const handOff = await callsOf(async () => {
+    held.leave();
+    await next.admitted();
+  });
+  expect(pair).toBeLessThanOrEqual(callsInScripts.Redis['acquire and release a lock that is free'] ?? 0);
+  const line = "hand over to the next of 100 waiters in 10 processes' sessions";
+  expect(handOff).toBeLessThanOrEqual(callsInScripts.Redis[line] ?? 0);
+  next.leave();
+});
+
+test('a session is renewed by one script, and no more calls in it, however much stands in it', async () => {
   await using mine = client(server, { ttlMs: 1_000, renewEveryMs: 100 });
   const stays = Array.from({ length: 50 }, (_, at) => enter(mine.backend, { kind: 'lock', name: `n${at}` }));
   await Promise.all(stays.map((stay) => stay.admitted()));
@@ -55,6 +98,8 @@ test('a session is renewed by one script however much stands in it', async () =>
   const counts = difference(before, await redisCounts(server.url));
   expect(counts['evalsha']).toBeGreaterThan(4);
   expect(counts['evalsha']).toBeLessThanOrEqual(11);
+  const calls = ((counts['total'] ?? 0) - (counts['evalsha'] ?? 0)) / (counts['evalsha'] ?? 0);
+  expect(calls).toBeLessThanOrEqual(callsInScripts.Redis['renewals, 1000 locks held (a period)'] ?? 0);
 });
 
 test('nothing is left behind but what the shard remembers', async () => {
