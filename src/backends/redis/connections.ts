@@ -55,6 +55,8 @@ export class Connections {
   readonly #commands: CommandLink;
   readonly #replicated: CommandLink | undefined;
   readonly #subscriber: Link;
+  /** The scripts that are on their way with their text. */
+  readonly #sending = new Map<string, Promise<unknown>>();
   readonly #channels = new Map<string, { users: number; readonly subscribed: Promise<unknown> }>();
   #isListening = false;
   #areReplicasMissed = false;
@@ -331,14 +333,27 @@ export class Connections {
     return this.access.isCluster ? script.sharded : script.plain;
   }
 
+  /** Of many that find a script missing at once, one sends it, and the others wait for that. */
   async #evaluate(wire: Wire, script: Script, args: Argument[]): Promise<unknown> {
     const { sha, lua } = this.#source(script);
-    try {
-      return await wire.call('EVALSHA', sha, ...args);
-    } catch (cause) {
+    const run = (): Promise<unknown> => wire.call('EVALSHA', sha, ...args);
+    const send = (cause: unknown): Promise<unknown> => {
       if (!isUncached(cause)) throw cause;
-      return await wire.call('EVAL', lua, ...args);
-    }
+      const sent = wire.call('EVAL', lua, ...args);
+      this.#sending.set(lua, sent);
+      const forget = (): void => {
+        if (this.#sending.get(lua) === sent) this.#sending.delete(lua);
+      };
+      sent.then(forget, forget);
+      return sent;
+    };
+    return run().catch(async (cause) => {
+      const sent = this.#sending.get(lua);
+      if (sent === undefined || !isUncached(cause)) return send(cause);
+      // Whether it was carried out or refused, its own sender is told.
+      await Promise.allSettled([sent]);
+      return run().catch(send);
+    });
   }
 
   async #untilReplicated(operation: string, replicas: Replicas | undefined): Promise<void> {

@@ -1,7 +1,8 @@
 import { Socket } from 'node:net';
-import { firstValueFrom, lastValueFrom } from 'rxjs';
+import { filter, firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import budget from '../../../bench/budget.json' with { type: 'json' };
+import { askRedis } from '../../../src/testing/servers/redis.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
 import { difference, redisCounts } from '../../support/counters.js';
 import { client, enter, keysOf, LOCK, request, startUsedRedis, waiting } from './support.js';
@@ -41,6 +42,18 @@ test('a release and the next request are written together', async () => {
   for (const write of writes) write.mockRestore();
   // The first request stands alone, and so may the last release.
   expect(count).toBeLessThanOrEqual(50 + 2);
+});
+
+test('a script that the server does not have is sent once, however many want it at once', async () => {
+  await using mine = client(server, still);
+  await firstValueFrom(mine.backend.session$.pipe(filter(({ state }) => state === 'live')));
+  const flushed = await askRedis(server.url, 'SCRIPT', 'FLUSH');
+  expect(flushed).toContain('OK');
+  const before = await redisCounts(server.url);
+  const stays = Array.from({ length: 100 }, (_, at) => enter(mine.backend, { kind: 'lock', name: `first ${at}` }));
+  await Promise.all(stays.map((stay) => stay.admitted()));
+  const counts = difference(before, await redisCounts(server.url));
+  expect(counts).toMatchObject({ eval: 1, evalsha: 199 });
 });
 
 test('a release wakes one of a hundred, which asks nothing, and waiting costs nothing', async () => {
