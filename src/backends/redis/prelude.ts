@@ -170,27 +170,27 @@ export interface Definition {
 
 /** What scripts may use of the session and of the data, each after what it uses itself. */
 export const SHARD: readonly Definition[] = [
+  // When a lease ends that is renewed now.
   {
     name: 'lease',
     lua: `
--- When a lease ends that is renewed now.
 local function lease(of) return int(v + due + of + slack(of)) end`,
   },
+  // A session is to have this ttl. What is kept as the least may be less than it is, never more.
   {
     name: 'note',
     lua: `
--- A session is to have this ttl. What is kept as the least may be less than it is, never more.
 local function note(its)
   if least and least <= its then return end
   least = its
   redis.call('HSET', M, 'least', int(its))
 end`,
   },
+  // A session that is not known any more leaves sets behind where only a part of a slot was saved. They get a session that
+  // ends when their owner, if there is any, has given up. Who may not ask for them leaves them.
   {
     name: 'adoptSets',
     lua: `
--- A session that is not known any more leaves sets behind where only a part of a slot was saved. They get a session that
--- ends when their owner, if there is any, has given up. Who may not ask for them leaves them.
 local function adoptSets()
   if PUBLISH ~= 'SPUBLISH' then return end
   local keys = redis.pcall('CLUSTER', 'GETKEYSINSLOT', redis.pcall('CLUSTER', 'KEYSLOT', M), 10000)
@@ -204,10 +204,10 @@ local function adoptSets()
   end
 end`,
   },
+  // All that this script knows. Where it may be without memory (pcall), the next one finds it out again.
   {
     name: 'save',
     lua: `
--- All that this script knows. Where it may be without memory (pcall), the next one finds it out again.
 local function save(call)
   local next, saved = int(count + 1), nil
   if isSame and id == m[2] and past == m[3] and int(opens) == m[6] and int(due) == m[9] and int(low) == m[10]
@@ -227,20 +227,20 @@ local function save(call)
   if epoch > latest and redis.call('ZSCORE', S, sid) then redis.call('HSET', Q, sid, int(epoch)) end
 end`,
   },
+  // Growing beyond the last one and the clock, so that a loss of the former does not matter.
   {
     name: 'nextToken',
     lua: `
--- Growing beyond the last one and the clock, so that a loss of the former does not matter.
 local function nextToken()
   token = math.max(token + 1, now)
   return int(token)
 end`,
   },
   { name: 'firstLeases', lua: 'local firstLeases' },
+  // The two that end first: [1] and [3] say whose, [2] and [4] when.
   {
     name: 'leases',
     lua: `
--- The two that end first: [1] and [3] say whose, [2] and [4] when.
 local function leases()
   firstLeases = firstLeases or redis.call('ZRANGE', S, 0, 1, 'WITHSCORES')
   return firstLeases
@@ -255,19 +255,19 @@ local function alive(who)
   return ends and tonumber(ends) > v
 end`,
   },
+  // Its lease begins anew.
   {
     name: 'extend',
     lua: `
--- Its lease begins anew.
 local function extend(who, its)
   redis.call('ZADD', S, lease(its), who)
   firstLeases = nil
 end`,
   },
+  // What a client that knew the shard says about lost data counts even if its own session is lost.
   {
     name: 'lost',
     lua: `
--- What a client that knew the shard says about lost data counts even if its own session is lost.
 local function lost()
   save(redis.pcall)
   return { 'lost' }

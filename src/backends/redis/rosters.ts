@@ -11,17 +11,17 @@ local function parse(id)
 end`,
   },
   { name: 'changed', lua: 'local changed = {}' },
+  // What the owners of entries are told.
   {
     name: 'news',
     lua: `
--- What the owners of entries are told.
 local news = {}`,
   },
+  // How many stand before an entry now, or that its owner must ask. Who is sure to be admitted by it, alive and in no
+  // quarantine, is told by which data, and need not ask.
   {
     name: 'tellOwner',
     lua: `
--- How many stand before an entry now, or that its owner must ask. Who is sure to be admitted by it, alive and in no
--- quarantine, is told by which data, and need not ask.
 local function tellOwner(id, ahead)
   local owner = parse(id)
   if not owner then return end
@@ -30,11 +30,11 @@ local function tellOwner(id, ahead)
   table.insert(news[owner], { id .. ':' .. (ahead and int(ahead) or ''), isSure })
 end`,
   },
+  // Tells those who have one less before them, as far as they count: to the last of them it means admission. Most often
+  // that is one, or nobody. So many stood before it, and so many exclusive ones.
   {
     name: 'advance',
     lua: `
--- Tells those who have one less before them, as far as they count: to the last of them it means admission. Most often
--- that is one, or nobody. So many stood before it, and so many exclusive ones.
 local function advance(r, rank, exclusives, isExclusive)
   local o = T .. 'o:' .. r
   local permits = tonumber(redis.call('HGET', T .. 'e:' .. r, 'permits')) or 1
@@ -55,10 +55,10 @@ local function advance(r, rank, exclusives, isExclusive)
   end
 end`,
   },
+  // Takes an entry out. What says that it stands goes last: where this fails half-way, asking again finds the rest.
   {
     name: 'remove',
     lua: `
--- Takes an entry out. What says that it stands goes last: where this fails half-way, asking again finds the rest.
 local function remove(r, id)
   local o, w, e = T .. 'o:' .. r, T .. 'w:' .. r, T .. 'e:' .. r
   local owner, mode = parse(id)
@@ -84,10 +84,10 @@ local function remove(r, id)
   return true
 end`,
   },
+  // Takes out at most so many entries of a session; the session itself when none is left. Returns what is left to spend.
   {
     name: 'dismantle',
     lua: `
--- Takes out at most so many entries of a session; the session itself when none is left. Returns what is left to spend.
 local function dismantle(who, budget)
   local i = T .. 'i:' .. who
   local members = redis.call('SRANDMEMBER', i, int(budget))
@@ -110,10 +110,10 @@ local function dismantle(who, budget)
   return budget - #members
 end`,
   },
+  // Removes the dead. Returns whether there are more of them.
   {
     name: 'reap',
     lua: `
--- Removes the dead. Returns whether there are more of them.
 local function reap(budget)
   local ends = leases()[2]
   if not ends or tonumber(ends) > v then return false end
@@ -136,11 +136,11 @@ local function tell()
   end
 end`,
   },
+  // Who stands first without a session, because somebody else has removed that, would stand there for ever: it gets one
+  // that ends when its owner, if there is any, has given up.
   {
     name: 'adopt',
     lua: `
--- Who stands first without a session, because somebody else has removed that, would stand there for ever: it gets one
--- that ends when its owner, if there is any, has given up.
 local function adopt(r)
   local adopted = {}
   for rank = 0, 99 do
@@ -167,11 +167,11 @@ local function ahead(r, id, at)
   return before
 end`,
   },
+  // In how many ms to ask again for the sake of the first lease of another: when it ends, or before so much has passed
+  // that not all of it would count, which who has a longer ttl than others must not let happen; '' if there is none.
   {
     name: 'earliest',
     lua: `
--- In how many ms to ask again for the sake of the first lease of another: when it ends, or before so much has passed
--- that not all of it would count, which who has a longer ttl than others must not let happen; '' if there is none.
 local function earliest()
   local first = leases()
   local ends = first[1] == sid and first[4] or first[2]
