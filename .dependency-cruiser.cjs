@@ -25,7 +25,7 @@ const kernel = '^src/backends/kernel/';
 /** Where the stores are: on the event loop, or in a thread, of which nothing else is loaded before it is asked for. */
 const renewal = '^src/backends/thread/renewal[.]ts$';
 /** Of what is shared: checks and encodings without any state, which recipes need, too. */
-const pure = '^src/backends/shared/(keys|codec|either|expectations|is-error|option|teardown|utf8)[.]ts$';
+const pure = '^src/backends/shared/(keys|codec|either|expectations|is-error|option|teardown|told-end|utf8)[.]ts$';
 /** The rooms of the recipes. Those later in the list may import the earlier ones. */
 const recipes = ['holding', 'session', 'groups', 'elections', 'locks', 'sharing', 'scheduling'];
 /** What only one room may know besides. */

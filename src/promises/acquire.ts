@@ -68,7 +68,9 @@ export function acquire<G extends Releasable>(
       },
       // Once it is held, the loss is told by the signal.
       error: (error) => settle(() => reject(error)),
-      complete: () => settle(() => reject(new Released('what was waited for'))),
+      complete: () => {
+        if (!isSettled) settle(() => reject(new Released('what was waited for')));
+      },
     });
     subscription.add(held);
   });
@@ -78,13 +80,31 @@ function isEither<G extends Releasable>(given: G | Either<Contended, G>): given 
   return '_tag' in given && (isLeft(given) || isRight(given));
 }
 
+/** All that the grant has, with signals that are made when they are asked for. */
+class Held implements AsyncDisposable {
+  readonly #grant: Releasable;
+  readonly release: () => Promise<boolean>;
+
+  constructor(grant: Releasable) {
+    this.#grant = grant;
+    this.release = () => lastValueFrom(grant.release());
+    const rest = Object.entries(grant).filter(([name]) => !(name in this));
+    Object.assign(this, Object.fromEntries(rest));
+  }
+
+  get signal(): AbortSignal {
+    return this.#grant.signal;
+  }
+
+  get draining(): AbortSignal {
+    return this.#grant.draining;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+}
+
 function heldOf<G extends Releasable>(grant: G): Acquired<G> {
-  const release = (): Promise<boolean> => lastValueFrom(grant.release());
-  return {
-    ...grant,
-    release,
-    [Symbol.asyncDispose]: async () => {
-      await release();
-    },
-  };
+  return new Held(grant) as Held & Omit<G, 'release'>;
 }

@@ -47,6 +47,7 @@ export class SimulatedProcess {
     };
     this.environment = {
       newId: world.newId,
+      newIds: () => world.newId,
       random: world.random,
       onDueCheck: (check) => {
         this.#checks.add(check);

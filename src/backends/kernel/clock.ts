@@ -21,18 +21,19 @@ export class SuspendWatch {
 
   /** Something is sent now whose moment may be asked for. */
   mark(): void {
-    this.#marks.push({ atMs: this.clock.now(), leastAheadMs: this.#look() });
+    const atMs = this.clock.now();
+    this.#marks.push({ atMs, leastAheadMs: this.#look(atMs) });
   }
 
   /** Since `sinceMs` by the monotonic clock, which lies at or after a mark; from that mark on. */
-  aheadMs(sinceMs: number): number {
-    const aheadMs = this.#look();
+  aheadMs(sinceMs: number, nowMs: number = this.clock.now()): number {
+    const aheadMs = this.#look(nowMs);
     return Math.max(0, aheadMs - this.#leastSince(sinceMs));
   }
 
   /** By how much wall time was ahead since then, at least: a clock that was set back meanwhile hides nothing that came later. */
   leastAheadMs(sinceMs: number): number {
-    this.#look();
+    this.#look(this.clock.now());
     return this.#leastSince(sinceMs);
   }
 
@@ -48,7 +49,10 @@ export class SuspendWatch {
   }
 
   #leastSince(sinceMs: number): number {
-    return Math.min(...this.#marks.slice(this.#lastMarkBefore(sinceMs)).map(({ leastAheadMs }) => leastAheadMs));
+    let leastMs = Number.POSITIVE_INFINITY;
+    for (let at = this.#lastMarkBefore(sinceMs); at < this.#marks.length; at++)
+      leastMs = Math.min(leastMs, this.#marks[at]?.leastAheadMs ?? leastMs);
+    return leastMs;
   }
 
   #lastMarkBefore(sinceMs: number): number {
@@ -58,8 +62,9 @@ export class SuspendWatch {
     );
   }
 
-  #look(): number {
-    const aheadMs = (this.clock.wallNow?.() ?? this.clock.now()) - this.clock.now();
+  /** The wall clock is read after the other: what passes in between counts. */
+  #look(nowMs: number): number {
+    const aheadMs = (this.clock.wallNow?.() ?? nowMs) - nowMs;
     const last = this.#marks.at(-1);
     if (last !== undefined) last.leastAheadMs = Math.min(last.leastAheadMs, aheadMs);
     return aheadMs;

@@ -100,7 +100,7 @@ export function createBackend(
     timing,
     scheduler: clock,
     now: () => clock.now(),
-    newId: context.newId,
+    newId: environment.newId,
     fault: context.report,
   };
   let store: Store | undefined;
@@ -147,7 +147,7 @@ export function createBackend(
   /** One write, repeated in one session only: another one cannot tell whether it has happened. */
   const write = <T>(what: string, run: (session: StoreSession, writeId: string) => Observable<T>): Observable<T> =>
     ask((lease) => {
-      const writeId = context.newId();
+      const writeId = environment.newId();
       let isInDoubt = false;
       const attempt = defer(() => {
         const wasInDoubt = isInDoubt;
@@ -211,25 +211,27 @@ export function createBackend(
       return whileNew(
         new Observable<Place>((subscriber) => {
           let stay: Participation | undefined;
+          const enter = (lease: Lease): void => {
+            // Closed by somebody who was told of the session before: nothing starts in it any more.
+            if (closed !== undefined) {
+              subscriber.complete();
+              return;
+            }
+            const mine = new Participation(roster, wish, lease, context, subscriber, () => {
+              stays.delete(mine);
+              company.delete(mine);
+            });
+            stay = mine;
+            stays.add(mine);
+            company.add(mine);
+            mine.start();
+          };
+          if (sessions.lease !== undefined) {
+            enter(sessions.lease);
+            return () => stay?.leave();
+          }
           const waiting = sessions.lease$.pipe(take(1), takeUntil(draining)).subscribe({
-            next: (lease) => {
-              // Closed by somebody who was told of the session before: nothing starts in it any more.
-              if (closed !== undefined) {
-                subscriber.complete();
-                return;
-              }
-              const mine = new Participation(roster, wish, lease, context, subscriber);
-              stay = mine;
-              stays.add(mine);
-              company.add(mine);
-              mine.settled$.subscribe({
-                complete: () => {
-                  stays.delete(mine);
-                  company.delete(mine);
-                },
-              });
-              mine.start();
-            },
+            next: enter,
             error: (error) => subscriber.error(error),
             complete: () => {
               if (stay === undefined) subscriber.complete();

@@ -4,6 +4,8 @@ import { onDueCheck } from '../validity.js';
 export interface Environment {
   /** 32 hexadecimal digits, unique. */
   newId(): string;
+  /** Makes ids of that kind for the entries of one session, of which it may draw once what tells them from all others. */
+  newIds(): () => string;
   /** Uniform in [0, 1). */
   random(): number;
   /** Registers a session's check of its deadline; the function returned takes it away again. */
@@ -13,6 +15,13 @@ export interface Environment {
 export const hostEnvironment: Environment = {
   // Not `randomUUID`: browsers have it in pages from a secure origin only.
   newId: () => hexadecimal(crypto.getRandomValues(new Uint8Array(16))),
+  // To draw each anew takes longer than all else that an entry needs here. Not for longer than a session: a copy of this process,
+  // in a machine that was cloned, gets another one.
+  newIds: () => {
+    const ofSession = hexadecimal(crypto.getRandomValues(new Uint8Array(10)));
+    let count = 0;
+    return () => ofSession + (++count).toString(16).padStart(12, '0');
+  },
   random: () => Math.random(),
   onDueCheck,
 };

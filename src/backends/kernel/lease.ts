@@ -1,58 +1,30 @@
 import {
-  BehaviorSubject,
   defer,
-  distinctUntilChanged,
-  filter,
   type MonoTypeOperatorFunction,
   merge,
   mergeMap,
-  NEVER,
   Observable,
-  of,
-  ReplaySubject,
-  retry,
   Subject,
   Subscription,
-  switchMap,
-  take,
   takeUntil,
   tap,
   throwError,
   timer,
 } from 'rxjs';
-import type { ClockLike } from '../backend.js';
-import { type CoordinationError, SessionLost, type StoreLocation, Unavailable } from '../errors.js';
-import { reliableMs, type Timing } from '../shared/options.js';
+import { type CoordinationError, SessionLost, Unavailable } from '../errors.js';
+import { reliableMs } from '../shared/options.js';
 import type { StoreSession } from '../store.js';
 import type { SuspendWatch } from './clock.js';
-import type { Environment } from './environment.js';
-
-/** What the kernel's parts share. */
-export interface KernelContext extends Pick<Environment, 'random' | 'onDueCheck'> {
-  readonly timing: Timing;
-  readonly clock: ClockLike;
-  /** For messages: by its name alone until the adapter is there. */
-  readonly store: string | StoreLocation;
-  report(fault: CoordinationError): void;
-}
-
-/** Exponential back-off with jitter: between half of the pause and all of it. */
-export function backoffMs({ timing, random }: KernelContext, attempt: number): number {
-  const pause = Math.min(timing.maxBackoffMs, timing.initialBackoffMs * 2 ** Math.min(attempt, 30));
-  return pause * (0.5 + random() / 2);
-}
+import type { KernelContext } from './context.js';
+import { Patience } from './patience.js';
+import { Row, type Stander } from './row.js';
+import { Following, type Life, type LifeListener, Operation, type Perseverance } from './undertaking.js';
 
 /**
  * Two clocks tell times so far apart without either having been set: one of them tells whole milliseconds. It counts for the
  * deadline, and says nothing of why it has passed.
  */
 const CLOCKS_APART_MS = 2;
-
-/** How an operation is carried out, where not as usual. */
-interface Perseverance {
-  readonly again?: (cause: Unavailable) => boolean;
-  readonly sent$?: Observable<unknown>;
-}
 
 /** Told of what becomes of a lease; `lost` after everybody who held something in it was told. */
 export interface LeaseObserver {
@@ -72,11 +44,17 @@ export interface LeaseObserver {
  * still while the machine is suspended. At the deadline everything held here is given up first; only then is the store talked to again.
  * What arrives after the deadline revives nothing.
  */
-export class Lease {
-  readonly lost$: Observable<SessionLost>;
-  readonly linked$: Observable<boolean>;
-  readonly #lost = new ReplaySubject<SessionLost>(1);
-  readonly #linked = new BehaviorSubject(false);
+export class Lease implements Life {
+  readonly patience: Patience;
+  /** An id for an entry: 32 hexadecimal digits, unique. */
+  readonly newId: () => string;
+  readonly #listeners = new Row<LifeListener>();
+  #isLinked = false;
+  /** So often the link has come up or broken. */
+  #changes = 0;
+  #ending: { readonly cause: SessionLost | undefined } | undefined;
+  /** For so long after it was proved it may be relied on. */
+  readonly #reliableMs: number;
   readonly #subscriptions = new Subscription();
   #renewal: Subscription | undefined;
   #deadlineTimer: Subscription | undefined;
@@ -87,13 +65,14 @@ export class Lease {
 
   constructor(
     readonly session: StoreSession,
-    private readonly context: KernelContext,
+    readonly context: KernelContext,
     private readonly observer: LeaseObserver,
     /** Knows the moment at which the session was asked for. */
     private readonly suspensions: SuspendWatch,
   ) {
-    this.lost$ = this.#lost.asObservable();
-    this.linked$ = this.#linked.pipe(distinctUntilChanged());
+    this.newId = context.newIds();
+    this.patience = new Patience(context.timing.requestTimeoutMs, context.clock);
+    this.#reliableMs = reliableMs(context.timing, session.ttlMs);
     this.#provedMs = session.provedMs;
   }
 
@@ -106,7 +85,7 @@ export class Lease {
     this.#subscriptions.add(
       this.session.link$.subscribe({
         next: (linked) => {
-          this.#linked.next(linked);
+          this.#tellLinked(linked);
           if (!linked)
             this.#suspend(
               new Unavailable(this.context.store, 'keep the connection', new Error('it is connected again by itself')),
@@ -124,8 +103,9 @@ export class Lease {
     if (this.#over) return false;
     if (!this.#heedProof()) this.lose('the thread that renews it has given it up');
     else if (this.remainingMs() <= 0) {
-      const aheadMs = this.suspensions.aheadMs(this.#provedMs);
-      const isSuspended = this.#sinceProvedMs() + CLOCKS_APART_MS < this.#reliableMs;
+      const nowMs = this.context.clock.now();
+      const aheadMs = this.suspensions.aheadMs(this.#provedMs, nowMs);
+      const isSuspended = nowMs - this.#provedMs + CLOCKS_APART_MS < this.#reliableMs;
       this.lose(
         isSuspended
           ? `the machine was suspended or its wall clock set forward, by ${Math.round(aheadMs)} ms since it was last renewed`
@@ -138,7 +118,8 @@ export class Lease {
   /** From now to the deadline. */
   remainingMs(): number {
     if (!this.#heedProof()) return 0;
-    return this.#reliableMs - this.#sinceProvedMs() - this.suspensions.aheadMs(this.#provedMs);
+    const nowMs = this.context.clock.now();
+    return this.#reliableMs - (nowMs - this.#provedMs) - this.suspensions.aheadMs(this.#provedMs, nowMs);
   }
 
   /** Gives up everything held in this session. Nothing revives it. */
@@ -146,8 +127,7 @@ export class Lease {
     if (this.#over) return;
     this.#stop();
     const lost = cause instanceof SessionLost ? cause : new SessionLost(this.session.id, reason, false, cause);
-    this.#lost.next(lost);
-    this.#lost.complete();
+    this.#tellOver(lost);
     this.observer.lost(lost);
   }
 
@@ -165,72 +145,41 @@ export class Lease {
   /** Ends renewal and timers because the backend is being closed; nothing is reported lost. */
   retire(): void {
     this.#stop();
-    this.#lost.complete();
+    this.#tellOver(undefined);
+  }
+
+  get isLinked(): boolean {
+    return this.#isLinked;
+  }
+
+  listen(listener: LifeListener): Stander<LifeListener> | undefined {
+    if (this.#ending === undefined) return this.#listeners.add(listener);
+    listener.over(this.#ending.cause);
+    return undefined;
   }
 
   /**
    * Carries out one idempotent operation: when the link is up, again after each passing failure, until the session is
-   * lost (then it errors with that). The time for the answer runs from when it is begun, or from each `sent$`. `again` is
-   * told of each passing failure, and may stop it by returning false.
+   * lost (then it errors with that). The time for the answer runs from when it is begun, or from when it is sent.
    */
-  perform<T>(
-    operation: string,
-    run: () => Observable<T>,
-    { again = () => true, sent$ = of(undefined) }: Perseverance = {},
-  ): Observable<T> {
-    const { timing } = this.context;
-    const attempt = this.linked$.pipe(
-      filter((linked) => linked),
-      take(1),
-      mergeMap(() => run().pipe(unansweredAfter(this.context, timing.requestTimeoutMs, operation, sent$))),
-    );
-    return this.#untilLost(
-      attempt.pipe(
-        retry({
-          delay: (error, count) => {
-            if (!(error instanceof Unavailable)) return throwError(() => error);
-            return again(error)
-              ? timer(backoffMs(this.context, count - 1), this.context.clock)
-              : throwError(() => error);
-          },
-        }),
-      ),
-    );
+  perform<T>(operation: string, run: () => Observable<T>, how: Perseverance = {}): Observable<T> {
+    return new Observable((subscriber) => new Operation(this, subscriber, operation, run, how).start());
   }
 
   /** Follows a stream of the store while the link is up, and from its start again after each break. */
   follow<T>(run: () => Observable<T>): Observable<T> {
-    const resumed = this.linked$.pipe(
-      switchMap((linked) => (linked ? defer(run) : NEVER)),
-      retry({
-        delay: (error, count) =>
-          error instanceof Unavailable
-            ? timer(backoffMs(this.context, count - 1), this.context.clock)
-            : throwError(() => error),
-        resetOnSuccess: true,
-      }),
-    );
-    return this.#untilLost(resumed);
+    return new Observable((subscriber) => new Following(this, subscriber, run).start());
   }
 
-  #untilLost<T>(source: Observable<T>): Observable<T> {
-    return new Observable<T>((subscriber) => {
-      // Completes without a loss when the backend is closed: then nothing goes on either.
-      subscriber.add(
-        this.#lost.subscribe({ next: (cause) => subscriber.error(cause), complete: () => subscriber.complete() }),
-      );
-      if (subscriber.closed) return;
-      subscriber.add(
-        source.subscribe({
-          next: (value) => subscriber.next(value),
-          error: (error) => {
-            if (error instanceof SessionLost) this.lose(error.reason, error);
-            subscriber.error(error);
-          },
-          complete: () => subscriber.complete(),
-        }),
-      );
-    });
+  /** Who comes meanwhile sees how it is, and who goes is not told. If it changes meanwhile, all have been told by then. */
+  #tellLinked(isLinked: boolean): void {
+    if (isLinked === this.#isLinked) return;
+    this.#isLinked = isLinked;
+    const change = ++this.#changes;
+    for (const listener of this.#listeners) {
+      if (change !== this.#changes) return;
+      listener.linked?.(isLinked);
+    }
   }
 
   /** Takes what the session has proved by itself; `false` if it was given up. */
@@ -249,12 +198,9 @@ export class Lease {
     this.suspensions.forgetBefore(this.#provedMs);
   }
 
-  get #reliableMs(): number {
-    return reliableMs(this.context.timing, this.session.ttlMs);
-  }
-
-  #sinceProvedMs(): number {
-    return this.context.clock.now() - this.#provedMs;
+  #tellOver(cause: SessionLost | undefined): void {
+    this.#ending = { cause };
+    for (const listener of this.#listeners) listener.over(cause);
   }
 
   #armDeadline(): void {
@@ -297,7 +243,7 @@ export class Lease {
             this.#renewAfter(timing.renewEveryMs / 5);
           },
           complete: () => {
-            if (this.#linked.value) this.observer.live();
+            if (this.#isLinked) this.observer.live();
             this.#renewAfter(sentMs + timing.renewEveryMs - clock.now());
           },
         }),
@@ -321,15 +267,15 @@ export class Lease {
     this.#renewal?.unsubscribe();
     this.#deadlineTimer?.unsubscribe();
     this.#subscriptions.unsubscribe();
+    this.patience.dispose();
   }
 }
 
-/** Fails with `Unavailable` where the first answer, or the completion without one, comes later than `ms` after `sent$`. */
+/** Fails with `Unavailable` where the first answer, or the completion without one, comes later than `ms` after it was asked for. */
 export function unansweredAfter<T>(
   { store, clock }: Pick<KernelContext, 'store' | 'clock'>,
   ms: number,
   operation: string,
-  sent$: Observable<unknown> = of(undefined),
 ): MonoTypeOperatorFunction<T> {
   return (source) =>
     defer(() => {
@@ -338,8 +284,7 @@ export function unansweredAfter<T>(
         answered.next();
         answered.complete();
       };
-      const overdue = sent$.pipe(
-        switchMap(() => timer(ms, clock)),
+      const overdue = timer(ms, clock).pipe(
         mergeMap(() => throwError(() => new Unavailable(store, operation, new Error(`no answer within ${ms} ms`)))),
         takeUntil(answered),
       );

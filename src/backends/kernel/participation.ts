@@ -29,13 +29,15 @@ import {
   SessionLost,
   type Unavailable,
 } from '../errors.js';
+import { ToldEnd } from '../shared/told-end.js';
 import type { Standing, StandRequest } from '../store.js';
-import type { KernelContext, Lease } from './lease.js';
+import type { KernelContext } from './context.js';
+import type { Lease } from './lease.js';
+import type { LifeListener } from './undertaking.js';
 
 /** What a participation needs of the backend it belongs to. */
 export interface ParticipationContext extends KernelContext {
   readonly name: string;
-  newId(): string;
   /** The entry with the token that users see. */
   shown(entry: Entry): Entry;
   /** While the backend closes, ending the session releases everything at once. */
@@ -44,22 +46,57 @@ export interface ParticipationContext extends KernelContext {
   readonly ended$: Observable<void>;
 }
 
+/** A place with signals that are made when they are asked for. */
+class OwnPlace implements Place {
+  readonly entry: Entry;
+  readonly admitted: boolean;
+  readonly ahead: number;
+  declare readonly barred?: boolean;
+  readonly isValid: () => boolean;
+  readonly remainingMs: () => number;
+  readonly leave: Place['leave'];
+  readonly #end: ToldEnd;
+  readonly #draining: ToldEnd;
+
+  constructor(
+    { entry, admitted, ahead, barred }: Required<Pick<Place, 'entry' | 'admitted' | 'ahead' | 'barred'>>,
+    { isValid, remainingMs, leave }: Pick<Place, 'isValid' | 'remainingMs' | 'leave'>,
+    end: ToldEnd,
+    draining: ToldEnd,
+  ) {
+    this.entry = entry;
+    this.admitted = admitted;
+    this.ahead = ahead;
+    if (barred) this.barred = true;
+    this.isValid = isValid;
+    this.remainingMs = remainingMs;
+    this.leave = leave;
+    this.#end = end;
+    this.#draining = draining;
+  }
+
+  get signal(): AbortSignal {
+    return this.#end.signal;
+  }
+
+  get draining(): AbortSignal {
+    return this.#draining.signal;
+  }
+}
+
 /**
  * One subscription's stay in one roster, in one session: enters, tells the places, and leaves.
  *
  * An `enter` that is under way cannot be called back: whoever unsubscribes meanwhile leaves when it has come to an end.
  * One whose reply was lost is repeated under the same id; if it is given up instead, the store is told to refuse it.
  */
-export class Participation {
-  /** Completes when nothing of the guarded work is left: the entry may go. */
-  readonly settled$: Observable<never>;
-  readonly #settled = new ReplaySubject<never>();
+export class Participation implements LifeListener {
   readonly #request: StandRequest;
-  readonly #controller = new AbortController();
-  readonly #draining = new AbortController();
+  readonly #end = new ToldEnd();
+  readonly #draining = new ToldEnd();
   readonly #stay = new Subscription();
-  /** A request has gone out: until the one to enter has, nothing of it can be in doubt. */
-  readonly #sent = new Subject<void>();
+  /** Told when the request that is asked for now goes out. */
+  #sent: () => void = () => undefined;
   #isEntering = true;
   #entering: Subscription | undefined;
   #standing: Standing | undefined;
@@ -69,8 +106,10 @@ export class Participation {
   #isLeaving = false;
   /** For what must end before it leaves. */
   #waiting: Subscription | undefined;
-  readonly #left = new ReplaySubject<boolean>(1);
+  #left: ReplaySubject<boolean> | undefined;
   #isOver = false;
+  #isSettled = false;
+  #settled: Subject<never> | undefined;
   /** Why it leaves, where not because its owner wishes it. */
   #reason: CoordinationError | undefined;
 
@@ -80,23 +119,32 @@ export class Participation {
     private readonly lease: Lease,
     private readonly context: ParticipationContext,
     private readonly subscriber: Subscriber<Place>,
+    /** Told when nothing of the guarded work is left. */
+    private readonly settled: () => void,
   ) {
-    this.settled$ = this.#settled.asObservable();
     this.#request = {
-      id: context.newId(),
+      id: lease.newId(),
       mode: wish.mode,
       permits: wish.permits,
       payload: wish.payload,
       registered: wish.registered ?? false,
       sent: () => {
         this.#isInFlight ||= this.#isEntering;
-        this.#sent.next();
+        this.#sent();
       },
     };
   }
 
+  /** Completes when nothing of the guarded work is left: the entry may go. */
+  get settled$(): Observable<never> {
+    if (this.#isSettled) return EMPTY;
+    this.#settled ??= new Subject();
+    return this.#settled;
+  }
+
   start(): void {
-    this.#stay.add(this.lease.lost$.subscribe((cause) => this.#lose('session lost', cause)));
+    const listening = this.lease.listen(this);
+    this.#stay.add(() => listening?.leave());
     if (this.#isOver) return;
     const attempt = defer(() => this.lease.session.enter(this.roster, this.#request)).pipe(
       take(1),
@@ -108,7 +156,7 @@ export class Participation {
           this.#answered(false);
           return !this.#isLeaving;
         },
-        sent$: this.#sent,
+        asking: this.#asking,
       })
       .subscribe({
         next: (standing) => {
@@ -124,6 +172,11 @@ export class Participation {
           else if (this.#standing !== undefined) this.#stand(this.#standing);
         },
       });
+  }
+
+  /** Where the backend was closed, that has told it to leave. */
+  over(cause: SessionLost | undefined): void {
+    if (cause !== undefined) this.#lose('session lost', cause);
   }
 
   /**
@@ -147,7 +200,7 @@ export class Participation {
   drain(): void {
     if (this.#isOver || this.#isLeaving) return;
     if (this.#isAdmitted === true && (this.wish.onDrain ?? 'leave') !== 'leave')
-      this.#draining.abort(new BackendClosed(this.context.name, 'draining'));
+      this.#draining.tell(() => new BackendClosed(this.context.name, 'draining'));
     else this.#leaveBecause(new BackendClosed(this.context.name, 'draining'), true);
   }
 
@@ -159,7 +212,7 @@ export class Participation {
   /** Whoever is told that it completes unsubscribes, and is not the reason for it. */
   #leaveBecause(reason: CoordinationError, completes: boolean): void {
     this.#reason = reason;
-    this.#draining.abort(reason);
+    this.#draining.tell(() => reason);
     if (completes) this.subscriber.complete();
     this.leave();
   }
@@ -178,13 +231,13 @@ export class Participation {
       this.#stay.add(instead);
       instead.add(() => waiting.unsubscribe());
     }
-    return this.#left.asObservable();
+    return this.#left$.asObservable();
   }
 
   #leaveAfter(first: () => ObservableInput<unknown>): void {
     if (this.#isLeaving || this.#isOver) return;
     this.#isLeaving = true;
-    this.#controller.abort(this.#reason ?? new Released(this.#subject));
+    this.#end.tell(() => this.#reason ?? new Released(this.#subject));
     const waiting = this.#end$(first).subscribe();
     // A place that is lost is not waited for any longer.
     this.#waiting = waiting;
@@ -218,7 +271,7 @@ export class Participation {
       else this.#tellLeft(false);
     }
     this.subscriber.complete();
-    this.#settled.complete();
+    this.#settle();
   }
 
   get #subject(): string {
@@ -231,7 +284,7 @@ export class Participation {
       this.#stay.unsubscribe();
       const place = this.#place(standing, standing.ahead);
       this.#isOver = true;
-      this.#settled.complete();
+      this.#settle();
       this.#sendLeave(() => {
         this.subscriber.next(place);
         this.subscriber.complete();
@@ -298,24 +351,25 @@ export class Participation {
   #place(standing: Standing, ahead: number): Place {
     const admitted = ahead < this.wish.permits;
     const isValid = (): boolean => admitted && !this.#isOver && this.lease.check();
-    return {
+    const told = {
       entry: this.context.shown(standing.entry),
       admitted,
       // Where any number may stand beside each other, adapters do not count.
       ahead: this.wish.permits === Number.POSITIVE_INFINITY ? 0 : ahead,
-      ...(standing.barred === true && !admitted && { barred: true }),
+      barred: standing.barred === true && !admitted,
+    };
+    const acts = {
       isValid,
       remainingMs: () => (isValid() ? this.lease.remainingMs() : 0),
-      leave: (first = EMPTY) => this.leaveAfter(first),
-      signal: this.#controller.signal,
-      draining: this.#draining.signal,
+      leave: (first: ObservableInput<unknown> = EMPTY) => this.leaveAfter(first),
     };
+    return new OwnPlace(told, acts, this.#end, this.#draining);
   }
 
   #lose(reason: LossReason, cause: unknown): void {
     if (this.#isOver) return;
     const lost = new PlaceLost(this.#subject, reason, cause);
-    this.#end(lost);
+    this.#endWith(lost);
   }
 
   /** Or nobody waits any longer for the answer: then the entry may stand all the same, if the request was sent. */
@@ -327,28 +381,33 @@ export class Participation {
   /** What waiting does not heal: the user gets it, and nothing stays in line. */
   #fail(error: unknown): void {
     if (this.#isOver || this.#isLeaving) return;
-    this.#end(error, () => {
+    this.#endWith(error, () => {
       if (this.#standing !== undefined) this.#sendLeave();
     });
   }
 
   /** Over first: whatever the rest sets off finds it so. Settled last: the backend that closes may go on then. */
-  #end(error: unknown, leave: () => void = () => undefined): void {
+  #endWith(error: unknown, leave: () => void = () => undefined): void {
     this.#isOver = true;
     this.#stay.unsubscribe();
-    this.#controller.abort(error);
+    this.#end.tell(() => error);
     leave();
     this.#tellLeft(false);
     // Whoever is told of it by the signal may close the backend: then nothing is to be tried again.
     if (this.context.isClosing && !this.#isGuarding) this.subscriber.complete();
     else this.subscriber.error(error);
-    this.#settled.complete();
+    this.#settle();
   }
+
+  /** Until the request to enter has gone out, nothing of it can be in doubt. */
+  readonly #asking = (sent: () => void): void => {
+    this.#sent = sent;
+  };
 
   /** Asks for something about the entry that stands, until it is done. */
   #ask<T>(what: string, run: () => Observable<T>, again: (cause: Unavailable) => boolean = () => true): Observable<T> {
     this.#isEntering = false;
-    return this.lease.perform(`${what} ${this.#subject}`, run, { again, sent$: this.#sent });
+    return this.lease.perform(`${what} ${this.#subject}`, run, { again, asking: this.#asking });
   }
 
   #sendLeave(done: () => void = () => undefined): void {
@@ -376,7 +435,7 @@ export class Participation {
         if (cause instanceof SessionLost) this.#tellLeft(false);
         else {
           failed(cause);
-          this.#left.error(cause);
+          this.#left$.error(cause);
         }
         done();
       },
@@ -384,9 +443,20 @@ export class Participation {
     });
   }
 
+  get #left$(): ReplaySubject<boolean> {
+    this.#left ??= new ReplaySubject(1);
+    return this.#left;
+  }
+
+  #settle(): void {
+    this.#isSettled = true;
+    this.settled();
+    this.#settled?.complete();
+  }
+
   /** The store has it, or there is nothing to take out. */
   #tellLeft(wasThere: boolean): void {
-    this.#left.next(wasThere && this.#isAdmitted === true);
-    this.#left.complete();
+    this.#left$.next(wasThere && this.#isAdmitted === true);
+    this.#left$.complete();
   }
 }

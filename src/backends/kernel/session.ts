@@ -23,7 +23,8 @@ import type { Session } from '../backend.js';
 import { ConnectionRefused, CoordinationError, ReleaseFailed, SessionLost, Unavailable } from '../errors.js';
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { SuspendWatch } from './clock.js';
-import { backoffMs, type KernelContext, Lease, type LeaseObserver, unansweredAfter } from './lease.js';
+import { backoffMs, type KernelContext } from './context.js';
+import { Lease, type LeaseObserver, unansweredAfter } from './lease.js';
 
 interface Channel {
   readonly state: BehaviorSubject<Session>;
@@ -45,6 +46,11 @@ export class Sessions {
   readonly lease$: Observable<Lease> = defer(() =>
     this.#started().lease.pipe(filter((lease): lease is Lease => lease !== undefined && !lease.isOver)),
   );
+  /** The session that is held now, for who need not wait for one. */
+  get lease(): Lease | undefined {
+    const lease = this.#running === undefined ? undefined : this.#channel.lease.value;
+    return lease?.isOver === false ? lease : undefined;
+  }
   #channel = newChannel();
   /** The latest one, which `channel.lease` may not have yet: whoever is told that the session is live may close at once. */
   #lease: Lease | undefined;

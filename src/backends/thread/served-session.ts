@@ -14,8 +14,9 @@ import {
 import type { RosterKey } from '../backend.js';
 import { PlaceLost, SessionLost, Unavailable } from '../errors.js';
 import { monotonicScheduler, type SuspendWatch } from '../kernel/clock.js';
+import { backoffMs, type KernelContext } from '../kernel/context.js';
 import { hostEnvironment } from '../kernel/environment.js';
-import { backoffMs, type KernelContext, Lease, unansweredAfter } from '../kernel/lease.js';
+import { Lease, unansweredAfter } from '../kernel/lease.js';
 import type { Standing, StandRequest, Store, StoreContext, StoreSession } from '../store.js';
 import type { Method, SentRequest, SessionEvent, Withdrawn } from './messages.js';
 import { sentError } from './sent-error.js';
@@ -74,6 +75,7 @@ export class ServedSession {
       clock: monotonicScheduler,
       store,
       random: hostEnvironment.random,
+      newIds: hostEnvironment.newIds,
       onDueCheck: hostEnvironment.onDueCheck,
       report: context.fault,
     };

@@ -48,6 +48,38 @@ interface Stand extends Pick<EntryRequest, 'wait' | 'beforeLeave'>, Partial<Pick
   readonly holdAtLeastMs?: number | undefined;
 }
 
+/** A grant with signals that are made when they are asked for. */
+class HeldGrant implements Grant {
+  readonly token: bigint;
+  readonly id: string;
+  readonly isValid: () => boolean;
+  readonly release: Grant['release'];
+  readonly #place: Place;
+  readonly #signal: () => AbortSignal;
+
+  constructor(
+    readonly name: string,
+    place: Place,
+    { isValid, release }: Pick<Grant, 'isValid' | 'release'>,
+    signal: () => AbortSignal,
+  ) {
+    this.token = place.entry.token;
+    this.id = place.entry.id;
+    this.isValid = isValid;
+    this.release = release;
+    this.#place = place;
+    this.#signal = signal;
+  }
+
+  get signal(): AbortSignal {
+    return this.#signal();
+  }
+
+  get draining(): AbortSignal {
+    return this.#place.draining;
+  }
+}
+
 /** Stands in line for what only so many may hold. Lost while waiting: it stands again. Lost while held: it errors with the loss. */
 export function contending(
   backend: Backend,
@@ -60,11 +92,17 @@ export function contending(
     let lossOfHeld: ((lost: PlaceLost) => Loss) | undefined;
     let heldFromMs = 0;
     let isReleased = false;
+    /** It stands until the work has settled, and is held no longer. */
+    let isLeaving = false;
+    subscriber.add(() => {
+      isLeaving = true;
+    });
     const heldFor = (ms: number): Observable<unknown> =>
       defer(() => timer(Math.max(0, heldFromMs + ms - scheduler.now()), scheduler));
     const least$ = holdAtLeastMs === undefined ? EMPTY : heldFor(holdAtLeastMs);
     const most$ = maxHoldMs === undefined ? NEVER : heldFor(maxHoldMs);
     const settled = (): Observable<unknown> => {
+      isLeaving = true;
       // It is told in any case that the entry is about to go.
       const work$ = beforeLeave?.() ?? EMPTY;
       return lossOfHeld === undefined ? merge(work$) : merge(work$, least$).pipe(ignoreElements(), takeUntil(most$));
@@ -72,16 +110,23 @@ export function contending(
     const isAwaited = beforeLeave !== undefined || holdAtLeastMs !== undefined;
 
     const grantOf = (place: Place): Grant => {
-      const { token, id } = place.entry;
+      const { token } = place.entry;
       const loss = once((lost) => lossOf(token, lost));
       lossOfHeld = loss;
       heldFromMs = scheduler.now();
-      const told = toldBy(place, loss);
+      let asked: AbortController | undefined;
+      /** Made when somebody asks for it: how the place has ended is told then, too. */
+      const told = (): AbortController => {
+        asked ??= toldBy(place, loss);
+        return asked;
+      };
       // Nothing runs under it that could be told of a loss while it is kept for as long as it must be.
-      if (beforeLeave === undefined)
-        told.signal.addEventListener('abort', () => {
-          if (isError<BackendClosed>(told.signal.reason, 'BackendClosed')) subscriber.complete();
+      if (isAwaited && beforeLeave === undefined) {
+        const { signal } = told();
+        signal.addEventListener('abort', () => {
+          if (isError<BackendClosed>(signal.reason, 'BackendClosed')) subscriber.complete();
         });
+      }
       let isGivenUp = false;
       const left = new ReplaySubject<boolean>(1);
       /** Told first, then given up; the work is not waited for. */
@@ -93,31 +138,28 @@ export function contending(
           return;
         }
         const lost = loss(new PlaceLost(`${roster.kind} ${JSON.stringify(roster.name)}`, 'held too long'));
-        told.abort(lost);
+        told().abort(lost);
         subscriber.error(lost);
         place.leave().subscribe(left);
       };
       subscriber.add(most$.subscribe(giveUp));
       const isOverdue = (): boolean => maxHoldMs !== undefined && scheduler.now() >= heldFromMs + maxHoldMs;
-      return {
-        name: roster.name,
-        token,
-        id,
+      const acts = {
         // The clock is asked in any case: a loss that is due is told by it.
         isValid: () => {
           const isHeld = place.isValid();
           if (isOverdue()) giveUp();
-          return isHeld && !told.signal.aborted;
+          return isHeld && !isLeaving && !isGivenUp && asked?.signal.aborted !== true;
         },
-        signal: told.signal,
-        draining: place.draining,
         release: () => {
           // Whoever is told of the loss by the signal cannot make an end of one's own of it.
           if (isGivenUp) return left;
           isReleased = true;
+          isLeaving = true;
           return place.leave(least$);
         },
       };
+      return new HeldGrant(roster.name, place, acts, () => told().signal);
     };
 
     const place$ = defer(() =>
@@ -162,7 +204,7 @@ function heldOnce(
       const asAgreed = (place: Place): Observable<Place> => {
         const { id } = place.entry;
         if (id === agreedId) return of(place);
-        const waiting = { ...place, admitted: false };
+        const waiting = asWaiting(place);
         const shown$ = agreement(place).pipe(
           map((isAgreed) => {
             if (isAgreed) agreedId = id;
@@ -180,6 +222,10 @@ function heldOnce(
       const told$ = place$.pipe(switchMap(asAgreed), takeUntil(ended));
       return isWaiting ? told$ : told$.pipe(takeWhile(({ admitted }) => admitted, true));
     });
+}
+
+function asWaiting(place: Place): Place {
+  return { ...place, admitted: false, signal: place.signal, draining: place.draining };
 }
 
 /** The stream errors with the loss that the signal aborts with. */

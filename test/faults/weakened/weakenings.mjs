@@ -25,8 +25,8 @@ export const weakenings = {
     edits: [
       {
         file: '/src/backends/kernel/clock.ts',
-        from: 'return Math.max(0, aheadMs - leastMs);',
-        to: 'for (const mark of this.#marks) mark.leastAheadMs = aheadMs;\n    return aheadMs - leastMs > 50 ? aheadMs - leastMs : 0;',
+        from: 'return Math.max(0, aheadMs - this.#leastSince(sinceMs));',
+        to: 'const leastMs = this.#leastSince(sinceMs);\n    for (const mark of this.#marks) mark.leastAheadMs = aheadMs;\n    return aheadMs - leastMs > 50 ? aheadMs - leastMs : 0;',
       },
     ],
   },
@@ -35,8 +35,8 @@ export const weakenings = {
     edits: [
       {
         file: '/src/backends/kernel/lease.ts',
-        from: 'this.#sinceProvedMs() - this.suspensions.aheadMs(this.#provedMs);',
-        to: 'this.#sinceProvedMs();',
+        from: '(nowMs - this.#provedMs) - this.suspensions.aheadMs(this.#provedMs, nowMs);',
+        to: '(nowMs - this.#provedMs);',
       },
     ],
   },

@@ -1,0 +1,221 @@
+import { defer, type Observable, type Subscriber, type Subscription, timer } from 'rxjs';
+import { SessionLost, Unavailable } from '../errors.js';
+import { backoffMs, type KernelContext } from './context.js';
+import type { Patience, Wait } from './patience.js';
+import type { Stander } from './row.js';
+
+/** Told of what becomes of a session. */
+export interface LifeListener {
+  /** It is over: with a cause where it was lost, without where the backend was closed. Told once. */
+  over(cause: SessionLost | undefined): void;
+  /** The link has come up, or has broken. */
+  linked?(isLinked: boolean): void;
+}
+
+/** The life of one session, as long as which something is gone on with. */
+export interface Life {
+  readonly context: KernelContext;
+  /** For answers. */
+  readonly patience: Patience;
+  readonly isLinked: boolean;
+  /** Listeners are told in the order in which they came, until they leave; at once that it is over, where it is. */
+  listen(listener: LifeListener): Stander<LifeListener> | undefined;
+  lose(reason: string, cause?: unknown): void;
+}
+
+/** Something that is gone on with in one session, whatever breaks, until the session is over. */
+abstract class Undertaking<T> implements LifeListener {
+  /** Of the source that is listened to: what an earlier one still tells counts for nothing. */
+  #number = 0;
+  #isRunning = false;
+  #listening: Stander<LifeListener> | undefined;
+  #source: Subscription | undefined;
+  #pause: Subscription | undefined;
+  protected failures = 0;
+
+  constructor(
+    protected readonly life: Life,
+    protected readonly subscriber: Subscriber<T>,
+    private readonly run: () => Observable<T>,
+  ) {}
+
+  start(): void {
+    this.#listening = this.life.listen(this);
+    if (this.subscriber.closed) return;
+    this.subscriber.add(() => this.#end());
+    if (this.life.isLinked) this.begin();
+  }
+
+  /** Completes without a loss where the backend was closed: then nothing goes on either. */
+  over(cause: SessionLost | undefined): void {
+    if (cause === undefined) this.subscriber.complete();
+    else this.subscriber.error(cause);
+  }
+
+  abstract linked(isLinked: boolean): void;
+  protected abstract told(value: T): void;
+  protected abstract completed(): void;
+  /** Whether it is tried again. */
+  protected abstract mayFail(cause: Unavailable): boolean;
+
+  protected get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
+  protected get isPausing(): boolean {
+    return this.#pause !== undefined;
+  }
+
+  protected begin(): void {
+    const number = ++this.#number;
+    this.#isRunning = true;
+    let isBeginning = true;
+    let isDone = false;
+    const source = defer(this.run).subscribe({
+      next: (value) => {
+        if (number === this.#number) this.told(value);
+      },
+      error: (error) => {
+        if (number === this.#number) this.fail(error);
+      },
+      complete: () => {
+        isDone = true;
+        if (!isBeginning && number === this.#number) this.#complete();
+      },
+    });
+    isBeginning = false;
+    // Whatever it has set off may have ended it, or the session.
+    if (number !== this.#number) source.unsubscribe();
+    else if (isDone) this.#complete();
+    else this.#source = source;
+  }
+
+  /** What it tells from here on is not heard. */
+  protected cancel(): void {
+    this.#number += 1;
+    this.#isRunning = false;
+    this.#source?.unsubscribe();
+    this.#source = undefined;
+  }
+
+  protected fail(error: unknown): void {
+    this.cancel();
+    if (error instanceof SessionLost) this.life.lose(error.reason, error);
+    if (!(error instanceof Unavailable) || !this.mayFail(error)) {
+      this.subscriber.error(error);
+      return;
+    }
+    if (this.subscriber.closed) return;
+    const { context } = this.life;
+    this.#pause = timer(backoffMs(context, this.failures++), context.clock).subscribe(() => {
+      this.#pause = undefined;
+      if (this.life.isLinked) this.begin();
+    });
+  }
+
+  #complete(): void {
+    this.#isRunning = false;
+    this.completed();
+  }
+
+  #end(): void {
+    this.cancel();
+    this.#pause?.unsubscribe();
+    this.#listening?.leave();
+  }
+}
+
+/** How an operation is carried out, where not as usual. */
+export interface Perseverance {
+  /** Told of each passing failure; `false` stops it. */
+  readonly again?: (cause: Unavailable) => boolean;
+  /** Given what is to be called when a request goes out: the time for the answer runs from then, and not from when it is begun. */
+  readonly asking?: (sent: () => void) => void;
+}
+
+/** One idempotent operation, tried until it has come to its end. */
+export class Operation<T> extends Undertaking<T> {
+  #wait: Wait | undefined;
+  #isAnswered = false;
+
+  constructor(
+    life: Life,
+    subscriber: Subscriber<T>,
+    private readonly name: string,
+    run: () => Observable<T>,
+    private readonly how: Perseverance,
+  ) {
+    super(life, subscriber, run);
+    how.asking?.(() => {
+      if (this.isRunning) this.#time();
+    });
+  }
+
+  /** A request that is under way when the link breaks may be answered all the same. */
+  linked(isLinked: boolean): void {
+    if (isLinked && !this.isRunning && !this.isPausing) this.begin();
+  }
+
+  protected override begin(): void {
+    this.#isAnswered = false;
+    if (this.how.asking === undefined) this.#time();
+    super.begin();
+  }
+
+  protected told(value: T): void {
+    this.#answer();
+    this.subscriber.next(value);
+  }
+
+  protected completed(): void {
+    this.#answer();
+    this.subscriber.complete();
+  }
+
+  protected mayFail(cause: Unavailable): boolean {
+    return this.how.again?.(cause) ?? true;
+  }
+
+  protected override cancel(): void {
+    this.#answer();
+    super.cancel();
+  }
+
+  /** From each time that it is sent until the first answer. */
+  #time(): void {
+    if (this.#isAnswered) return;
+    const { patience, context } = this.life;
+    this.#wait?.leave();
+    this.#wait = patience.begin(() => {
+      const late = new Error(`no answer within ${context.timing.requestTimeoutMs} ms`);
+      this.fail(new Unavailable(context.store, this.name, late));
+    });
+  }
+
+  #answer(): void {
+    this.#isAnswered = true;
+    this.#wait?.leave();
+    this.#wait = undefined;
+  }
+}
+
+/** A stream of the store, followed while the link is up, and from its start again after each break. */
+export class Following<T> extends Undertaking<T> {
+  linked(isLinked: boolean): void {
+    if (this.isPausing) return;
+    if (isLinked) this.begin();
+    else this.cancel();
+  }
+
+  protected told(value: T): void {
+    this.failures = 0;
+    this.subscriber.next(value);
+  }
+
+  /** It has said all there is to say over this link. */
+  protected completed(): void {}
+
+  protected mayFail(): boolean {
+    return true;
+  }
+}
