@@ -1,8 +1,19 @@
 /** Of all copies of this library in the process: a gate of one may stand behind a session of another. */
-const CHECKS = Symbol.for('conclave.due-checks.1');
+const CHECKS = Symbol.for('conclave.due-checks.2');
 
 interface Shared {
-  [CHECKS]?: Set<() => void>;
+  /** Another list after each change: whoever goes through one goes through those who were there. */
+  [CHECKS]?: readonly (() => void)[];
+}
+
+const shared: typeof globalThis & Shared = globalThis;
+
+/** Registers a session's check; the function returned takes it away again. */
+export function onDueCheck(check: () => void): () => void {
+  shared[CHECKS] = [...(shared[CHECKS] ?? []), check];
+  return () => {
+    shared[CHECKS] = shared[CHECKS]?.filter((one) => one !== check) ?? [];
+  };
 }
 
 /**
@@ -10,21 +21,6 @@ interface Shared {
  * timers; whoever is about to do guarded work calls `tellDueLosses` first, and every session whose deadline has
  * passed gives up what it holds, synchronously, through whatever operators stand in between.
  */
-function checks(): Set<() => void> {
-  const shared: typeof globalThis & Shared = globalThis;
-  shared[CHECKS] ??= new Set();
-  return shared[CHECKS];
-}
-
-/** Registers a session's check; the function returned takes it away again. */
-export function onDueCheck(check: () => void): () => void {
-  checks().add(check);
-  return () => {
-    checks().delete(check);
-  };
-}
-
-/** Asks every session of this process to compare its deadline with the clock, now. */
 export function tellDueLosses(): void {
-  for (const check of [...checks()]) check();
+  for (const check of shared[CHECKS] ?? []) check();
 }
