@@ -14,3 +14,9 @@ test.each([...ROWS, ...ROWS_OF_ONE.keys()])('the row %s exists', (row) => {
 test.each([...WEAKENINGS])('the weakening %s exists', (weakening) => {
   expect(Object.keys(weakenings)).toContain(weakening);
 });
+
+const edits = Object.entries(weakenings).flatMap(([name, { edits: each }]) => each.map((edit) => ({ name, ...edit })));
+
+test.each(edits)('what $name weakens in $file stands there', ({ file, from }) => {
+  expect(readFileSync(`${import.meta.dirname}/../..${file}`, 'utf8')).toContain(from);
+});

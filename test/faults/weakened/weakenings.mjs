@@ -158,18 +158,18 @@ export const weakenings = {
     edits: [
       {
         file: '/src/backends/redis/prelude.ts',
-        from: "if string.find(promoted, '[^0]') then era, up = run .. ':' .. promoted .. ':' .. offset, 0 end",
+        from: "era, up = run .. ':' .. promoted .. ':' .. offset, 0",
         to: '',
       },
       {
         file: '/src/backends/redis/prelude.ts',
-        from: 'elseif not isSame then\n  rest = most\n',
-        to: 'elseif not isSame then\n  rest = most - up\n',
+        from: 'elseif not isSame then\n',
+        to: 'elseif not isSame then\n    rest = rest - up\n',
       },
       {
         file: '/src/backends/redis/prelude.ts',
-        from: "if knownId == '' then return true end\n  if knownId == id",
-        to: 'if true then return true end\n  if knownId == id',
+        from: "local isKept = knownId == ''",
+        to: "local isKept = true or knownId == ''",
       },
     ],
   },
