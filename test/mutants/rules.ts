@@ -32,7 +32,8 @@ export const explanations: readonly string[] = [
 /**
  * What no case shows. The kernel subscribes to what it calls at once, takes one look and one answer, adopts one session
  * and follows a stream anew when the link is back, so that who breaks these rules does the same as who keeps them. How a
- * store refuses a login, or admits nobody since it may have lost what it acknowledged, is tried by tests of each store.
+ * store refuses a login, or admits nobody since it may have lost what it acknowledged, is tried by tests of each store. What
+ * a session proves by itself, in a thread, is tried with a blocked event loop (test/backends/thread) and in the kernel's tests.
  */
 export const unguarded: readonly string[] = [
   'The store may have lost what it acknowledged, and admits nobody until all from before have given up',
@@ -47,4 +48,10 @@ export const unguarded: readonly string[] = [
   'without a goodbye',
   'Completes.',
   '`AuthenticationFailed` and other errors that cannot heal end the backend',
+  'The backend is closed and opens no session any more: what has outlived its sessions ends',
+  'Completes when it has',
+  'What is proved of a session, by the clock of `provedMs`',
+  'By how much wall time was ahead of that clock since then, at least: a machine that was suspended later shows by that',
+  'Where a session renews itself while the event loop is blocked: what is proved by now, asked of nobody',
+  '`undefined`: it was given up, and nothing may be relied on',
 ];
