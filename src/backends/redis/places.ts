@@ -15,6 +15,8 @@ export interface Stay {
   readonly request: StandRequest;
   /** As last told by the server; `undefined` until it stands. */
   ahead: number | undefined;
+  /** How many renewals had been asked for when it was first known to stand; `undefined` until it is. */
+  stoodAt: number | undefined;
   /** Something may have changed since `ahead` was told. */
   isOutdated: boolean;
   readonly changes: Subject<number>;
@@ -59,6 +61,7 @@ export class Places {
   #expiry: Subscription | undefined;
   #expiresMs: number | undefined;
   #watching = 0;
+  #renewals = 0;
   #isFlushing = false;
 
   constructor(
@@ -94,7 +97,8 @@ export class Places {
   expect(entryId: string, roster: string, request: StandRequest): Stay {
     const known = this.#stays.get(entryId);
     if (known !== undefined) return known;
-    const stay: Stay = { entryId, roster, request, ahead: undefined, isOutdated: false, changes: new Subject() };
+    const unknown = { ahead: undefined, stoodAt: undefined, isOutdated: false };
+    const stay: Stay = { entryId, roster, request, ...unknown, changes: new Subject() };
     this.#stays.set(entryId, stay);
     return stay;
   }
@@ -184,6 +188,22 @@ export class Places {
     this.#heedExpiry();
   }
 
+  /** A renewal is asked for. Returns its number. */
+  renewing(): number {
+    this.#renewals += 1;
+    return this.#renewals;
+  }
+
+  /**
+   * This renewal has found these entries in data that may have lost some. What was known to stand when it was asked for is
+   * among them, or lost. What was not says nothing: answers may come in another order than questions.
+   */
+  reconcile(renewal: number, there: ReadonlySet<string>): void {
+    for (const stay of this.all)
+      if (stay.stoodAt !== undefined && stay.stoodAt < renewal && !there.has(stay.entryId))
+        this.gone(stay, 'forgotten');
+  }
+
   /** The session was renewed at `sentMs` and the server has said this. */
   renewed(sentMs: number, outlook: Outlook): void {
     this.renewsMs = sentMs + this.context.timing.renewEveryMs;
@@ -192,6 +212,7 @@ export class Places {
 
   /** What was known already, too: whoever has subscribed since then has not been told. */
   #set(stay: Stay, ahead: number): void {
+    stay.stoodAt ??= this.#renewals;
     stay.ahead = ahead;
     stay.changes.next(ahead);
   }

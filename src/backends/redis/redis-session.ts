@@ -100,9 +100,10 @@ export class RedisSession implements StoreSession {
       const sentMs = this.context.now();
       const { beat, answered } = this.#heartbeat.send();
       const known = this.#dataId;
+      const renewal = this.#places.renewing();
       return this.#ask('renew', scripts.RENEW, [beat, known]).pipe(
         map(({ reply, dataId }) => {
-          if (dataId !== known) this.#reconcile(texts(reply[4]));
+          if (dataId !== known) this.#reconcile(renewal, texts(reply[4]));
           this.#dataId = dataId;
           this.#places.renewed(sentMs, outlookOf(reply));
           answered();
@@ -323,14 +324,13 @@ export class RedisSession implements StoreSession {
   }
 
   /** The data may have lost something: what stands there now is compared to what should. */
-  #reconcile(members: readonly string[]): void {
+  #reconcile(renewal: number, members: readonly string[]): void {
     const there = new Map<string, string>();
     for (const member of members) {
       const [, id, roster] = /^e([^:]*):(.*)$/s.exec(member) ?? [];
       if (id !== undefined && roster !== undefined) there.set(id, roster);
     }
-    for (const stay of this.#places.all)
-      if (stay.ahead !== undefined && !there.has(stay.entryId)) this.#places.gone(stay, 'forgotten');
+    this.#places.reconcile(renewal, new Set(there.keys()));
     for (const [id, roster] of there) {
       if (this.#places.get(id) !== undefined) continue;
       this.#withdraw(roster, id);

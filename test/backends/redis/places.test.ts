@@ -82,3 +82,18 @@ test('who is told for sure that it is admitted does not ask, but for what was to
   await asked();
   expect(other.answers).toHaveLength(1);
 });
+
+test('what a renewal did not find is lost, but for what was known to stand only after it had been asked for', async () => {
+  const { places } = waiting();
+  const lost: string[] = [];
+  const follow = (id: string) => places.of(id).subscribe({ error: () => lost.push(id) });
+  follow('e');
+  const renewal = places.renewing();
+  // Its answer may come before that of a renewal which was asked for earlier.
+  places.entered(places.expect('f', 'r', request), 1, outlook);
+  follow('f');
+  places.reconcile(renewal, new Set());
+  expect(lost).toEqual(['e']);
+  places.reconcile(places.renewing(), new Set());
+  expect(lost).toEqual(['e', 'f']);
+});
