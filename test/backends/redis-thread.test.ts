@@ -2,7 +2,7 @@ import { inject } from 'vitest';
 import { connect } from '../../src/connect.js';
 import { backendConformance } from '../../src/testing/conformance/conformance.js';
 import { remote } from '../../src/testing/conformance/remote.js';
-import { askRedis, startRedis } from '../../src/testing/servers/redis.js';
+import { SINGLE_REDIS } from '../support/redis-conformance.js';
 
 const url = inject('redisUrl');
 /** So short that who blocks the loop for longer than the ttl loses what it holds, as the suite expects of every backend. */
@@ -21,18 +21,6 @@ backendConformance(
     // A thread takes a while to start where others work, too.
     ttlMs: 3_000,
     connect: inThread,
-    start: () => startRedis({ appendonly: true, appendfsync: 'always' }),
-    refuse: async ({ url }) => {
-      await askRedis(url, 'CONFIG', 'SET', 'min-replicas-to-write', '1');
-      return async () => void (await askRedis(url, 'CONFIG', 'SET', 'min-replicas-to-write', '0'));
-    },
-    declares: {
-      distributed: true,
-      fair: true,
-      tokensSurviveRestart: true,
-      tokensSurviveDataLoss: true,
-      consistentFailover: false,
-      cells: true,
-    },
+    ...SINGLE_REDIS,
   }),
 );

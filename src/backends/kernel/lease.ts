@@ -34,6 +34,9 @@ export interface LeaseObserver {
   lost(cause: SessionLost): void;
 }
 
+/** What a lease needs of its session; those who hold something in it need more. */
+export type Renewable = Pick<StoreSession, 'id' | 'ttlMs' | 'provedMs' | 'link$' | 'renew' | 'proof'>;
+
 /**
  * One session, held by the deadline rule:
  *
@@ -44,7 +47,7 @@ export interface LeaseObserver {
  * still while the machine is suspended. At the deadline everything held here is given up first; only then is the store talked to again.
  * What arrives after the deadline revives nothing.
  */
-export class Lease implements Life {
+export class Lease<S extends Renewable = StoreSession> implements Life {
   readonly patience: Patience;
   /** An id for an entry: 32 hexadecimal digits, unique. */
   readonly newId: () => string;
@@ -64,7 +67,7 @@ export class Lease implements Life {
   #over = false;
 
   constructor(
-    readonly session: StoreSession,
+    readonly session: S,
     readonly context: KernelContext,
     private readonly observer: LeaseObserver,
     /** Knows the moment at which the session was asked for. */

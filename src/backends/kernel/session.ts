@@ -10,13 +10,11 @@ import {
   map,
   mergeMap,
   type Observable,
-  retry,
   Subscription,
   switchMap,
   take,
   takeUntil,
   tap,
-  throwError,
   timer,
 } from 'rxjs';
 import type { Session } from '../backend.js';
@@ -24,6 +22,7 @@ import { ConnectionRefused, CoordinationError, ReleaseFailed, SessionLost, Unava
 import type { Store, StoreContext, StoreSession } from '../store.js';
 import { SuspendWatch } from './clock.js';
 import { backoffMs, type KernelContext } from './context.js';
+import { endLost } from './end-lost.js';
 import { Lease, type LeaseObserver, unansweredAfter } from './lease.js';
 
 interface Channel {
@@ -224,31 +223,19 @@ export class Sessions {
       link.unsubscribe();
       return;
     }
-    const { timing, clock } = this.context;
     const failed = (cause: unknown): void =>
       this.context.report(new ReleaseFailed(this.context.store, `session ${session.id}`, cause));
     let hasFailed = false;
-    const attempt = session.link$.pipe(
-      filter((linked) => linked),
-      take(1),
-      mergeMap(() => session.end(true)),
-      unansweredAfter(this.context, timing.requestTimeoutMs, 'end the lost session'),
-    );
+    const ending = endLost(session, this.context, (cause) => {
+      // Told once, however often it is tried again.
+      if (!hasFailed) failed(cause);
+      hasFailed = true;
+    });
     // A session that was opened later, and has lived for so long, has outlived it in the store as well.
-    const expired = this.lease$.pipe(take(1), delay(session.ttlMs, clock));
+    const expired = this.lease$.pipe(take(1), delay(session.ttlMs, this.context.clock));
     link.add(
-      attempt
+      ending
         .pipe(
-          ignoreElements(),
-          retry({
-            delay: (cause, count) => {
-              if (!(cause instanceof Unavailable)) return throwError(() => cause);
-              // Told once, however often it is tried again.
-              if (!hasFailed) failed(cause);
-              hasFailed = true;
-              return timer(backoffMs(this.context, count - 1), clock);
-            },
-          }),
           takeUntil(expired),
           finalize(() => link.unsubscribe()),
         )

@@ -1,22 +1,11 @@
-import {
-  defer,
-  filter,
-  mergeMap,
-  type Observable,
-  type ObservableInput,
-  retry,
-  Subscription,
-  take,
-  tap,
-  throwError,
-  timer,
-} from 'rxjs';
+import { defer, type Observable, type ObservableInput, Subscription, take, tap, throwError } from 'rxjs';
 import type { RosterKey } from '../backend.js';
 import { PlaceLost, SessionLost, Unavailable } from '../errors.js';
 import { monotonicScheduler, type SuspendWatch } from '../kernel/clock.js';
-import { backoffMs, type KernelContext } from '../kernel/context.js';
+import type { KernelContext } from '../kernel/context.js';
+import { endLost } from '../kernel/end-lost.js';
 import { hostEnvironment } from '../kernel/environment.js';
-import { Lease, unansweredAfter } from '../kernel/lease.js';
+import { Lease, type Renewable } from '../kernel/lease.js';
 import type { Standing, StandRequest, Store, StoreContext, StoreSession } from '../store.js';
 import type { Method, SentRequest, SessionEvent, Withdrawn } from './messages.js';
 import { sentError } from './sent-error.js';
@@ -59,7 +48,7 @@ const ANSWERED_ONCE: ReadonlySet<Method> = new Set([
  * says of it stands in memory that the main thread sees, and is believed there: so the one is over when the other is.
  */
 export class ServedSession {
-  readonly #lease: Lease;
+  readonly #lease: Lease<Renewable>;
   readonly #kernel: KernelContext;
   readonly #known = new Map<string, Known>();
   readonly #running = new Subscription();
@@ -201,19 +190,8 @@ export class ServedSession {
    * stores keep one for as long as there is a connection.
    */
   #part(): void {
-    const { timing } = this.#kernel;
-    const ending = this.session.link$.pipe(
-      filter((isUp) => isUp),
-      take(1),
-      mergeMap(() => this.session.end(true)),
-      unansweredAfter(this.#kernel, timing.requestTimeoutMs, 'end the lost session'),
-      retry({
-        delay: (cause, count) =>
-          cause instanceof Unavailable ? timer(backoffMs(this.#kernel, count - 1)) : throwError(() => cause),
-      }),
-    );
     this.#running.add(
-      ending.subscribe({
+      endLost(this.session, this.#kernel).subscribe({
         error: (cause) => {
           if (!(cause instanceof SessionLost)) this.serving.context.fault(cause);
         },
@@ -223,7 +201,8 @@ export class ServedSession {
 }
 
 /** The session, but that it is not renewed for a main thread that is stuck. */
-function unlessStalled(session: StoreSession, { store, pulse, maxStallMs }: Serving): StoreSession {
+function unlessStalled(session: StoreSession, { store, pulse, maxStallMs }: Serving): Renewable {
+  const { id, ttlMs, provedMs, link$ } = session;
   const renew = (): Observable<number> =>
     defer(() => {
       const stallMs = Math.round(pulse.sinceMs());
@@ -231,24 +210,5 @@ function unlessStalled(session: StoreSession, { store, pulse, maxStallMs }: Serv
       const cause = new Error(`the event loop is blocked for ${stallMs} ms, and maxStallMs is ${maxStallMs}`);
       return throwError(() => new Unavailable(store, 'renew', cause));
     });
-  return {
-    id: session.id,
-    ttlMs: session.ttlMs,
-    provedMs: session.provedMs,
-    link$: session.link$,
-    renew,
-    enter: (...given) => session.enter(...given),
-    place: (...given) => session.place(...given),
-    update: (...given) => session.update(...given),
-    leave: (...given) => session.leave(...given),
-    entries: (...given) => session.entries(...given),
-    look: (...given) => session.look(...given),
-    evict: (...given) => session.evict(...given),
-    register: (...given) => session.register(...given),
-    unregister: (...given) => session.unregister(...given),
-    registered: (...given) => session.registered(...given),
-    cell: (...given) => session.cell(...given),
-    swap: (...given) => session.swap(...given),
-    end: (...given) => session.end(...given),
-  };
+  return { id, ttlMs, provedMs, link$, renew };
 }

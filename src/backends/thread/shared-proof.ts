@@ -7,7 +7,8 @@ const IS_OVER = 2;
 
 /**
  * What is proved of one session, in memory that both threads see: written by the one that renews, read by the one that
- * relies on it. A proof that is half written does no harm: each of the two numbers is on the safe side of the pair.
+ * relies on it. The moment is written last and read first. So who reads a new moment reads what was ahead since then. Who reads
+ * the moment of one proof and what was ahead since a later one may miss a suspension in between: the later proof covers it.
  */
 export class SharedProof {
   readonly #cells: BigInt64Array;
@@ -17,8 +18,8 @@ export class SharedProof {
   }
 
   prove({ provedMs, leastAheadMs }: Proof): void {
-    Atomics.store(this.#cells, PROVED, microseconds(toShared(provedMs)));
     Atomics.store(this.#cells, AHEAD, microseconds(aheadToShared(leastAheadMs)));
+    Atomics.store(this.#cells, PROVED, microseconds(toShared(provedMs)));
   }
 
   /** From now on nothing may be relied on. */
