@@ -10,7 +10,7 @@ import {
   type Server,
 } from './raw-client.js';
 import { ReadWindow } from './read-window.js';
-import { Watches, type WatchKind } from './watches.js';
+import { type Fired, Watches, type WatchKind } from './watches.js';
 import { type ConnectionObserver, type ConnectionOptions, Wire } from './wire.js';
 
 /** What the answer to a read has besides the data: the node's statistics. */
@@ -21,6 +21,8 @@ const CREATE_CONTAINER = 19;
 const TYPE_AT = 8;
 /** A request type whose answer has no body: how the client is told to read the answer to one that it does not know. */
 const BODILESS = 2;
+/** What an event tells. */
+const NODE_DELETED = 2;
 /** No node has it, and it does not stand for any. */
 const NO_VERSION = -2;
 
@@ -59,8 +61,8 @@ export class Connection extends Wire {
   readonly #reads = new ReadWindow();
   readonly #lists = new ReadWindow();
   readonly #watches = new Watches((kind, path) => this.#forget(kind, path));
-  readonly #onData = (event: RawEvent): void => this.#watches.fire('data', event.path);
-  readonly #onChild = (event: RawEvent): void => this.#watches.fire('child', event.path);
+  readonly #onData = (event: RawEvent): void => this.#watches.fire('data', event.path, event.type === NODE_DELETED);
+  readonly #onChild = (event: RawEvent): void => this.#watches.fire('child', event.path, event.type === NODE_DELETED);
 
   constructor(options: ConnectionOptions, observer: ConnectionObserver) {
     super(options, observer);
@@ -172,7 +174,7 @@ export class Connection extends Wire {
   }
 
   /** Calls `fired` once when something read with `watched` changes, until what is returned is called. */
-  listen(kind: WatchKind, path: string, fired: () => void): () => void {
+  listen(kind: WatchKind, path: string, fired: Fired): () => void {
     return this.#watches.listen(kind, path, fired);
   }
 

@@ -3,20 +3,29 @@ import type { Connection } from './connection.js';
 import { Code, onRefusal } from './failures.js';
 import type { WatchSet } from './follow.js';
 
-/** Watches these nodes, so that it is read again when one of them goes. */
+/** Watches these nodes, so that it is read again when one of them goes; before that, `left` is told which. */
 export function watchDepartures(
   connection: Connection,
   watches: WatchSet,
   paths: readonly string[],
+  left: (path: string) => void = () => undefined,
 ): Observable<unknown> {
   const unwatched = paths.filter((path) => !watches.has('data', path));
   if (unwatched.length === 0) return of(undefined);
-  return forkJoin(unwatched.map((path) => watchDeparture(connection, watches, path)));
+  return forkJoin(unwatched.map((path) => watchDeparture(connection, watches, path, left)));
 }
 
-function watchDeparture(connection: Connection, watches: WatchSet, path: string): Observable<unknown> {
-  watches.set('data', path);
+function watchDeparture(
+  connection: Connection,
+  watches: WatchSet,
+  path: string,
+  left: (path: string) => void,
+): Observable<unknown> {
+  watches.set('data', path, (isGone) => {
+    if (isGone) left(path);
+  });
   const absent = (): Observable<unknown> => {
+    left(path);
     watches.drop('data', path);
     watches.again();
     return of(undefined);

@@ -1,11 +1,11 @@
 import { map, Observable, type Subscriber, type Subscription } from 'rxjs';
 import type { Connection } from './connection.js';
-import type { WatchKind } from './watches.js';
+import type { Fired, WatchKind } from './watches.js';
 
 /** The watches that one reader holds while it follows. */
 export interface WatchSet {
   /** Reads again when the watch on `path` fires; `fired` is called before. Does nothing where it is set already. */
-  set(kind: WatchKind, path: string, fired?: () => void): void;
+  set(kind: WatchKind, path: string, fired?: Fired): void;
   has(kind: WatchKind, path: string): boolean;
   drop(kind: WatchKind, path: string): void;
   /** Reads again after the present reading. */
@@ -29,9 +29,9 @@ export function follow<T>(connection: Connection, read: (watches: WatchSet) => O
         if (listening.has(key)) return;
         listening.set(
           key,
-          connection.listen(kind, path, () => {
+          connection.listen(kind, path, (isGone) => {
             listening.delete(key);
-            fired?.();
+            fired?.(isGone);
             look();
           }),
         );

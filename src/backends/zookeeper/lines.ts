@@ -22,34 +22,18 @@ import type { Connection, NodeKind, Step } from './connection.js';
 import { watchDepartures } from './departures.js';
 import { Code, onRefusal } from './failures.js';
 import { follow, type WatchSet } from './follow.js';
+import { type Glance, guard, guardedList, type Seen, seenBy, stop } from './glance.js';
 import { isRegistration, type Layout } from './layout.js';
 import { keptOut, remove } from './leaving.js';
 import { allAhead, childrenOf, hasSemaphore, type Located, listSemaphore, locate } from './located.js';
 import type { Mine } from './order.js';
 import type { Commit, Outcomes } from './outcomes.js';
 import type { Parents } from './parents.js';
+import { namesOf, pathsOf, type Stand, writeAll } from './stand.js';
 
-/** Where everybody is admitted, so many before one are watched; beyond that, their leaving is told late. */
-const MOST_WATCHED = 16;
-
-/** What was seen on entering; good for following the place as long as one's own node has not changed since. */
-interface Glance {
-  readonly connection: Connection;
-  readonly ahead: readonly Located[];
-  isOld: boolean;
-  stop(): void;
-}
-
-/** One's own entry, found again by the request's id. */
-interface Stand {
-  readonly parent: string;
-  readonly path: string;
-  /** What stands beside it, for other clients. It stands as long as all of them do. */
-  readonly beside: readonly string[];
-  /** How often it was updated. */
-  version: number;
-  mine: Mine | undefined;
-  glance: Glance | undefined;
+interface Made {
+  readonly names: readonly string[];
+  readonly seen?: Seen | undefined;
 }
 
 /** Standing in line: ephemeral sequential nodes under the roster's parent. */
@@ -71,21 +55,23 @@ export class Lines {
     const parent = this.layout.parent(roster);
     return defer(() => {
       const known = this.#stands.get(request.id);
-      if (known !== undefined) return of(known);
+      if (known !== undefined) return this.#glance(connection, roster, request, known);
       return this.outcomes
-        .once(connection, request.id, {
+        .once<Made>(connection, request.id, {
           operation: `enter ${roster.kind} ${roster.name}`,
           attempt: (commit) => this.#make(connection, roster, request, commit),
-          recall: (outcome) => this.#find(connection, roster, request, outcome),
+          recall: (outcome) => this.#find(connection, roster, request, outcome).pipe(map((names) => ({ names }))),
         })
         .pipe(
-          map(([name, ...beside]) => {
+          switchMap(({ names: [name, ...beside], seen }) => {
             if (name === undefined) throw this.#gone(roster, request);
-            return this.#keep(request, parent, name, beside);
+            const stand = this.#keep(request, parent, name, beside);
+            return seen === undefined
+              ? this.#glance(connection, roster, request, stand)
+              : this.#firstGlance(connection, roster, request, stand, seen);
           }),
         );
     }).pipe(
-      switchMap((stand) => this.#glance(connection, roster, request, stand)),
       map(({ mine, ahead }) => ({
         entry: { id: mine.name, token: mine.token, mode: mine.mode, permits: mine.permits, payload: request.payload },
         ahead: Math.min(ahead.length, request.permits),
@@ -96,20 +82,30 @@ export class Lines {
   /**
    * Waits for the nearest conflicting ones ahead: when one goes, the line is read again. With n permits, n are watched:
    * however they leave, the last departure that matters is among them. One's own node is watched for its deletion.
+   *
+   * Where all who stand ahead are watched, nothing is read: nobody comes to stand before somebody who is there, so each that
+   * is told to have gone leaves one less. One's own node was there then, or its own watch would have told so before: a
+   * server tells of changes in their order.
    */
   place(connection: Connection, roster: RosterKey, request: StandRequest): Observable<number> {
     return defer(() => {
       const stand = this.#stand(roster, request);
-      const watched = request.permits === Number.POSITIVE_INFINITY ? MOST_WATCHED : request.permits;
+      // In two folders who waits goes from one to the other, and is not gone.
+      const isOneFolder = this.layout.semaphore(roster) === undefined;
+      let known: readonly Located[] | undefined;
+      const left = (path: string): void => {
+        const isAllWatched = isOneFolder && known !== undefined && known.length <= request.permits;
+        known = isAllWatched ? known?.filter((other) => other.path !== path) : undefined;
+      };
       return follow(connection, (watches) =>
-        this.#look(connection, watches, roster, request, stand).pipe(
-          switchMap((ahead) =>
-            watchDepartures(
-              connection,
-              watches,
-              ahead.slice(-watched).map(({ path }) => path),
-            ).pipe(map(() => Math.min(ahead.length, request.permits))),
-          ),
+        this.#look(connection, watches, roster, request, stand, known).pipe(
+          switchMap((ahead) => {
+            known = ahead;
+            const watched = ahead.slice(-request.permits).map(({ path }) => path);
+            return watchDepartures(connection, watches, watched, left).pipe(
+              map(() => Math.min((known ?? ahead).length, request.permits)),
+            );
+          }),
         ),
       );
     }).pipe(distinctUntilChanged());
@@ -183,24 +179,28 @@ export class Lines {
     );
   }
 
-  #make(
-    connection: Connection,
-    roster: RosterKey,
-    request: StandRequest,
-    commit: Commit,
-  ): Observable<readonly string[]> {
+  #make(connection: Connection, roster: RosterKey, request: StandRequest, commit: Commit): Observable<Made> {
     const { names } = this.layout;
     const parent = this.layout.parent(roster);
     const missing = (): Observable<never> => throwError(() => new GroupNotFound(roster.name));
-    const create = (outcome: string, starts: readonly string[], kind: NodeKind): Observable<readonly string[]> =>
-      commit(
-        outcome,
-        starts.map((start): Step => ({ act: 'create', path: `${parent}/${start}`, data: request.payload, kind })),
-      ).pipe(map((made) => made.map(({ path = '' }) => path.slice(parent.length + 1))));
+    // A session's requests are answered in their order, so a list that is asked for along with the creation has its nodes.
+    const create = (outcome: string, starts: readonly string[], kind: NodeKind): Observable<Made> =>
+      forkJoin([
+        commit(
+          outcome,
+          starts.map((start): Step => ({ act: 'create', path: `${parent}/${start}`, data: request.payload, kind })),
+        ),
+        isAlwaysAdmitted(request) ? of(undefined) : guardedList(connection, parent),
+      ]).pipe(
+        map(([made, listed]) => ({
+          names: made.map(({ path = '' }) => path.slice(parent.length + 1)),
+          seen: seenBy(made[0]?.zxid, listed),
+        })),
+      );
     const whole = names.whole?.(roster.kind, request);
-    const numbered = (): Observable<readonly string[]> =>
+    const numbered = (): Observable<Made> =>
       create('entered', names.starts(roster.kind, request), 'ephemeralSequential');
-    const child = (): Observable<readonly string[]> =>
+    const child = (): Observable<Made> =>
       whole === undefined
         ? numbered()
         : create('whole', [whole], 'ephemeral').pipe(onRefusal([Code.nodeExists], numbered));
@@ -239,28 +239,45 @@ export class Lines {
     stand: Stand,
   ): Observable<{ mine: Mine; ahead: readonly Located[] }> {
     return defer(() => {
-      stand.glance?.stop();
-      let isOld = false;
-      const stops = pathsOf(stand).map((path) =>
-        connection.listen('data', path, () => {
-          isOld = true;
-        }),
-      );
+      stop(stand.glance);
+      const guards = pathsOf(stand).map((path) => guard(connection, 'data', path));
       return this.#read(connection, roster, request, stand).pipe(
         tap(({ ahead }) => {
-          stand.glance = {
-            connection,
-            ahead,
-            stop: () => {
-              for (const stop of stops) stop();
-            },
-            get isOld() {
-              return isOld;
-            },
-          };
+          stand.glance = { connection, ahead, watched: 'own', guards };
         }),
       );
     });
+  }
+
+  /**
+   * The same without a request, after what made the nodes has shown the line as well. The watch on all that stand there tells
+   * of the first change; only then one's own node is watched, so that who holds for a moment has no watch of its own.
+   */
+  #firstGlance(
+    connection: Connection,
+    roster: RosterKey,
+    request: StandRequest,
+    stand: Stand,
+    { token, line, guard }: Seen,
+  ): Observable<{ mine: Mine; ahead: readonly Located[] }> {
+    const named = this.layout.names.parse(roster.kind, stand.path.slice(stand.parent.length + 1));
+    const isThere = isAlwaysAdmitted(request) || namesOf(stand).every((name) => line.includes(name));
+    if (named === undefined || !isThere) {
+      guard?.stop();
+      return this.#lost(connection, roster, request, stand);
+    }
+    const mine: Mine = { ...named, token };
+    stand.mine = mine;
+    const watched = guard === undefined ? 'nothing' : 'all';
+    const glance: Glance = { connection, ahead: [], watched, guards: guard === undefined ? [] : [guard] };
+    stand.glance = glance;
+    if (isAlwaysAdmitted(request)) return of({ mine, ahead: [] });
+    return this.#ahead(connection, roster, stand, line, mine).pipe(
+      tap((ahead) => {
+        stand.glance = { ...glance, ahead };
+      }),
+      map((ahead) => ({ mine, ahead })),
+    );
   }
 
   #look(
@@ -269,23 +286,46 @@ export class Lines {
     roster: RosterKey,
     request: StandRequest,
     stand: Stand,
+    known: readonly Located[] | undefined,
   ): Observable<readonly Located[]> {
-    const { glance } = stand;
+    const { glance, mine, parent } = stand;
     stand.glance = undefined;
-    const isFresh = glance?.connection === connection && !glance.isOld;
+    const isFresh = glance?.connection === connection && !glance.guards.some(({ hasFired }) => hasFired);
     const paths = pathsOf(stand);
-    const isWatched = paths.every((path) => watches.has('data', path));
-    for (const path of paths) watches.set('data', path);
-    glance?.stop();
-    if (glance !== undefined && isFresh) return of(glance.ahead);
+    if (isFresh && glance?.watched === 'all') watches.set('child', parent);
+    const isOwnWatched = paths.every((path) => watches.has('data', path));
+    const isGuarded = isOwnWatched || watches.has('child', parent);
+    if (!isGuarded) for (const path of paths) watches.set('data', path);
+    stop(glance);
+    if (isFresh && glance !== undefined && glance.watched !== 'nothing') return of(glance.ahead);
+    const ahead = isAlwaysAdmitted(request) ? [] : known;
+    if (mine === undefined || (!isGuarded && ahead === undefined))
+      return this.#read(connection, roster, request, stand).pipe(map((read) => read.ahead));
+    if (ahead !== undefined)
+      return isGuarded ? of(ahead) : this.#own(connection, roster, request, stand).pipe(map(() => ahead));
     // The list shows whether one's own node is still there, so with the watch on it there is no need to ask for it.
-    const { mine } = stand;
-    if (mine === undefined || !isWatched)
-      return this.#read(connection, roster, request, stand).pipe(map(({ ahead }) => ahead));
-    return childrenOf(connection, stand.parent).pipe(
+    return childrenOf(connection, parent).pipe(
       switchMap((names) => {
-        if (!names.includes(mine.name)) return this.#lost(connection, roster, request, stand);
+        if (!namesOf(stand).every((name) => names.includes(name)))
+          return this.#lost(connection, roster, request, stand);
         return this.#ahead(connection, roster, stand, names, mine);
+      }),
+    );
+  }
+
+  /** One's own entry as it is, which is watched from now on. */
+  #own(connection: Connection, roster: RosterKey, request: StandRequest, stand: Stand): Observable<Mine> {
+    const named = this.layout.names.parse(roster.kind, stand.path.slice(stand.parent.length + 1));
+    return forkJoin(pathsOf(stand).map((path) => connection.exists(path, true))).pipe(
+      switchMap((stats) => {
+        const [stat] = stats;
+        if (stat === undefined || named === undefined || stats.includes(undefined))
+          return this.#lost(connection, roster, request, stand);
+        // Another one may be called as this one was.
+        if (stand.mine !== undefined && stand.mine.token !== stat.czxid) throw this.#gone(roster, request);
+        const mine: Mine = { ...named, token: stat.czxid };
+        stand.mine = mine;
+        return of(mine);
       }),
     );
   }
@@ -296,22 +336,13 @@ export class Lines {
     request: StandRequest,
     stand: Stand,
   ): Observable<{ mine: Mine; ahead: readonly Located[] }> {
-    const { names } = this.layout;
-    return forkJoin([
-      forkJoin(pathsOf(stand).map((path) => connection.exists(path, true))),
-      childrenOf(connection, stand.parent),
-    ]).pipe(
-      switchMap(([stats, listed]) => {
-        const [stat] = stats;
-        const named = names.parse(roster.kind, stand.path.slice(stand.parent.length + 1));
-        if (stat === undefined || named === undefined || stats.includes(undefined))
-          return this.#lost(connection, roster, request, stand);
-        // Another one may be called as this one was.
-        if (stand.mine !== undefined && stand.mine.token !== stat.czxid) throw this.#gone(roster, request);
-        const mine: Mine = { ...named, token: stat.czxid };
-        stand.mine = mine;
-        return this.#ahead(connection, roster, stand, listed, mine).pipe(map((ahead) => ({ mine, ahead })));
-      }),
+    const own$ = this.#own(connection, roster, request, stand);
+    // Where everybody is admitted, nobody is counted, and a list may be long.
+    if (isAlwaysAdmitted(request)) return own$.pipe(map((mine) => ({ mine, ahead: [] })));
+    return forkJoin([own$, childrenOf(connection, stand.parent)]).pipe(
+      switchMap(([mine, listed]) =>
+        this.#ahead(connection, roster, stand, listed, mine).pipe(map((ahead) => ({ mine, ahead }))),
+      ),
     );
   }
 
@@ -353,20 +384,11 @@ export class Lines {
   #drop(id: string): void {
     const stand = this.#stands.get(id);
     this.#stands.delete(id);
-    stand?.glance?.stop();
+    stop(stand?.glance);
     if (stand !== undefined) this.parents.left(stand.parent);
   }
 }
 
-function pathsOf({ path, beside }: Stand): readonly string[] {
-  return [path, ...beside];
-}
-
-/** Emits the version that the entry has now. What stands beside it is written with it, whatever others have written there. */
-function writeAll(connection: Connection, { path, beside, version }: Stand, data: Uint8Array): Observable<number> {
-  if (beside.length === 0) return connection.write(path, data, version).pipe(map((stat) => stat.version));
-  const set = (one: string, expected: number): Step => ({ act: 'set', path: one, data, version: expected });
-  return connection
-    .transact(`write ${path}`, [set(path, version), ...beside.map((one) => set(one, -1))])
-    .pipe(map(([answer]) => answer?.stat?.version ?? version + 1));
+function isAlwaysAdmitted({ permits }: StandRequest): boolean {
+  return permits === Number.POSITIVE_INFINITY;
 }

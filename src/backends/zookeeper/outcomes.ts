@@ -44,7 +44,12 @@ interface Write {
 }
 
 /** Carries out the steps and keeps the outcome, all or nothing. Emits the answers to the steps. */
-export type Commit = (outcome: string, steps: readonly Step[]) => Observable<readonly Answer[]>;
+export type Commit = (outcome: string, steps: readonly Step[]) => Observable<readonly Committed[]>;
+
+export interface Committed extends Answer {
+  /** The transaction, where the answer tells it: a note that is written does, one that is made does not. */
+  readonly zxid: bigint | undefined;
+}
 
 /** What is done about one write. */
 export interface WriteAct<T> {
@@ -145,12 +150,12 @@ export class Outcomes {
     write: Write,
     outcome: string,
     steps: readonly Step[],
-  ): Observable<readonly Answer[]> {
+  ): Observable<readonly Committed[]> {
     const note = write.note ?? this.#free.pop() ?? this.#newNote();
     write.note = note;
     if (isDoubtful(write)) write.isRepeated = true;
     write.unanswered++;
-    const answer$ = new ReplaySubject<readonly Answer[]>(1);
+    const answer$ = new ReplaySubject<readonly Committed[]>(1);
     // It is heard also when nobody waits for it any more: until then, the note belongs to the write.
     connection
       .transact(operation, [noting(note, `${writeId} ${outcome}`), ...steps])
@@ -166,7 +171,7 @@ export class Outcomes {
           },
           finalize: () => this.#settle(writeId, write),
         }),
-        map(([, ...answers]) => answers),
+        map(([noted, ...answers]) => answers.map((answer) => ({ ...answer, zxid: noted?.stat?.mzxid }))),
         catchError((error) => throwError(() => (isNoteRefused(error) ? new NoteRefused(note, error) : error))),
       )
       .subscribe(answer$);

@@ -25,6 +25,7 @@ export interface RawStat {
 }
 
 export interface RawEvent {
+  readonly type: number;
   readonly path: string;
 }
 

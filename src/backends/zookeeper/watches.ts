@@ -1,6 +1,9 @@
 /** `data` watches tell that a node came, changed or went; `child` ones that its children did. */
 export type WatchKind = 'data' | 'child';
 
+/** Told once, and whether the node has gone. */
+export type Fired = (isGone: boolean) => void;
+
 /** How many watches that nobody waits for any more stay on the server, in case somebody does again. */
 const MOST_IDLE = 1_000;
 
@@ -10,14 +13,14 @@ const MOST_IDLE = 1_000;
  * them `forget` is called for the oldest.
  */
 export class Watches {
-  readonly #listeners = new Map<string, Set<() => void>>();
+  readonly #listeners = new Map<string, Set<Fired>>();
   readonly #armed = new Set<string>();
   readonly #idle = new Set<string>();
 
   constructor(private readonly forget: (kind: WatchKind, path: string) => void) {}
 
   /** Calls `fired` once, when the watch on `path` fires; call what is returned to give up. */
-  listen(kind: WatchKind, path: string, fired: () => void): () => void {
+  listen(kind: WatchKind, path: string, fired: Fired): () => void {
     const key = keyOf(kind, path);
     const listeners = this.#listeners.get(key) ?? new Set();
     this.#listeners.set(key, listeners);
@@ -37,14 +40,14 @@ export class Watches {
     this.#rest(key);
   }
 
-  /** The server says that the watch has fired. */
-  fire(kind: WatchKind, path: string): void {
+  /** The server says that the watch has fired, and whether because the node has gone. */
+  fire(kind: WatchKind, path: string, isGone: boolean): void {
     const key = keyOf(kind, path);
     this.#armed.delete(key);
     this.#idle.delete(key);
     const listeners = this.#listeners.get(key);
     this.#listeners.delete(key);
-    for (const fired of [...(listeners ?? [])]) if (listeners?.delete(fired)) fired();
+    for (const fired of [...(listeners ?? [])]) if (listeners?.delete(fired)) fired(isGone);
   }
 
   #rest(key: string): void {
