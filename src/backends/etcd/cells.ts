@@ -2,15 +2,12 @@ import type { IKeyValue } from 'etcd3';
 import { map, type Observable } from 'rxjs';
 import type { Expected, SwapResult, Versioned } from '../backend.js';
 import { type Layout, oneKey } from './layout.js';
-import type { Link } from './link.js';
-import { mirror } from './mirror.js';
+import type { Mirrors } from './mirrors.js';
 import type { Outcomes } from './outcomes.js';
-import type { Pages } from './pages.js';
 import { isAbsent, isVersion, read, remove } from './requests.js';
 
-export function watchCell(link: Link, pages: Pages, layout: Layout, key: string): Observable<Versioned | undefined> {
-  const name = layout.cell(key);
-  return mirror(link, pages, oneKey(name)).pipe(map((found) => versioned(found.get(name))));
+export function watchCell(cells: Mirrors<Versioned>, layout: Layout, key: string): Observable<Versioned | undefined> {
+  return cells.follow(oneKey(layout.cell(key)), versioned).pipe(map(([found]) => found));
 }
 
 export function swapCell(

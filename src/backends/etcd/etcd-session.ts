@@ -1,4 +1,3 @@
-import type { IKeyValue } from 'etcd3';
 import { defer, first, map, type Observable, switchMap, tap } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
 import { PlaceLost } from '../errors.js';
@@ -6,9 +5,10 @@ import type { Standing, StandRequest, StoreContext, StoreSession } from '../stor
 import { swapCell, watchCell } from './cells.js';
 import { Evictions } from './evictions.js';
 import type { Grant } from './grant.js';
-import { below, isEntry, type Layout, oneKey, sessionOf, wishOf } from './layout.js';
+import { below, isEntry, type KeyRange, type Layout, oneKey, sessionOf, wishOf } from './layout.js';
 import type { Link } from './link.js';
-import { mirror } from './mirror.js';
+import type { Reading } from './mirror.js';
+import { Mirrors } from './mirrors.js';
 import { Outcomes } from './outcomes.js';
 import { Pages } from './pages.js';
 import { Participant } from './participant.js';
@@ -27,8 +27,9 @@ export class EtcdSession implements StoreSession {
   readonly #participant: Participant;
   readonly #outcomes: Outcomes;
   readonly #evictions: Evictions;
-  readonly #pages: Pages;
-  readonly #entries = new WeakMap<IKeyValue, Entry>();
+  readonly #rosters: Mirrors<Entry>;
+  readonly #registries: Mirrors<string>;
+  readonly #cells: Mirrors<Versioned>;
 
   constructor(
     grant: Grant,
@@ -39,7 +40,10 @@ export class EtcdSession implements StoreSession {
     this.#lease = new SessionLease(grant, link, layout.probe, context);
     this.#outcomes = new Outcomes(link, this.#lease, layout);
     this.#evictions = new Evictions(link, layout, this.#lease.hex);
-    this.#pages = new Pages(link, context);
+    const pages = new Pages(link, context);
+    this.#rosters = new Mirrors(link, pages);
+    this.#registries = new Mirrors(link, pages);
+    this.#cells = new Mirrors(link, pages);
     this.#participant = new Participant(link, this.#lease, layout);
     this.id = this.#lease.hex;
     this.ttlMs = grant.ttlMs;
@@ -83,13 +87,11 @@ export class EtcdSession implements StoreSession {
   }
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
-    const prefix = this.layout.entries(roster);
-    return mirror(this.link, this.#pages, below(prefix)).pipe(map((found) => this.#entriesOf(roster, found.values())));
+    return this.#rosters.follow(this.#entriesOf(roster), this.#entryOf(roster));
   }
 
   look(roster: RosterKey): Observable<readonly Entry[]> {
-    const prefix = this.layout.entries(roster);
-    return this.#pages.read('look', below(prefix)).pipe(map(({ kvs }) => this.#entriesOf(roster, kvs)));
+    return this.#rosters.look(this.#entriesOf(roster), this.#entryOf(roster));
   }
 
   evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
@@ -124,11 +126,11 @@ export class EtcdSession implements StoreSession {
   }
 
   registered(kind: RosterKind): Observable<ReadonlySet<string>> {
-    return registered(this.link, this.#pages, this.layout, kind);
+    return registered(this.#registries, this.layout, kind);
   }
 
   cell(key: string): Observable<Versioned | undefined> {
-    return watchCell(this.link, this.#pages, this.layout, key);
+    return watchCell(this.#cells, this.layout, key);
   }
 
   swap(key: string, expected: Expected, value: Uint8Array | undefined, writeId: string): Observable<SwapResult> {
@@ -143,20 +145,16 @@ export class EtcdSession implements StoreSession {
     );
   }
 
-  #entriesOf(roster: RosterKey, kvs: Iterable<IKeyValue>): readonly Entry[] {
-    const { length } = this.layout.entries(roster);
-    return [...kvs]
-      .map((kv) => this.#entry(roster, kv.key.toString().slice(length), kv))
-      .filter(({ id }) => isEntry(id));
+  #entriesOf(roster: RosterKey): KeyRange {
+    return below(this.layout.entries(roster));
   }
 
-  /** Each snapshot of a roster is mostly the one before. */
-  #entry({ kind }: RosterKey, id: string, kv: IKeyValue): Entry {
-    const known = this.#entries.get(kv);
-    if (known !== undefined) return known;
-    const [token, payload] = [BigInt(kv.create_revision), new Uint8Array(kv.value)];
-    const entry = { id, token, ...wishOf(kind, id), payload };
-    this.#entries.set(kv, entry);
-    return entry;
+  #entryOf(roster: RosterKey): Reading<Entry> {
+    const { length } = this.layout.entries(roster);
+    return ({ key, create_revision, value }) => {
+      const id = key.toString().slice(length);
+      if (!isEntry(id)) return undefined;
+      return { id, token: BigInt(create_revision), ...wishOf(roster.kind, id), payload: new Uint8Array(value) };
+    };
   }
 }

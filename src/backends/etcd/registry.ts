@@ -1,10 +1,8 @@
 import { map, type Observable } from 'rxjs';
 import type { RosterKey, RosterKind } from '../backend.js';
 import { below, type Layout, nameOf, oneKey } from './layout.js';
-import type { Link } from './link.js';
-import { mirror } from './mirror.js';
+import type { Mirrors } from './mirrors.js';
 import type { Outcomes } from './outcomes.js';
-import type { Pages } from './pages.js';
 import { isAbsent, remove } from './requests.js';
 
 export function register(outcomes: Outcomes, layout: Layout, roster: RosterKey, writeId: string): Observable<boolean> {
@@ -33,16 +31,11 @@ export function unregister(
 }
 
 export function registered(
-  link: Link,
-  pages: Pages,
+  registries: Mirrors<string>,
   layout: Layout,
   kind: RosterKind,
 ): Observable<ReadonlySet<string>> {
   const prefix = layout.registry(kind);
-  return mirror(link, pages, below(prefix)).pipe(
-    map((found) => {
-      const names = [...found.keys()].map((key) => nameOf(key.slice(prefix.length)));
-      return new Set(names.filter((name) => name !== undefined));
-    }),
-  );
+  const registrations$ = registries.follow(below(prefix), ({ key }) => nameOf(key.toString().slice(prefix.length)));
+  return registrations$.pipe(map((names) => new Set(names)));
 }

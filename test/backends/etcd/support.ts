@@ -1,5 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { Etcd3 } from 'etcd3';
 import {
@@ -167,8 +168,6 @@ export class LossyClient implements Disposable {
       lose(carryOut);
       return new Promise(() => undefined);
     };
-    const over = <T extends object>(target: T, changed: Partial<T>): T =>
-      new Proxy(target, { get: (_, name) => Reflect.get(Object.hasOwn(changed, name) ? changed : target, name) });
     const leaseRevoke: Etcd3['leaseClient']['leaseRevoke'] = (request) =>
       this.keepsLeases ? new Promise(() => undefined) : etcd.leaseClient.leaseRevoke(request);
     this.#etcd = etcd;
@@ -202,4 +201,39 @@ export class LossyClient implements Disposable {
   [Symbol.dispose](): void {
     this.#etcd.close();
   }
+}
+
+/** A client whose streams of watches may be paused: what is told meanwhile arrives afterwards, and everything else as ever. */
+export class PausedWatches implements Disposable {
+  readonly client: Etcd3;
+  readonly #etcd: Etcd3;
+  readonly #streams: Readable[] = [];
+
+  constructor(port: number) {
+    this.#etcd = new Etcd3({ hosts: `127.0.0.1:${port}` });
+    const watch: Etcd3['watchClient']['watch'] = async (options) => {
+      const stream = await this.#etcd.watchClient.watch(options);
+      // What gRPC makes is a stream of Node's, though etcd3's types do not tell.
+      this.#streams.push(stream as unknown as Readable);
+      return stream;
+    };
+    const watchClient = over(this.#etcd.watchClient, { watch });
+    this.client = over(this.#etcd, { watchClient });
+  }
+
+  pause(): void {
+    for (const stream of this.#streams) stream.pause();
+  }
+
+  resume(): void {
+    for (const stream of this.#streams) stream.resume();
+  }
+
+  [Symbol.dispose](): void {
+    this.#etcd.close();
+  }
+}
+
+function over<T extends object>(target: T, changed: Partial<T>): T {
+  return new Proxy(target, { get: (_, name) => Reflect.get(Object.hasOwn(changed, name) ? changed : target, name) });
 }
