@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { Mutex } from 'redis-semaphore';
 import Redlock from 'redlock';
+import { ENTER, LEAVE, OPEN, type Script } from '../../src/backends/redis/scripts.js';
 import { askRedis, startRedis } from '../../src/testing/servers/redis.js';
 import { redisCounts } from '../../test/support/counters.js';
 import { ours } from './conclave.js';
@@ -31,6 +32,12 @@ export const redis: Store = {
       npmPackage: 'ioredis',
       isUncontendedOnly: true,
       open: overClients((url) => bare(url, 'sent')),
+    },
+    {
+      name: 'limit: a bare client with the scripts of conclave, release not awaited',
+      npmPackage: 'ioredis',
+      isUncontendedOnly: true,
+      open: overClients(scriptsOnly),
     },
     { name: 'redlock', npmPackage: 'redlock', open: overClients(redlock), requests: /^(eval|evalsha)$/ },
     {
@@ -66,6 +73,31 @@ async function bare(url: string, release: 'sent' | 'awaited'): Promise<Client> {
         const given = client.evalsha(GIVE.hash, 1, name, me);
         if (release === 'awaited') await given;
       };
+    },
+    [Symbol.asyncDispose]: () => quit(client),
+  };
+}
+
+/** What conclave asks the server for, and nothing else: a client with these scripts cannot be faster. */
+async function scriptsOnly(url: string): Promise<Client> {
+  const client = await connected(url);
+  const runId = /run_id:(\w+)/.exec(await client.info('server'))?.[1] ?? '';
+  for (const { plain } of [OPEN, ENTER, LEAVE]) await client.script('LOAD', plain.lua);
+  const session = randomUUID();
+  let requests = 0;
+  const ask = async (script: Script, ...own: readonly string[]): Promise<unknown> => {
+    const preamble = [session, TTL_MS * 6_000, 0, runId, 'inf', '', '0', '', 0];
+    return client.evalsha(script.plain.sha, 1, '{bare:0}:m', ++requests, ...preamble, ...own);
+  };
+  await ask(OPEN);
+  return {
+    async acquire(name) {
+      const [roster, entry] = [`lock:${name}`, `${session}.${++requests}.x1`];
+      const reply = await ask(ENTER, roster, entry, 'a payload of some thirty bytes', '', '');
+      const [, , told] = Array.isArray(reply) ? reply : [];
+      if (!Array.isArray(told) || told.at(-1) !== 0)
+        throw new Error(`the bare client did not get ${name}, which is free`);
+      return async () => void ask(LEAVE, roster, entry);
     },
     [Symbol.asyncDispose]: () => quit(client),
   };
