@@ -19,12 +19,19 @@ import type { KernelContext } from './context.js';
 import { Patience } from './patience.js';
 import { Row, type Stander } from './row.js';
 import { Following, type Life, type LifeListener, Operation, type Perseverance } from './undertaking.js';
+import { Window } from './window.js';
 
 /**
  * Two clocks tell times so far apart without either having been set: one of them tells whole milliseconds. It counts for the
  * deadline, and says nothing of why it has passed.
  */
 const CLOCKS_APART_MS = 2;
+
+/**
+ * So many enter at a time: enough to keep a store busy, and few enough that their answers, should all come at once, and the
+ * requests that follow them, take no longer than a renewal can bear to wait.
+ */
+export const MOST_ENTERING = 128;
 
 /** Told of what becomes of a lease; `lost` after everybody who held something in it was told. */
 export interface LeaseObserver {
@@ -49,6 +56,8 @@ export type Renewable = Pick<StoreSession, 'id' | 'ttlMs' | 'provedMs' | 'link$'
  */
 export class Lease<S extends Renewable = StoreSession> implements Life {
   readonly patience: Patience;
+  /** Who enters goes through this. Renewals and releases do not: they never wait behind it. */
+  readonly entering: Window = new Window(MOST_ENTERING);
   /** An id for an entry: 32 hexadecimal digits, unique. */
   readonly newId: () => string;
   readonly #listeners = new Row<LifeListener>();
@@ -267,6 +276,7 @@ export class Lease<S extends Renewable = StoreSession> implements Life {
 
   #stop(): void {
     this.#over = true;
+    this.entering.close();
     this.#renewal?.unsubscribe();
     this.#deadlineTimer?.unsubscribe();
     this.#subscriptions.unsubscribe();

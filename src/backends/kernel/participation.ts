@@ -157,6 +157,7 @@ export class Participation implements LifeListener {
           return !this.#isLeaving;
         },
         asking: this.#asking,
+        through: this.lease.entering,
       })
       .subscribe({
         next: (standing) => {

@@ -33,17 +33,20 @@ export class Patience {
     return timer(ms, this.clock).subscribe(() => this.#tell());
   }
 
-  /** A timer may fire a little early, and those it was set for may wait no longer: then it is set for the next. */
+  /**
+   * A timer may fire a little early, and those it was set for may wait no longer: then it is set for the next. Who is told
+   * may begin to wait anew, behind others: no timer is set for that meanwhile.
+   */
   #tell(): void {
-    this.#timer = undefined;
     for (let next = this.#waits.first; next !== undefined; next = this.#waits.first) {
       const restMs = next.value.dueMs - this.clock.now();
       if (restMs > 0) {
-        this.#timer ??= this.#after(Math.max(1, restMs));
+        this.#timer = this.#after(Math.max(1, restMs));
         return;
       }
       next.leave();
       next.value.over();
     }
+    this.#timer = undefined;
   }
 }

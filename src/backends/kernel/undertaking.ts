@@ -3,6 +3,7 @@ import { SessionLost, Unavailable } from '../errors.js';
 import { backoffMs, type KernelContext } from './context.js';
 import type { Patience, Wait } from './patience.js';
 import type { Stander } from './row.js';
+import { Turn, type Window } from './window.js';
 
 /** Told of what becomes of a session. */
 export interface LifeListener {
@@ -42,7 +43,7 @@ abstract class Undertaking<T> implements LifeListener {
   start(): void {
     this.#listening = this.life.listen(this);
     if (this.subscriber.closed) return;
-    this.subscriber.add(() => this.#end());
+    this.subscriber.add(() => this.end());
     if (this.life.isLinked) this.begin();
   }
 
@@ -118,7 +119,7 @@ abstract class Undertaking<T> implements LifeListener {
     this.completed();
   }
 
-  #end(): void {
+  protected end(): void {
     this.cancel();
     this.#pause?.unsubscribe();
     this.#listening?.leave();
@@ -131,11 +132,15 @@ export interface Perseverance {
   readonly again?: (cause: Unavailable) => boolean;
   /** Given what is to be called when a request goes out: the time for the answer runs from then, and not from when it is begun. */
   readonly asking?: (sent: () => void) => void;
+  /** It is begun when this lets it in. */
+  readonly through?: Window;
 }
 
 /** One idempotent operation, tried until it has come to its end. */
 export class Operation<T> extends Undertaking<T> {
   #wait: Wait | undefined;
+  /** While it waits to be let in, or is under way. */
+  #turn: Turn | undefined;
   #isAnswered = false;
 
   constructor(
@@ -153,13 +158,30 @@ export class Operation<T> extends Undertaking<T> {
 
   /** A request that is under way when the link breaks may be answered all the same. */
   linked(isLinked: boolean): void {
-    if (isLinked && !this.isRunning && !this.isPausing) this.begin();
+    if (this.isRunning || this.isPausing) return;
+    // Who waits to be let in waits for the link instead.
+    this.#leaveTurn();
+    if (isLinked) this.begin();
   }
 
   protected override begin(): void {
-    this.#isAnswered = false;
-    if (this.how.asking === undefined) this.#time();
-    super.begin();
+    const { through } = this.how;
+    if (through === undefined) {
+      this.#run();
+      return;
+    }
+    this.#turn = new Turn(through, () => this.#run());
+    this.#turn.take();
+  }
+
+  protected override fail(error: unknown): void {
+    super.fail(error);
+    this.#leaveTurn();
+  }
+
+  protected override end(): void {
+    super.end();
+    this.#leaveTurn();
   }
 
   protected told(value: T): void {
@@ -179,6 +201,17 @@ export class Operation<T> extends Undertaking<T> {
   protected override cancel(): void {
     this.#answer();
     super.cancel();
+  }
+
+  #run(): void {
+    this.#isAnswered = false;
+    if (this.how.asking === undefined) this.#time();
+    super.begin();
+  }
+
+  #leaveTurn(): void {
+    this.#turn?.leave();
+    this.#turn = undefined;
   }
 
   /** From each time that it is sent until the first answer. */
