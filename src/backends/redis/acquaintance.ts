@@ -27,6 +27,8 @@ interface Asking {
 export interface Told {
   /** The name of the data. It is another one if that may not have all that was acknowledged. */
   readonly dataId: string;
+  /** How many changes it has had. */
+  readonly count: number;
   readonly reply: Reply;
 }
 
@@ -65,7 +67,7 @@ export class Acquaintance {
         const [time, count, dataId = ''] = text(state).split(' ');
         if (sentMs >= this.#data.askedMs) this.#learn(dataId, Number(count), sentMs);
         this.#told(Number(time), sentMs, now(), ttlUs);
-        return { dataId, reply: told };
+        return { dataId, count: Number(count), reply: told };
       },
     };
   }

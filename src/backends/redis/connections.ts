@@ -158,20 +158,20 @@ export class Connections {
     }
   }
 
-  /** Emits once the channel is subscribed to, and at each message in it. Errors when the connection breaks. */
-  channel(name: string): Observable<void> {
+  /** Emits once the channel is subscribed to, and each message in it. Errors when the connection breaks. */
+  channel(name: string): Observable<string | undefined> {
     return new Observable((observer) => {
       const channel = this.#channels.get(name) ?? { users: 0, subscribed: this.#subscribe(name) };
       this.#channels.set(name, channel);
       channel.users += 1;
       channel.subscribed.then(
-        () => observer.next(),
+        () => observer.next(undefined),
         (cause) => this.#failSubscription(cause, (error) => observer.error(error)),
       );
       observer.add(this.#cut.subscribe((cause) => observer.error(cause)));
       observer.add(
-        this.#messages.subscribe(([from]) => {
-          if (from === name) observer.next();
+        this.#messages.subscribe(([from, message]) => {
+          if (from === name) observer.next(message);
         }),
       );
       return () => {

@@ -16,12 +16,14 @@ import { slotOf, tagOf } from './slots.js';
  *     {ns:0}:d:session   hash    id of a write -> its outcome, until the answer was received; of repeated ones, to the end
  *     {ns:0}:o:roster    zset    entry -> token
  *     {ns:0}:w:roster    zset    the exclusive entries only
- *     {ns:0}:e:roster    hash    entry -> payload, if it has one; permits -> the most that any has asked for, if over 1
+ *     {ns:0}:e:roster    hash    entry -> payload, if it has one; permits -> the most that any has asked for, if over 1;
+ *                                of a group, changes -> number of the data at its last change
  *     {ns:0}:g:kind      hash    registered roster -> id of the write
  *     {ns:0}:k:cell      hash    value, version
  *
  *     {ns:0}:c:session   channel of one session: which of its entries to look at, and its own heartbeats
- *     {ns:0}:n:roster    channel of a roster: it has changed; likewise {ns:0}:g:kind and {ns:0}:k:cell
+ *     {ns:0}:n:roster    channel of a roster: it has changed, and of a group, how; likewise {ns:0}:g:kind and
+ *                                {ns:0}:k:cell
  */
 export interface Layout {
   /**

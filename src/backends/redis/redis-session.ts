@@ -2,6 +2,7 @@ import {
   defer,
   EMPTY,
   expand,
+  filter,
   finalize,
   from,
   map,
@@ -9,6 +10,7 @@ import {
   type Observable,
   ReplaySubject,
   Subscription,
+  take,
   tap,
 } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
@@ -26,12 +28,13 @@ import type { Standing, StandRequest, StoreContext, StoreSession } from '../stor
 import type { Acquaintance, Told } from './acquaintance.js';
 import type { Argument, Connections, Reply } from './connections.js';
 import { Heartbeat } from './heartbeat.js';
+import { KnownEntries, unchanged } from './known-entries.js';
 import { entryIdOf, type Layout, wishOf } from './layout.js';
 import { type Gone, type Look, lossOf, Places } from './places.js';
 import { bytes, numbers, outlookOf, payloadOf, text, texts } from './replies.js';
 import * as scripts from './scripts.js';
 import type { Server } from './server.js';
-import { Watch } from './watch.js';
+import { type Known, unfollowed, Watch } from './watch.js';
 import { Writes } from './writes.js';
 
 /** What a session is opened with. */
@@ -103,7 +106,10 @@ export class RedisSession implements StoreSession {
       const renewal = this.#places.renewing();
       return this.#ask('renew', scripts.RENEW, [beat, known]).pipe(
         map(({ reply, dataId }) => {
-          if (dataId !== known) this.#reconcile(renewal, texts(reply[4]));
+          if (dataId !== known) {
+            this.#reconcile(renewal, texts(reply[4]));
+            for (const watch of this.#watches.values()) watch.doubt();
+          }
           this.#dataId = dataId;
           this.#places.renewed(sentMs, outlookOf(reply));
           answered();
@@ -172,7 +178,7 @@ export class RedisSession implements StoreSession {
 
   entries(roster: RosterKey): Observable<readonly Entry[]> {
     const at = this.layout.roster(roster);
-    const entries$ = this.#watch(this.layout.rosterChannel(at), () => this.look(roster));
+    const entries$ = this.#watch<readonly Entry[]>(this.layout.rosterChannel(at), (known) => this.#read(at, known));
     return defer(() => {
       this.#places.watching(1);
       return entries$.pipe(finalize(() => this.#places.watching(-1)));
@@ -181,7 +187,17 @@ export class RedisSession implements StoreSession {
 
   look(roster: RosterKey): Observable<readonly Entry[]> {
     const at = this.layout.roster(roster);
-    return this.#run('read entries', scripts.ENTRIES, [at]).pipe(map((reply) => this.#entriesOf(reply)));
+    return defer(() => {
+      // Who watches it already has most of it.
+      const watch = this.#watches.get(this.layout.rosterChannel(at)) as Watch<readonly Entry[]> | undefined;
+      return (
+        watch?.value$.pipe(take(1)) ??
+        this.#read(at, undefined).pipe(
+          filter((read) => typeof read !== 'string'),
+          map(({ value }) => value),
+        )
+      );
+    });
   }
 
   evict(roster: RosterKey, entryId: string, writeId: string): Observable<boolean> {
@@ -208,7 +224,7 @@ export class RedisSession implements StoreSession {
   registered(kind: RosterKind): Observable<ReadonlySet<string>> {
     return this.#watch(this.layout.registryChannel(kind), () =>
       this.#run('read registrations', scripts.REGISTERED, [kind]).pipe(
-        map((reply) => new Set(texts(reply.slice(1)).flatMap((segment) => decodeSegment(segment) ?? []))),
+        map((reply) => unfollowed(new Set(texts(reply.slice(1)).flatMap((segment) => decodeSegment(segment) ?? [])))),
       ),
     );
   }
@@ -216,7 +232,9 @@ export class RedisSession implements StoreSession {
   cell(key: string): Observable<Versioned | undefined> {
     const at = this.layout.segment(key);
     return this.#watch(this.layout.cellChannel(at), () =>
-      this.#run('read a cell', scripts.CELL, [at]).pipe(map((reply) => this.#versioned(reply[1], reply[2]))),
+      this.#run('read a cell', scripts.CELL, [at]).pipe(
+        map((reply) => unfollowed(this.#versioned(reply[1], reply[2]))),
+      ),
     );
   }
 
@@ -337,33 +355,38 @@ export class RedisSession implements StoreSession {
     }
   }
 
-  #watch<T>(channel: string, read: () => Observable<T>): Observable<T> {
+  #watch<T>(channel: string, read: (known: Known<T> | undefined) => Observable<Known<T> | string>): Observable<T> {
     return defer(() => {
       const known = this.#watches.get(channel) as Watch<T> | undefined;
       if (known !== undefined) return known.value$;
-      const made: Watch<T> = new Watch(this.connections.channel(channel), read, () => {
+      const forsaken = (): void => {
         if (this.#watches.get(channel) === made) this.#watches.delete(channel);
-      });
+      };
+      const changes$ = this.connections.channel(channel);
+      const made: Watch<T> = new Watch(changes$, read, forsaken, this.context.scheduler);
       this.#watches.set(channel, made as Watch<unknown>);
       return made.value$;
     });
   }
 
-  #entriesOf(reply: Reply): readonly Entry[] {
-    const entries: Entry[] = [];
-    for (let at = 1; at + 2 < reply.length; at += 3) {
-      const id = text(reply[at]);
-      const wish = wishOf(id);
-      if (wish === undefined) continue;
-      entries.push({
-        id,
-        ...wish,
-        token: this.acquaintance.met(text(reply[at + 1])),
-        payload: payloadOf(reply[at + 2]),
-      });
-    }
-    return entries;
+  /** All of a roster; or, where that is known, that it has not changed since. */
+  #read(at: string, known: Known<readonly Entry[]> | undefined): Observable<KnownEntries | string> {
+    const of = known instanceof KnownEntries ? known.dataId : '';
+    return this.#ask('read entries', scripts.ENTRIES, [at, of]).pipe(
+      map(({ dataId, count, reply }) => {
+        if (text(reply[0]) === 'known') return unchanged(dataId, text(reply[1]), Number(reply[2]));
+        const entries: Entry[] = [];
+        for (let n = 1; n + 2 < reply.length; n += 3)
+          entries.push(...this.#entryOf(text(reply[n]), text(reply[n + 1]), payloadOf(reply[n + 2])));
+        return new KnownEntries(dataId, count, entries, this.#entryOf);
+      }),
+    );
   }
+
+  readonly #entryOf = (id: string, token: string, payload: Uint8Array): readonly Entry[] => {
+    const wish = wishOf(id);
+    return wish === undefined ? [] : [{ id, ...wish, token: this.acquaintance.met(token), payload }];
+  };
 
   #versioned(version: unknown, value: unknown): Versioned | undefined {
     const known = text(version);

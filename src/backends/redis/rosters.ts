@@ -11,6 +11,21 @@ local function parse(id)
 end`,
   },
   { name: 'changed', lua: 'local changed = {}' },
+  // An entry is taken out: its id. It stands, or has another payload: its id, its token, its payload. Neither: what has
+  // changed cannot be said. The number of the change before is removed with the entry, so it is not there any more where a
+  // script fails between that and telling.
+  {
+    name: 'change',
+    lua: `
+local function change(r, isEmpty, its)
+  if not changed[r] then
+    local isTold = not isEmpty and string.sub(r, 1, 6) == 'group:'
+    changed[r] = { list = {}, before = isTold and redis.call('HGET', T .. 'e:' .. r, 'changes') or '' }
+  end
+  changed[r].isEmpty = isEmpty
+  table.insert(changed[r].list, its)
+end`,
+  },
   // What the owners of entries are told.
   {
     name: 'news',
@@ -70,16 +85,16 @@ local function remove(r, id)
     rank, exclusives = redis.call('ZCOUNT', o, '-inf', before), redis.call('ZCOUNT', w, '-inf', before)
     hasFollowers = rank < size - 1 and (mode == 'x' or exclusives < redis.call('ZCARD', w))
   end
+  if at then change(r, isAlone, { id }) end
   if owner then redis.call('SREM', T .. 'i:' .. owner, 'e' .. id .. ':' .. r) end
   if isAlone then
     redis.call('DEL', w, e)
   else
     if mode == 'x' then redis.call('ZREM', w, id) end
-    redis.call('HDEL', e, id)
+    redis.call('HDEL', e, id, at and 'changes' or id)
   end
   redis.call('ZREM', o, id)
   if not at then return false end
-  changed[r] = true
   if hasFollowers then advance(r, rank, exclusives, mode == 'x') end
   return true
 end`,
@@ -125,11 +140,23 @@ local function reap(budget)
   return budget <= 0 or #dead == 50
 end`,
   },
+  // What has changed, for those who watch. In a group, which may have many members, the changes are told themselves, with
+  // the name of the data, its number now, and its number at the group's last change: 'none' if nobody stands there any
+  // more, '' if it is the first one to be known. Whoever knows the group as of no less than that one need not read it.
+  // Nothing is told of what could not be numbered, or is larger than the reading that it saves may be.
   {
     name: 'tell',
     lua: `
 local function tell()
-  for r in pairs(changed) do redis.call(PUBLISH, T .. 'n:' .. r, '') end
+  for r, its in pairs(changed) do
+    local e, message = T .. 'e:' .. r, ''
+    if string.sub(r, 1, 6) == 'group:' and count > (tonumber(m[4]) or 0) then
+      if not its.isEmpty then redis.call('HSET', e, 'changes', int(count)) end
+      message = cjson.encode({ keptId, int(count), its.isEmpty and 'none' or its.before, its.list })
+      if #message > 32768 then message = '' end
+    end
+    redis.call(PUBLISH, T .. 'n:' .. r, message)
+  end
   for owner, lines in pairs(news) do
     for n, line in ipairs(lines) do lines[n] = line[1] .. (line[2] and ':' .. keptId or '') end
     redis.call(PUBLISH, T .. 'c:' .. owner, table.concat(lines, ' '))
@@ -137,7 +164,7 @@ local function tell()
 end`,
   },
   // Who stands first without a session, because somebody else has removed that, would stand there for ever: it gets one
-  // that ends when its owner, if there is any, has given up.
+  // that ends when its owner, if there is any, has given up. Nobody was shown it as long as it had none.
   {
     name: 'adopt',
     lua: `
@@ -149,6 +176,7 @@ local function adopt(r)
     if not owner or not adopted[owner] and redis.call('ZSCORE', S, owner) then return end
     adopted[owner] = true
     local its = tonumber(redis.call('ZSCORE', L, owner)) or most()
+    change(r, false, {})
     note(its)
     extend(owner, its)
     redis.call('ZADD', L, int(its), owner)

@@ -132,7 +132,7 @@ end
 if payload ~= '' then redis.call('HSETNX', e, entry, payload) end
 if mode == 'x' then redis.call('ZADD', T .. 'w:' .. r, 'NX', at, entry) end
 if redis.call('ZADD', o, 'NX', at, entry) == 1 then
-  changed[r] = true
+  change(r, false, { entry, at, payload })
 else
   at = int(tonumber(redis.call('ZSCORE', o, entry)))
 end
@@ -168,20 +168,26 @@ return { 'ok', quarantine, earliest(), more and '1' or '', places }
 export const UPDATE: Script = script(`
 if not alive(sid) then return lost() end
 local r, id, payload = A[1], A[2], A[3]
-if not redis.call('ZSCORE', T .. 'o:' .. r, id) then return { 'refused' } end
+local at = redis.call('ZSCORE', T .. 'o:' .. r, id)
+if not at then return { 'refused' } end
 if payload == '' then redis.call('HDEL', T .. 'e:' .. r, id) else redis.call('HSET', T .. 'e:' .. r, id, payload) end
-changed[r] = true
+change(r, false, { id, int(tonumber(at)), payload })
 save(redis.pcall)
 tell()
 return { 'ok' }
 `);
 
-/** ARGV: roster. Returns id, token and payload of each. */
+/**
+ * ARGV: roster, name of the data as of which the caller has it, or ''. Returns id, token and payload of each; where it
+ * may be that the caller has them all, only the number of the last change, and how many there are.
+ */
 export const ENTRIES: Script = script(`
 local r = A[1]
-reap(1000)
+local more = reap(1000)
 save(redis.pcall)
 tell()
+local changes = not more and A[2] == keptId and redis.call('HGET', T .. 'e:' .. r, 'changes')
+if changes then return { 'known', changes, redis.call('ZCARD', T .. 'o:' .. r) } end
 local all, living = redis.call('ZRANGE', T .. 'o:' .. r, 0, -1, 'WITHSCORES'), {}
 local reply, ids = { 'ok' }, {}
 for n = 1, #all, 2 do

@@ -1,11 +1,11 @@
 import { Socket } from 'node:net';
-import { filter, firstValueFrom, lastValueFrom } from 'rxjs';
+import { BehaviorSubject, filter, firstValueFrom, lastValueFrom } from 'rxjs';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import budget from '../../../bench/budget.json' with { type: 'json' };
 import { askRedis } from '../../../src/testing/servers/redis.js';
 import type { TestServer } from '../../../src/testing/servers/server.js';
-import { difference, redisCounts } from '../../support/counters.js';
-import { client, enter, keysOf, LOCK, request, startUsedRedis, waiting } from './support.js';
+import { type Counts, difference, redisCounts } from '../../support/counters.js';
+import { client, enter, keysOf, LOCK, request, type Stay, startUsedRedis, waiting } from './support.js';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -99,6 +99,43 @@ test('what scripts call stays within the budget', async () => {
   const line = "hand over to the next of 100 waiters in 10 processes' sessions";
   expect(handOff).toBeLessThanOrEqual(callsInScripts.Redis[line] ?? 0);
   next.leave();
+});
+
+test('one who joins a group that many watch costs no more, however large it is', async () => {
+  const group = { kind: 'group', name: 'many' } as const;
+  const member = { mode: 'shared', permits: Number.POSITIVE_INFINITY, payload: new Uint8Array(64).fill(97) } as const;
+  await using mine = client(server, still);
+  const watchers = Array.from({ length: 10 }, () => client(server, still));
+  const sizes = watchers.map(() => new BehaviorSubject(-1));
+  for (const [at, { backend }] of watchers.entries())
+    backend.entries(group).subscribe(({ length }) => sizes[at]?.next(length));
+  const areAll = (size: number): Promise<unknown> =>
+    Promise.all(sizes.map((size$) => firstValueFrom(size$.pipe(filter((each) => each === size)))));
+  const stays: Stay[] = [];
+  const join = async (count: number): Promise<void> => {
+    for (let n = 0; n < count; n++) stays.push(enter(mine.backend, group, member));
+    await areAll(stays.length);
+  };
+  const sent = async (): Promise<number> =>
+    Number(/total_net_output_bytes:(\d+)/.exec(await askRedis(server.url, 'INFO', 'stats'))?.[1]);
+  const costOf = async (act: () => Promise<void>): Promise<{ bytes: number; counts: Counts }> => {
+    const before = await redisCounts(server.url);
+    const bytes = await sent();
+    await act();
+    return { bytes: (await sent()) - bytes, counts: difference(before, await redisCounts(server.url)) };
+  };
+  await join(10);
+  const few = await costOf(() => join(1));
+  await join(1_000);
+  const many = await costOf(() => join(1));
+  const { total = 0, evalsha = 0, info = 0 } = few.counts;
+  expect(evalsha).toBe(1);
+  expect(many.counts).toEqual(few.counts);
+  expect(total - evalsha - info).toBeLessThanOrEqual(callsInScripts.Redis['join a group'] ?? 0);
+  // A change is some 200 bytes for each; the rest is what is asked for here.
+  expect(many.bytes).toBeLessThan(few.bytes + 1_000);
+  for (const stay of stays) stay.leave();
+  await Promise.all(watchers.map(({ backend }) => backend.close()));
 });
 
 test('a session is renewed by one script, and no more calls in it, however much stands in it', async () => {
