@@ -64,7 +64,8 @@ export function page(run: Run): string {
     ...findings.flatMap(({ figures }) => figures.flatMap(({ version }) => version ?? [])),
   ];
   const { loadBefore } = run;
-  const isShared = loadBefore > machine.cores / 4;
+  // The build, which comes just before, is a part of it.
+  const isShared = loadBefore > machine.cores / 2;
   const circumstances = isShared
     ? `
 - **The machine was shared with other work**: its load was ${loadBefore.toFixed(1)} before the run, which had the priority ${machine.niceness} (0 is
