@@ -121,7 +121,9 @@ export class Mirror<T> {
     for (const subscriber of [...this.#told.keys()]) this.#tellOne(subscriber);
   }
 
+  /** Who was told before may have ended this one. */
   #tellOne(subscriber: Subscriber<readonly T[]>): void {
+    if (!this.#told.has(subscriber)) return;
     this.#values ??= [...this.#found.values()].filter((value) => value !== undefined);
     const values = this.#values;
     if (this.#told.get(subscriber) === values) return;
@@ -176,7 +178,7 @@ export class Mirror<T> {
     this.#asking.clear();
     this.#isAsking = false;
     for (const subscriber of answered) this.#told.set(subscriber, undefined);
-    for (const subscriber of answered) if (this.#told.has(subscriber)) this.#tellOne(subscriber);
+    for (const subscriber of answered) this.#tellOne(subscriber);
     this.#ask();
   }
 

@@ -80,6 +80,25 @@ test('the watch ends with the last who looks, and not before; who comes then beg
   await following(session.entries(group('last'))).now('a,b');
 });
 
+test('who is ended by another, while both are being told, keeps no watch', async () => {
+  await using session = await openSession({ hosts: `127.0.0.1:${server.port}` });
+  const second$ = new ReplaySubject<void>();
+  const first = session.entries(group('ended')).subscribe((line) => {
+    if (line.length === 0) return;
+    second.stop();
+    second$.next();
+  });
+  const second = following(session.entries(group('ended')));
+  await second.now('');
+  const before = await etcdCounts(server.url);
+  await enter('ended', 'a');
+  await firstWithin(second$, () => true, 5_000, 'the end of the second');
+  first.unsubscribe();
+  await expect
+    .poll(async () => difference(before, await etcdCounts(server.url))['Watch/Watch'], { timeout: 5_000 })
+    .toBe(1);
+});
+
 test('who comes later is never told of what was before: neither of who had left, nor without who had come', async () => {
   using paused = new PausedWatches(server.port);
   await using session = await openSession({ client: paused.client });
