@@ -29,7 +29,7 @@ const pure = '^src/backends/shared/(keys|codec|either|expectations|is-error|opti
 /** The rooms of the recipes. Those later in the list may import the earlier ones. */
 const recipes = ['holding', 'session', 'groups', 'elections', 'locks', 'sharing', 'scheduling'];
 /** What only one room may know besides. */
-const own = { sharing: ['^node_modules/@noble/hashes/'], scheduling: ['^node_modules/croner/'] };
+const own = { scheduling: ['^node_modules/croner/'] };
 const rxjs = '^node_modules/rxjs/';
 const fpTs = '^node_modules/fp-ts/';
 

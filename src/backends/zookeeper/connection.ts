@@ -1,14 +1,6 @@
 import { type Observable, of } from 'rxjs';
 import { Code, codeOf, onRefusal, Refused } from './failures.js';
-import {
-  type Credentials,
-  isRawClient,
-  override,
-  type RawEvent,
-  type RawResult,
-  type RawStat,
-  type Server,
-} from './raw-client.js';
+import { override, type RawEvent, type RawResult, type RawStat } from './raw-client.js';
 import { ReadWindow } from './read-window.js';
 import { type Fired, Watches, type WatchKind } from './watches.js';
 import { type ConnectionObserver, type ConnectionOptions, Wire } from './wire.js';
@@ -238,23 +230,6 @@ export class Connection extends Wire {
       ),
     ).subscribe({ error: () => undefined });
   }
-}
-
-/** What a caller's own client says about how to connect; `undefined` if it is none. */
-export function modelOf(client: unknown): Model | undefined {
-  if (!isRawClient(client)) return undefined;
-  const { servers, chrootPath = '', credentials = [] } = client.connectionManager;
-  return {
-    servers: servers.map(({ host, port }) => ({ host, port: Number(port) })),
-    chroot: chrootPath,
-    auth: credentials.map(({ scheme, auth }) => ({ scheme, auth })),
-  };
-}
-
-interface Model {
-  readonly servers: readonly Server[];
-  readonly chroot: string;
-  readonly auth: readonly Credentials[];
 }
 
 function toStat({ czxid, mzxid, version, ephemeralOwner }: RawStat): Stat {

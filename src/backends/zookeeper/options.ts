@@ -20,12 +20,11 @@ import { type BackendOptions, COMMON, timingOf } from '../shared/options.js';
 import { RENEWAL, RENEWAL_IN_URL, type RenewalOptions, renewalViolations } from '../shared/renewal.js';
 import { type Host, queryOptions, type StoreUrl } from '../shared/url.js';
 import { toUtf8 } from '../shared/utf8.js';
-import { modelOf } from './connection.js';
 import { curatorNames } from './curator-names.js';
 import { kazooNames } from './kazoo-names.js';
 import { Layout, rootOf } from './layout.js';
 import { followerPlan } from './proof.js';
-import type { Credentials, Server } from './raw-client.js';
+import { type Credentials, modelOf, type Server } from './raw-client.js';
 
 const DEFAULT_PORT = 2181;
 const DEFAULT_TICK_MS = 2_000;

@@ -127,6 +127,23 @@ export function isRawClient(value: unknown): value is RawClient {
   );
 }
 
+/** What a caller's own client says about how to connect; `undefined` if it is none. */
+export function modelOf(client: unknown): Model | undefined {
+  if (!isRawClient(client)) return undefined;
+  const { servers, chrootPath = '', credentials = [] } = client.connectionManager;
+  return {
+    servers: servers.map(({ host, port }) => ({ host, port: Number(port) })),
+    chroot: chrootPath,
+    auth: credentials.map(({ scheme, auth }) => ({ scheme, auth })),
+  };
+}
+
+interface Model {
+  readonly servers: readonly Server[];
+  readonly chroot: string;
+  readonly auth: readonly Credentials[];
+}
+
 /** The client's instance, with those of its methods that it calls on itself replaced. */
 export function override<T extends object>(target: T, methods: Partial<T>): T {
   return Object.assign(target, methods);

@@ -1,7 +1,6 @@
-import { md5 } from '@noble/hashes/legacy';
-import { bytesToHex } from '@noble/hashes/utils';
 import { MAX_PAYLOAD_BYTES } from '../../backends/shared/codec.js';
 import { toUtf8 } from '../../backends/shared/utf8.js';
+import { md5 } from './md5.js';
 
 /** 32 bits that stand for an item. Two items with the same key always have the same owner. */
 export type ItemKey = number;
@@ -21,11 +20,11 @@ const MEMBER_BYTES = 8;
 const WORD_BYTES = 4;
 
 export function itemKeyOf(item: string): ItemKey {
-  return wordsOf(md5(toUtf8(item))).getUint32(0);
+  return Number.parseInt(md5(toUtf8(item)).slice(0, 2 * WORD_BYTES), 16);
 }
 
 export function memberKeyOf(id: string): MemberKey {
-  return bytesToHex(md5(toUtf8(id)).subarray(0, MEMBER_BYTES));
+  return md5(toUtf8(id)).slice(0, 2 * MEMBER_BYTES);
 }
 
 /**

@@ -1,7 +1,6 @@
-import { md5 } from '@noble/hashes/legacy';
-import { bytesToHex } from '@noble/hashes/utils';
 import { checkAll, type Expectation, either, integer, objectWith, TEXT } from '../../backends/shared/expectations.js';
 import { toUtf8 } from '../../backends/shared/utf8.js';
+import { Md5, md5 } from './md5.js';
 
 /** What is looked up in a ring: text counts as its UTF-8. */
 export type RingKey = string | Uint8Array;
@@ -88,8 +87,8 @@ export class Hashes {
 /** Point r is the MD5 of the id, r + 2 times one after the other. */
 function hashesOf(member: string, count: number): readonly string[] {
   const id = toUtf8(member);
-  const hash = md5.create().update(id);
-  return Array.from({ length: count }, () => bytesToHex(hash.update(id).clone().digest()));
+  const hash = new Md5().update(id);
+  return Array.from({ length: count }, () => hash.update(id).toHex());
 }
 
 /**
@@ -104,7 +103,7 @@ function pointsOf(members: ReadonlyMap<string, number>, partitions: number, hash
 }
 
 function hashOf(key: RingKey): string {
-  return bytesToHex(md5(typeof key === 'string' ? toUtf8(key) : key));
+  return md5(typeof key === 'string' ? toUtf8(key) : key);
 }
 
 /** The place of the first point whose hash is greater; that of the end where there is none. */
