@@ -115,9 +115,6 @@ export function createBackend(
   const refused = refusedWhenClosed(name, clock, () => (isClosing ? 'closed' : 'draining'));
   const whileOpen = <T>(source: Observable<T>): Observable<T> => defer(() => (isClosing ? refused : source));
 
-  /** Nobody enters any more from when it drains. */
-  const whileNew = <T>(source: Observable<T>): Observable<T> => defer(() => (closed === undefined ? source : refused));
-
   const watch = <T>(run: (session: StoreSession) => Observable<T>, same: (a: T, b: T) => boolean): Observable<T> =>
     whileOpen(
       sessions.lease$.pipe(
@@ -208,41 +205,41 @@ export function createBackend(
     enter: (roster, wish) => {
       checkName(roster.name);
       checkPayload(subjectOf(roster), wish.payload, MAX_PAYLOAD_BYTES + RECORD_BYTES);
-      return whileNew(
-        new Observable<Place>((subscriber) => {
-          let stay: Participation | undefined;
-          const enter = (lease: Lease): void => {
-            // Closed by somebody who was told of the session before: nothing starts in it any more.
-            if (closed !== undefined) {
-              subscriber.complete();
-              return;
-            }
-            const mine = new Participation(roster, wish, lease, context, subscriber, () => {
-              stays.delete(mine);
-              company.delete(mine);
-            });
-            stay = mine;
-            stays.add(mine);
-            company.add(mine);
-            mine.start();
-          };
-          if (sessions.lease !== undefined) {
-            enter(sessions.lease);
-            return () => stay?.leave();
+      return new Observable<Place>((subscriber) => {
+        // Nobody enters any more from when it drains.
+        if (closed !== undefined) return refused.subscribe(subscriber);
+        let stay: Participation | undefined;
+        const enter = (lease: Lease): void => {
+          // Closed by somebody who was told of the session before: nothing starts in it any more.
+          if (closed !== undefined) {
+            subscriber.complete();
+            return;
           }
-          const waiting = sessions.lease$.pipe(take(1), takeUntil(draining)).subscribe({
-            next: enter,
-            error: (error) => subscriber.error(error),
-            complete: () => {
-              if (stay === undefined) subscriber.complete();
-            },
+          const mine = new Participation(roster, wish, lease, context, subscriber, () => {
+            stays.delete(mine);
+            company.delete(mine);
           });
-          return () => {
-            waiting.unsubscribe();
-            stay?.leave();
-          };
-        }),
-      );
+          stay = mine;
+          stays.add(mine);
+          company.add(mine);
+          mine.start();
+        };
+        if (sessions.lease !== undefined) {
+          enter(sessions.lease);
+          return () => stay?.leave();
+        }
+        const waiting = sessions.lease$.pipe(take(1), takeUntil(draining)).subscribe({
+          next: enter,
+          error: (error) => subscriber.error(error),
+          complete: () => {
+            if (stay === undefined) subscriber.complete();
+          },
+        });
+        return () => {
+          waiting.unsubscribe();
+          stay?.leave();
+        };
+      });
     },
     entries: (roster) => {
       checkName(roster.name);

@@ -4,7 +4,9 @@ import {
   merge,
   mergeMap,
   Observable,
+  type Observer,
   Subject,
+  type Subscriber,
   Subscription,
   takeUntil,
   tap,
@@ -18,7 +20,14 @@ import type { SuspendWatch } from './clock.js';
 import type { KernelContext } from './context.js';
 import { Patience } from './patience.js';
 import { Row, type Stander } from './row.js';
-import { Following, type Life, type LifeListener, Operation, type Perseverance } from './undertaking.js';
+import {
+  Following,
+  type Life,
+  type LifeListener,
+  Operation,
+  type Perseverance,
+  type Undertaking,
+} from './undertaking.js';
 import { Window } from './window.js';
 
 /**
@@ -175,12 +184,22 @@ export class Lease<S extends Renewable = StoreSession> implements Life {
    * lost (then it errors with that). The time for the answer runs from when it is begun, or from when it is sent.
    */
   perform<T>(operation: string, run: () => Observable<T>, how: Perseverance = {}): Observable<T> {
-    return new Observable((subscriber) => new Operation(this, subscriber, operation, run, how).start());
+    return started((subscriber) => this.operation(subscriber, operation, run, how));
+  }
+
+  /** The same to be started, for what happens often. */
+  operation<T>(observer: Observer<T>, operation: string, run: () => Observable<T>, how: Perseverance): Operation<T> {
+    return new Operation(this, observer, operation, run, how);
   }
 
   /** Follows a stream of the store while the link is up, and from its start again after each break. */
   follow<T>(run: () => Observable<T>): Observable<T> {
-    return new Observable((subscriber) => new Following(this, subscriber, run).start());
+    return started((subscriber) => this.following(subscriber, run));
+  }
+
+  /** The same to be started. */
+  following<T>(observer: Observer<T>, run: () => Observable<T>): Following<T> {
+    return new Following(this, observer, run);
   }
 
   /** Who comes meanwhile sees how it is, and who goes is not told. If it changes meanwhile, all have been told by then. */
@@ -282,6 +301,14 @@ export class Lease<S extends Renewable = StoreSession> implements Life {
     this.#subscriptions.unsubscribe();
     this.patience.dispose();
   }
+}
+
+function started<T>(undertaking: (subscriber: Subscriber<T>) => Undertaking<T>): Observable<T> {
+  return new Observable((subscriber) => {
+    const made = undertaking(subscriber);
+    subscriber.add(made);
+    made.start();
+  });
 }
 
 /** Fails with `Unavailable` where the first answer, or the completion without one, comes later than `ms` after it was asked for. */

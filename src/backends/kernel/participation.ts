@@ -4,7 +4,6 @@ import {
   EMPTY,
   exhaustMap,
   ignoreElements,
-  map,
   type Observable,
   type ObservableInput,
   of,
@@ -13,7 +12,6 @@ import {
   Subject,
   type Subscriber,
   Subscription,
-  take,
   tap,
   timer,
 } from 'rxjs';
@@ -27,13 +25,12 @@ import {
   Released,
   ReleaseFailed,
   SessionLost,
-  type Unavailable,
 } from '../errors.js';
 import { ToldEnd } from '../shared/told-end.js';
 import type { Standing, StandRequest } from '../store.js';
 import type { KernelContext } from './context.js';
 import type { Lease } from './lease.js';
-import type { LifeListener } from './undertaking.js';
+import type { LifeListener, Operation } from './undertaking.js';
 
 /** What a participation needs of the backend it belongs to. */
 export interface ParticipationContext extends KernelContext {
@@ -45,6 +42,8 @@ export interface ParticipationContext extends KernelContext {
   /** Emits when it has closed. */
   readonly ended$: Observable<void>;
 }
+
+const AFTER_NOTHING = (): ObservableInput<unknown> => EMPTY;
 
 /** A place with signals that are made when they are asked for. */
 class OwnPlace implements Place {
@@ -98,7 +97,7 @@ export class Participation implements LifeListener {
   /** Told when the request that is asked for now goes out. */
   #sent: () => void = () => undefined;
   #isEntering = true;
-  #entering: Subscription | undefined;
+  #entering: Operation<Standing> | undefined;
   #standing: Standing | undefined;
   #isAdmitted: boolean | undefined;
   #isInFlight = false;
@@ -107,6 +106,7 @@ export class Participation implements LifeListener {
   /** For what must end before it leaves. */
   #waiting: Subscription | undefined;
   #left: ReplaySubject<boolean> | undefined;
+  #outcome: ((left: ReplaySubject<boolean>) => void) | undefined;
   #isOver = false;
   #isSettled = false;
   #settled: Subject<never> | undefined;
@@ -146,21 +146,10 @@ export class Participation implements LifeListener {
     const listening = this.lease.listen(this);
     this.#stay.add(() => listening?.leave());
     if (this.#isOver) return;
-    const attempt = defer(() => this.lease.session.enter(this.roster, this.#request)).pipe(
-      take(1),
-      tap({ next: () => this.#answered(true), complete: () => this.#answered(false) }),
-    );
-    this.#entering = this.lease
-      .perform(`enter ${this.#subject}`, () => attempt, {
-        again: () => {
-          this.#answered(false);
-          return !this.#isLeaving;
-        },
-        asking: this.#asking,
-        through: this.lease.entering,
-      })
-      .subscribe({
+    this.#entering = this.lease.operation<Standing>(
+      {
         next: (standing) => {
+          this.#answered(true);
           this.#standing = standing;
         },
         error: (error) => {
@@ -169,10 +158,24 @@ export class Participation implements LifeListener {
           if (!this.#isLeaving && !(error instanceof SessionLost)) this.#fail(error);
         },
         complete: () => {
+          this.#answered(false);
           if (this.#isLeaving) this.#sendLeave();
           else if (this.#standing !== undefined) this.#stand(this.#standing);
         },
-      });
+      },
+      `enter ${this.#subject}`,
+      () => this.lease.session.enter(this.roster, this.#request),
+      {
+        again: () => {
+          this.#answered(false);
+          return !this.#isLeaving;
+        },
+        asking: this.#asking,
+        through: this.lease.entering,
+        isAnsweredOnce: true,
+      },
+    );
+    this.#entering.start();
   }
 
   /** Where the backend was closed, that has told it to leave. */
@@ -220,13 +223,14 @@ export class Participation implements LifeListener {
 
   /** Waits for what must end first, then takes the entry out of the roster. */
   leave(): void {
-    this.#leaveAfter(() => this.wish.beforeLeave?.() ?? EMPTY);
+    const { beforeLeave } = this.wish;
+    this.#leaveAfter(beforeLeave === undefined ? AFTER_NOTHING : () => beforeLeave());
   }
 
   /** Takes the entry out after `first`, whatever else it would have waited for, or waits for already. */
   leaveAfter(first: ObservableInput<unknown>): Observable<boolean> {
     const waiting = this.#waiting;
-    if (waiting === undefined) this.#leaveAfter(() => first);
+    if (waiting === undefined) this.#leaveAfter(first === EMPTY ? AFTER_NOTHING : () => first);
     else {
       const instead = this.#end$(() => first).subscribe();
       this.#stay.add(instead);
@@ -239,6 +243,10 @@ export class Participation implements LifeListener {
     if (this.#isLeaving || this.#isOver) return;
     this.#isLeaving = true;
     this.#end.tell(() => this.#reason ?? new Released(this.#subject));
+    if (first === AFTER_NOTHING) {
+      this.#depart();
+      return;
+    }
     const waiting = this.#end$(first).subscribe();
     // A place that is lost is not waited for any longer.
     this.#waiting = waiting;
@@ -294,17 +302,19 @@ export class Participation implements LifeListener {
     }
     this.#tell(standing, standing.ahead);
     if (this.#isOver || this.#isLeaving) return;
-    this.#stay.add(
-      this.lease
-        .follow(() => this.lease.session.place(this.roster, this.#request, standing))
-        .subscribe({
-          next: (ahead) => this.#tell(standing, ahead),
-          error: (error) => {
-            if (error instanceof PlaceLost) this.#lose(error.reason, error.cause);
-            else if (!(error instanceof SessionLost)) this.#fail(error);
-          },
-        }),
+    const following = this.lease.following<number>(
+      {
+        next: (ahead) => this.#tell(standing, ahead),
+        error: (error) => {
+          if (error instanceof PlaceLost) this.#lose(error.reason, error.cause);
+          else if (!(error instanceof SessionLost)) this.#fail(error);
+        },
+        complete: () => undefined,
+      },
+      () => this.lease.session.place(this.roster, this.#request, standing),
     );
+    this.#stay.add(following);
+    following.start();
     if (this.wish.payload$ !== undefined) this.#update(this.wish.payload$);
   }
 
@@ -315,7 +325,9 @@ export class Participation implements LifeListener {
       const payload = next;
       next = undefined;
       if (payload === undefined) return EMPTY;
-      return this.#ask('update', () => this.lease.session.update(this.roster, this.#request, payload)).pipe(
+      this.#isEntering = false;
+      const update = (): Observable<void> => this.lease.session.update(this.roster, this.#request, payload);
+      return this.lease.perform(`update ${this.#subject}`, update, { asking: this.#asking }).pipe(
         tap({ complete: () => this.wish.stored?.(payload) }),
         catchError((error) => {
           if (!(error instanceof InvalidPayload)) throw error;
@@ -405,12 +417,6 @@ export class Participation implements LifeListener {
     this.#sent = sent;
   };
 
-  /** Asks for something about the entry that stands, until it is done. */
-  #ask<T>(what: string, run: () => Observable<T>, again: (cause: Unavailable) => boolean = () => true): Observable<T> {
-    this.#isEntering = false;
-    return this.lease.perform(`${what} ${this.#subject}`, run, { again, asking: this.#asking });
-  }
-
   #sendLeave(done: () => void = () => undefined): void {
     if (this.context.isClosing) {
       this.context.ended$.subscribe(() => this.#tellLeft(true));
@@ -420,32 +426,42 @@ export class Participation implements LifeListener {
     let isRepeated = false;
     const failed = (cause: unknown): void =>
       this.context.report(new ReleaseFailed(this.context.store, this.#subject, cause));
-    this.#ask(
-      'leave',
-      // Of one that is repeated, the first may have taken it out.
-      () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt).pipe(map((was) => was || isRepeated)),
-      (cause) => {
-        isRepeated = true;
-        failed(cause);
-        return true;
+    this.#isEntering = false;
+    const leaving = this.lease.operation<boolean>(
+      {
+        // Of one that is repeated, the first may have taken it out.
+        next: (wasThere) => this.#tellLeft(wasThere || isRepeated),
+        error: (cause) => {
+          // With its session, the entry is gone as well.
+          if (cause instanceof SessionLost) this.#tellLeft(false);
+          else {
+            failed(cause);
+            this.#noteLeft((left) => left.error(cause));
+          }
+          done();
+        },
+        complete: done,
       },
-    ).subscribe({
-      next: (wasThere) => this.#tellLeft(wasThere),
-      error: (cause) => {
-        // With its session, the entry is gone as well.
-        if (cause instanceof SessionLost) this.#tellLeft(false);
-        else {
+      `leave ${this.#subject}`,
+      () => this.lease.session.leave(this.roster, this.#request, this.#inDoubt),
+      {
+        again: (cause) => {
+          isRepeated = true;
           failed(cause);
-          this.#left$.error(cause);
-        }
-        done();
+          return true;
+        },
+        asking: this.#asking,
       },
-      complete: done,
-    });
+    );
+    leaving.start();
   }
 
+  /** Whether it was there, once that is known. Made when it is asked for. */
   get #left$(): ReplaySubject<boolean> {
-    this.#left ??= new ReplaySubject(1);
+    if (this.#left === undefined) {
+      this.#left = new ReplaySubject(1);
+      this.#outcome?.(this.#left);
+    }
     return this.#left;
   }
 
@@ -457,7 +473,17 @@ export class Participation implements LifeListener {
 
   /** The store has it, or there is nothing to take out. */
   #tellLeft(wasThere: boolean): void {
-    this.#left$.next(wasThere && this.#isAdmitted === true);
-    this.#left$.complete();
+    const wasHeld = wasThere && this.#isAdmitted === true;
+    this.#noteLeft((left) => {
+      left.next(wasHeld);
+      left.complete();
+    });
+  }
+
+  /** The first one counts. */
+  #noteLeft(outcome: (left: ReplaySubject<boolean>) => void): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = outcome;
+    if (this.#left !== undefined) outcome(this.#left);
   }
 }

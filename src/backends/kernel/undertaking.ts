@@ -1,4 +1,4 @@
-import { defer, type Observable, type Subscriber, type Subscription, timer } from 'rxjs';
+import { type Observable, type Observer, type Subscription, throwError, timer, type Unsubscribable } from 'rxjs';
 import { SessionLost, Unavailable } from '../errors.js';
 import { backoffMs, type KernelContext } from './context.js';
 import type { Patience, Wait } from './patience.js';
@@ -25,10 +25,13 @@ export interface Life {
 }
 
 /** Something that is gone on with in one session, whatever breaks, until the session is over. */
-abstract class Undertaking<T> implements LifeListener {
+export abstract class Undertaking<T> implements LifeListener, Unsubscribable {
   /** Of the source that is listened to: what an earlier one still tells counts for nothing. */
   #number = 0;
   #isRunning = false;
+  /** Nothing more is told. */
+  #isStopped = false;
+  #isEnded = false;
   #listening: Stander<LifeListener> | undefined;
   #source: Subscription | undefined;
   #pause: Subscription | undefined;
@@ -36,21 +39,28 @@ abstract class Undertaking<T> implements LifeListener {
 
   constructor(
     protected readonly life: Life,
-    protected readonly subscriber: Subscriber<T>,
+    private readonly observer: Observer<T>,
     private readonly run: () => Observable<T>,
   ) {}
 
   start(): void {
     this.#listening = this.life.listen(this);
-    if (this.subscriber.closed) return;
-    this.subscriber.add(() => this.end());
-    if (this.life.isLinked) this.begin();
+    if (this.#isEnded) this.#listening?.leave();
+    else if (this.life.isLinked) this.begin();
+  }
+
+  /** Nothing is told from here on. */
+  unsubscribe(): void {
+    this.#isStopped = true;
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.end();
   }
 
   /** Completes without a loss where the backend was closed: then nothing goes on either. */
   over(cause: SessionLost | undefined): void {
-    if (cause === undefined) this.subscriber.complete();
-    else this.subscriber.error(cause);
+    if (cause === undefined) this.complete();
+    else this.error(cause);
   }
 
   abstract linked(isLinked: boolean): void;
@@ -58,6 +68,10 @@ abstract class Undertaking<T> implements LifeListener {
   protected abstract completed(): void;
   /** Whether it is tried again. */
   protected abstract mayFail(cause: Unavailable): boolean;
+
+  protected get isAnsweredOnce(): boolean {
+    return false;
+  }
 
   protected get isRunning(): boolean {
     return this.#isRunning;
@@ -67,28 +81,53 @@ abstract class Undertaking<T> implements LifeListener {
     return this.#pause !== undefined;
   }
 
+  protected next(value: T): void {
+    if (!this.#isStopped) this.observer.next(value);
+  }
+
+  /** Told first, and ended then, as in a stream. */
+  protected error(error: unknown): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.observer.error(error);
+    this.unsubscribe();
+  }
+
+  protected complete(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.observer.complete();
+    this.unsubscribe();
+  }
+
   protected begin(): void {
     const number = ++this.#number;
     this.#isRunning = true;
     let isBeginning = true;
     let isDone = false;
-    const source = defer(this.run).subscribe({
+    const done = (): void => {
+      isDone = true;
+      if (!isBeginning && number === this.#number) this.#complete();
+    };
+    const source = this.#made().subscribe({
       next: (value) => {
-        if (number === this.#number) this.told(value);
+        if (number !== this.#number || isDone) return;
+        this.told(value);
+        if (this.isAnsweredOnce) done();
       },
       error: (error) => {
-        if (number === this.#number) this.fail(error);
+        if (number === this.#number && !isDone) this.fail(error);
       },
-      complete: () => {
-        isDone = true;
-        if (!isBeginning && number === this.#number) this.#complete();
-      },
+      complete: done,
     });
     isBeginning = false;
     // Whatever it has set off may have ended it, or the session.
-    if (number !== this.#number) source.unsubscribe();
-    else if (isDone) this.#complete();
-    else this.#source = source;
+    if (number !== this.#number) {
+      source.unsubscribe();
+      return;
+    }
+    this.#source = source;
+    if (isDone) this.#complete();
   }
 
   /** What it tells from here on is not heard. */
@@ -103,10 +142,10 @@ abstract class Undertaking<T> implements LifeListener {
     this.cancel();
     if (error instanceof SessionLost) this.life.lose(error.reason, error);
     if (!(error instanceof Unavailable) || !this.mayFail(error)) {
-      this.subscriber.error(error);
+      this.error(error);
       return;
     }
-    if (this.subscriber.closed) return;
+    if (this.#isEnded) return;
     const { context } = this.life;
     this.#pause = timer(backoffMs(context, this.failures++), context.clock).subscribe(() => {
       this.#pause = undefined;
@@ -114,15 +153,23 @@ abstract class Undertaking<T> implements LifeListener {
     });
   }
 
-  #complete(): void {
-    this.#isRunning = false;
-    this.completed();
-  }
-
   protected end(): void {
     this.cancel();
     this.#pause?.unsubscribe();
     this.#listening?.leave();
+  }
+
+  #made(): Observable<T> {
+    try {
+      return this.run();
+    } catch (error) {
+      return throwError(() => error);
+    }
+  }
+
+  #complete(): void {
+    this.#isRunning = false;
+    this.completed();
   }
 }
 
@@ -134,6 +181,8 @@ export interface Perseverance {
   readonly asking?: (sent: () => void) => void;
   /** It is begun when this lets it in. */
   readonly through?: Window;
+  /** The first answer is its end. */
+  readonly isAnsweredOnce?: boolean;
 }
 
 /** One idempotent operation, tried until it has come to its end. */
@@ -145,12 +194,12 @@ export class Operation<T> extends Undertaking<T> {
 
   constructor(
     life: Life,
-    subscriber: Subscriber<T>,
+    observer: Observer<T>,
     private readonly name: string,
     run: () => Observable<T>,
     private readonly how: Perseverance,
   ) {
-    super(life, subscriber, run);
+    super(life, observer, run);
     how.asking?.(() => {
       if (this.isRunning) this.#time();
     });
@@ -184,14 +233,18 @@ export class Operation<T> extends Undertaking<T> {
     this.#leaveTurn();
   }
 
+  protected override get isAnsweredOnce(): boolean {
+    return this.how.isAnsweredOnce === true;
+  }
+
   protected told(value: T): void {
     this.#answer();
-    this.subscriber.next(value);
+    this.next(value);
   }
 
   protected completed(): void {
     this.#answer();
-    this.subscriber.complete();
+    this.complete();
   }
 
   protected mayFail(cause: Unavailable): boolean {
@@ -242,7 +295,7 @@ export class Following<T> extends Undertaking<T> {
 
   protected told(value: T): void {
     this.failures = 0;
-    this.subscriber.next(value);
+    this.next(value);
   }
 
   /** It has said all there is to say over this link. */
