@@ -88,8 +88,9 @@ class Held implements AsyncDisposable {
   constructor(grant: Releasable) {
     this.#grant = grant;
     this.release = () => lastValueFrom(grant.release());
-    const rest = Object.entries(grant).filter(([name]) => !(name in this));
-    Object.assign(this, Object.fromEntries(rest));
+    const rest: Record<string, unknown> = {};
+    for (const [name, value] of Object.entries(grant)) if (!(name in this)) rest[name] = value;
+    Object.assign(this, rest);
   }
 
   get signal(): AbortSignal {

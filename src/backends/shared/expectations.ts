@@ -64,12 +64,14 @@ export function violationsOf(
   required: readonly string[] = [],
 ): string[] {
   if (!isObject(options)) return [`options must be an object, but are ${shown(options)}`];
-  return Object.entries(expected).flatMap(([field, [words, fits]]) => {
+  const violations: string[] = [];
+  for (const field of Object.keys(expected)) {
     const value = options[field];
-    return (value === undefined && !required.includes(field)) || fits(value)
-      ? []
-      : [`${field} must be ${words}, but is ${shown(value)}`];
-  });
+    const [words, fits] = expected[field] ?? ANYTHING;
+    if ((value !== undefined || required.includes(field)) && !fits(value))
+      violations.push(`${field} must be ${words}, but is ${shown(value)}`);
+  }
+  return violations;
 }
 
 /** Throws `InvalidOptions` where what a stream or a function of the user's gives, of `subject` if there is one, is not what it must be. */
@@ -100,9 +102,9 @@ export const ANYTHING: Expectation = ['anything', () => true];
 /** One sentence for each option that is given and that nobody knows, with the name that was probably meant. */
 export function unknownIn(options: unknown, known: Readonly<Record<string, Expectation>>): string[] {
   if (!isObject(options)) return [];
-  const names = Object.keys(known);
   return Object.entries(options).flatMap(([name, value]) => {
-    if (value === undefined || names.includes(name)) return [];
+    if (value === undefined || Object.hasOwn(known, name)) return [];
+    const names = Object.keys(known);
     const meant = names.find((one) => isAlmost(one.toLowerCase(), name.toLowerCase()));
     return [
       `${name} is not an option (${meant === undefined ? `known are ${names.join(', ')}` : `is ${meant} meant?`})`,
@@ -116,7 +118,7 @@ export function checkAll(
   known: Readonly<Record<string, Expectation>>,
   required: readonly string[] = [],
 ): void {
-  const violations = [...violationsOf(options, known, required), ...unknownIn(options, known)];
+  const violations = violationsOf(options, known, required).concat(unknownIn(options, known));
   if (violations.length > 0) throw new InvalidOptions(violations);
 }
 

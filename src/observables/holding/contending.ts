@@ -11,13 +11,12 @@ import {
   Observable,
   of,
   ReplaySubject,
-  retry,
   Subject,
+  Subscription,
   switchMap,
   takeUntil,
   takeWhile,
   tap,
-  throwError,
   timer,
 } from 'rxjs';
 import type { Backend, EntryRequest, Place, RosterKey } from '../../backends/backend.js';
@@ -128,11 +127,12 @@ export function contending(
         });
       }
       let isGivenUp = false;
-      const left = new ReplaySubject<boolean>(1);
+      let left: ReplaySubject<boolean> | undefined;
       /** Told first, then given up; the work is not waited for. */
       const giveUp = (): void => {
         if (isGivenUp) return;
         isGivenUp = true;
+        left = new ReplaySubject(1);
         if (isReleased) {
           place.leave().subscribe(left);
           return;
@@ -142,7 +142,7 @@ export function contending(
         subscriber.error(lost);
         place.leave().subscribe(left);
       };
-      subscriber.add(most$.subscribe(giveUp));
+      if (most$ !== NEVER) subscriber.add(most$.subscribe(giveUp));
       const isOverdue = (): boolean => maxHoldMs !== undefined && scheduler.now() >= heldFromMs + maxHoldMs;
       const acts = {
         // The clock is asked in any case: a loss that is due is told by it.
@@ -153,7 +153,7 @@ export function contending(
         },
         release: () => {
           // Whoever is told of the loss by the signal cannot make an end of one's own of it.
-          if (isGivenUp) return left;
+          if (left !== undefined) return left;
           isReleased = true;
           isLeaving = true;
           return place.leave(least$);
@@ -173,19 +173,29 @@ export function contending(
       }),
     );
     const agreed$ = agreement === undefined ? place$ : place$.pipe(heldOnce(agreement, stand.wait !== false));
-    const contention$ = agreed$.pipe(
-      map((place): Contention => (place.admitted ? { place, grant: grantOf(place) } : { place })),
-      retry({
-        delay: (error) => {
-          if (!isError<PlaceLost>(error, 'PlaceLost')) return throwError(() => error);
-          // It was given up, and is over sooner than it was kept for.
-          if (isReleased) return EMPTY;
-          const loss = lossOfHeld?.(error);
-          return loss === undefined ? of(0) : throwError(() => loss);
-        },
-      }),
-    );
-    subscriber.add(contention$.subscribe(subscriber));
+    let staying: Subscription | undefined;
+    const standAgain = (error: unknown): void => {
+      if (!isError<PlaceLost>(error, 'PlaceLost')) subscriber.error(error);
+      // It was given up, and is over sooner than it was kept for.
+      else if (isReleased) subscriber.complete();
+      else if (lossOfHeld === undefined) enter();
+      else subscriber.error(lossOfHeld(error));
+    };
+    const enter = (): void => {
+      if (subscriber.closed) return;
+      // There before it subscribes: that may fail at once, and enter again.
+      const stay = new Subscription();
+      staying = stay;
+      stay.add(
+        agreed$.subscribe({
+          next: (place) => subscriber.next(place.admitted ? { place, grant: grantOf(place) } : { place }),
+          error: standAgain,
+          complete: () => subscriber.complete(),
+        }),
+      );
+    };
+    subscriber.add(() => staying?.unsubscribe());
+    enter();
   });
 }
 
