@@ -89,8 +89,8 @@ async function scriptsOnly(url: string): Promise<Client> {
   const session = randomUUID();
   let requests = 0;
   const ask = async (script: Script, ...own: readonly string[]): Promise<unknown> => {
-    const preamble = [session, UNRENEWED_US, 0, runId, 'inf', '', '0', '', 0];
-    return client.evalsha(script.plain.sha, 1, '{bare:0}:m', ++requests, ...preamble, ...own);
+    const preamble = [session, UNRENEWED_US, 0, runId, 'inf', '', '0', '', 0].join(' ');
+    return client.evalsha(script.plain.sha, 1, '{bare:0}:m', ++requests, preamble, ...own);
   };
   await ask(OPEN);
   return {

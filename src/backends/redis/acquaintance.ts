@@ -1,6 +1,5 @@
-import type { Answer, Argument, Reply } from './connections.js';
+import type { Answer, Reply, Write } from './connections.js';
 import { text, tokenOf } from './replies.js';
-import type { Server } from './server.js';
 
 /** Who asks. */
 interface Asker {
@@ -18,8 +17,8 @@ const HIGHEST_BELIEVED = 2n ** 52n;
 
 /** One request of a session to the shard. */
 interface Asking {
-  /** What every script is told first. */
-  preamble(server: Server): Argument[];
+  /** Writes what every script is told first. */
+  readonly write: Write;
   /** Notes the shard's time, and what data it is; returns the rest of the reply. */
   read(answer: Answer): Told;
 }
@@ -52,17 +51,14 @@ export class Acquaintance {
     const sentMs = now();
     const ttlUs = Math.round(ttlMs * 1_000);
     return {
-      preamble: (server) => [
-        id,
-        ttlUs,
-        epoch,
-        server.runId,
-        this.trustEmpty ? 'inf' : server.upMs(),
-        this.#aheadUs === undefined ? '' : Math.floor(this.#aheadUs + sentMs * 1_000),
-        this.#token.toString(),
-        this.#data.id,
-        this.#data.count,
-      ],
+      write: (server, command) => {
+        const upMs = this.trustEmpty ? 'inf' : server.upMs();
+        const witnessUs = this.#aheadUs === undefined ? '' : Math.floor(this.#aheadUs + sentMs * 1_000);
+        const data = this.#data;
+        command.push(
+          `${id} ${ttlUs} ${epoch} ${server.runId} ${upMs} ${witnessUs} ${this.#token} ${data.id} ${data.count}`,
+        );
+      },
       read: ({ state, told }) => {
         const [time, count, dataId = ''] = text(state).split(' ');
         if (sentMs >= this.#data.askedMs) this.#learn(dataId, Number(count), sentMs);

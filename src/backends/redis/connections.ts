@@ -20,6 +20,9 @@ export interface Answer {
   readonly told: Reply;
 }
 
+/** Writes what a script is told behind what every script is. */
+export type Write = (server: Server, command: Argument[]) => void;
+
 /** One of the connections, which is made again when it breaks. */
 interface Link {
   readonly operation: string;
@@ -119,43 +122,63 @@ export class Connections {
   }
 
   /** Runs a script. Rejects with what the failure means. */
-  async run(operation: string, script: Script, args: (server: Server) => Argument[]): Promise<Answer> {
+  run(operation: string, script: Script, write: Write): Promise<Answer> {
+    return new Promise((resolve, reject) => this.ask(operation, script, write, resolve, reject));
+  }
+
+  /** Likewise, for what is asked often: one of both is called, once, and never before this has returned. */
+  ask(
+    operation: string,
+    script: Script,
+    write: Write,
+    answered: (answer: Answer) => void,
+    failed: (failure: CoordinationError) => void,
+  ): void {
     const replicated = script.isReliedOn ? this.#replicated : undefined;
     const link = replicated ?? this.#commands;
     const { wire, server } = link;
-    if (wire === undefined || server === undefined)
-      throw new Unavailable(this.location, operation, this.#lastError ?? new Error('there is no connection'));
-    if (script === RENEW) this.#exercise(link);
-    try {
-      const request = String(++this.#requests);
-      const reply = await this.#evaluate(wire, script, [
-        this.layout.keys.length,
-        ...this.layout.keys,
-        request,
-        ...args(server),
-      ]);
-      const [answered, state, told] = Array.isArray(reply) ? reply : [];
-      if (String(answered) === request && Array.isArray(told)) {
-        // Not before: what cannot be renewed can be connected to, and read from, and then again and again.
-        if (script === RENEW) this.#attempt = 0;
-        // What was not done need not last.
-        if (String(told[0]) === 'ok') await this.#untilReplicated(operation, link.replicas);
-        return { state, told };
-      }
-      // A reply to another request: on this connection none can be relied upon any more.
-      const wrong = new Error(`the reply to request ${request} was not the one that came`);
-      if (link.wire === wire) this.#remake(link, wrong);
-      throw wrong;
-    } catch (cause) {
-      if (isMoved(cause) && !this.access.isCluster) throw new NotSupported('redis', LONE_NODE);
-      // Nobody notices a half-open connection; one on which a command went unanswered may be one.
-      if (isUnanswered(cause) && link.wire === wire) this.#remake(link, cause);
-      if (isServedElsewhere(cause) && link.wire === wire) this.#moved(cause);
-      const failure = this.failureOf(cause, operation, script);
-      // It is tried again, and again in vain if the reason is not a passing one: somebody should know.
-      if (isRefusal(cause) && failure instanceof Unavailable) this.context.fault(failure);
-      throw failure;
+    if (wire === undefined || server === undefined) {
+      const cause = this.#lastError ?? new Error('there is no connection');
+      queueMicrotask(() => failed(new Unavailable(this.location, operation, cause)));
+      return;
     }
+    if (script === RENEW) this.#exercise(link);
+    const request = String(++this.#requests);
+    const { keys } = this.layout;
+    const command: Argument[] = ['EVALSHA', this.#source(script).sha, keys.length, ...keys, request];
+    write(server, command);
+    const fail = (cause: unknown): void => failed(this.#failed(cause, link, wire, operation, script));
+    const answer = (reply: unknown): void => {
+      const [of, state, told] = Array.isArray(reply) ? reply : [];
+      if (String(of) !== request || !Array.isArray(told)) {
+        // A reply to another request: on this connection none can be relied upon any more.
+        const wrong = new Error(`the reply to request ${request} was not the one that came`);
+        if (link.wire === wire) this.#remake(link, wrong);
+        fail(wrong);
+        return;
+      }
+      // Not before: what cannot be renewed can be connected to, and read from, and then again and again.
+      if (script === RENEW) this.#attempt = 0;
+      // What was not done need not last.
+      if (link.replicas === undefined || String(told[0]) !== 'ok') answered({ state, told });
+      else this.#untilReplicated(operation, link.replicas).then(() => answered({ state, told }), fail);
+    };
+    wire.ask(command, answer, (cause) => {
+      if (isUncached(cause)) this.#askWithText(wire, script, command).then(answer, fail);
+      else fail(cause);
+    });
+  }
+
+  /** What it means; and what it means for the connections. */
+  #failed(cause: unknown, link: CommandLink, wire: Wire, operation: string, script: Script): CoordinationError {
+    if (isMoved(cause) && !this.access.isCluster) return new NotSupported('redis', LONE_NODE);
+    // Nobody notices a half-open connection; one on which a command went unanswered may be one.
+    if (isUnanswered(cause) && link.wire === wire) this.#remake(link, cause);
+    if (isServedElsewhere(cause) && link.wire === wire) this.#moved(cause);
+    const failure = this.failureOf(cause, operation, script);
+    // It is tried again, and again in vain if the reason is not a passing one: somebody should know.
+    if (isRefusal(cause) && failure instanceof Unavailable) this.context.fault(failure);
+    return failure;
   }
 
   /** Emits once the channel is subscribed to, and each message in it. Errors when the connection breaks. */
@@ -334,11 +357,10 @@ export class Connections {
   }
 
   /** Of many that find a script missing at once, one sends it, and the others wait for that. */
-  async #evaluate(wire: Wire, script: Script, args: Argument[]): Promise<unknown> {
-    const { sha, lua } = this.#source(script);
-    const run = (): Promise<unknown> => wire.call('EVALSHA', sha, ...args);
-    const send = (cause: unknown): Promise<unknown> => {
-      if (!isUncached(cause)) throw cause;
+  async #askWithText(wire: Wire, script: Script, command: readonly Argument[]): Promise<unknown> {
+    const { lua } = this.#source(script);
+    const send = (): Promise<unknown> => {
+      const [, , ...args] = command;
       const sent = wire.call('EVAL', lua, ...args);
       this.#sending.set(lua, sent);
       const forget = (): void => {
@@ -347,17 +369,17 @@ export class Connections {
       sent.then(forget, forget);
       return sent;
     };
-    return run().catch(async (cause) => {
-      const sent = this.#sending.get(lua);
-      if (sent === undefined || !isUncached(cause)) return send(cause);
-      // Whether it was carried out or refused, its own sender is told.
-      await Promise.allSettled([sent]);
-      return run().catch(send);
+    const sent = this.#sending.get(lua);
+    if (sent === undefined) return send();
+    // Whether it was carried out or refused, its own sender is told.
+    await Promise.allSettled([sent]);
+    return wire.call(...command).catch((cause) => {
+      if (!isUncached(cause)) throw cause;
+      return send();
     });
   }
 
-  async #untilReplicated(operation: string, replicas: Replicas | undefined): Promise<void> {
-    if (replicas === undefined) return;
+  async #untilReplicated(operation: string, replicas: Replicas): Promise<void> {
     const count = await replicas.acknowledged();
     if (count >= this.access.waitReplicas) {
       this.#areReplicasMissed = false;

@@ -3,7 +3,7 @@ import type { Observable } from 'rxjs';
 import { loadClient, rethrow } from '../shared/load-client.js';
 import type { Address } from './addresses.js';
 import type { Login } from './way.js';
-import { CLOSING_MS, type Dial, unsubscribed, type Wire, type WireOptions, wireOver } from './wire.js';
+import { type Argument, CLOSING_MS, type Dial, unsubscribed, type Wire, type WireOptions, wireOver } from './wire.js';
 
 /** The package, as far as it is used. */
 type Ioredis = Pick<typeof import('ioredis'), 'Redis'>;
@@ -78,7 +78,7 @@ function ioredisWire(make: (strict: StrictOptions) => Redis, options: WireOption
     // What becomes of it is told by events.
     client.connect().catch(() => undefined);
     return {
-      send: ([name, ...args]) => client.callBuffer(String(name), ...args),
+      send: (command) => client.callBuffer(...(command as readonly [string, ...Argument[]])),
       subscribe: (channel) => (isSharded ? client.ssubscribe(channel) : client.subscribe(channel)),
       unsubscribe: (channel) => (isSharded ? client.sunsubscribe(channel) : client.unsubscribe(channel)),
       close: () => client.disconnect(),

@@ -41,7 +41,8 @@
  * **Late requests.** A session counts its connections (`epoch`). What was sent over an earlier one and arrives after
  * something from a later one is refused: what was done since must not be undone.
  *
- * KEYS: the shard's main key. ARGV: number of the request, session, its ttl in µs, its epoch, run_id, ms that the server
+ * KEYS: the shard's main key. ARGV: number of the request; then in one text, since each argument costs, with a space between
+ * them: session, its ttl in µs, its epoch, run_id, ms that the server
  * has been up ('inf': an empty one is to be taken for new), what `v` may be by now as far as this client knows ('' if it does not know the shard), the highest token,
  * and the name and number of the data that it knows; then each script's own, which are in A. Numbers go through
  * string.format: Lua's tostring loses digits.
@@ -51,9 +52,10 @@ local M = KEYS[1]
 local T = string.sub(M, 1, -2)
 local S, L, Q = T .. 's', T .. 't', T .. 'q'
 local sid, ttl, epoch, run, up, witness, floor, knownId, known =
-  ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]) * 1000, tonumber(ARGV[7]), tonumber(ARGV[8]),
-  ARGV[9], tonumber(ARGV[10])
-local A = { unpack(ARGV, 11) }
+  string.match(ARGV[2], '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$')
+ttl, epoch, up, witness, floor, known =
+  tonumber(ttl), tonumber(epoch), tonumber(up) * 1000, tonumber(witness), tonumber(floor), tonumber(known)
+local A = { unpack(ARGV, 3) }
 
 -- What a replica has may be anything.
 local replication = redis.call('INFO', 'replication')

@@ -4,14 +4,13 @@ import {
   expand,
   filter,
   finalize,
-  from,
   map,
   merge,
-  type Observable,
+  Observable,
   ReplaySubject,
+  type Subscriber,
   Subscription,
   take,
-  tap,
 } from 'rxjs';
 import type { Entry, Expected, RosterKey, RosterKind, SwapResult, Versioned } from '../backend.js';
 import {
@@ -26,14 +25,13 @@ import {
 import { decodeSegment } from '../shared/keys.js';
 import type { Standing, StandRequest, StoreContext, StoreSession } from '../store.js';
 import type { Acquaintance, Told } from './acquaintance.js';
-import type { Argument, Connections, Reply } from './connections.js';
+import type { Answer, Argument, Connections, Reply, Write } from './connections.js';
 import { Heartbeat } from './heartbeat.js';
 import { KnownEntries, unchanged } from './known-entries.js';
 import { entryIdOf, type Layout, wishOf } from './layout.js';
 import { type Gone, type Look, lossOf, Places } from './places.js';
 import { bytes, numbers, outlookOf, payloadOf, text, texts } from './replies.js';
 import * as scripts from './scripts.js';
-import type { Server } from './server.js';
 import { type Known, unfollowed, Watch } from './watch.js';
 import { Writes } from './writes.js';
 
@@ -45,6 +43,13 @@ export interface Opened {
   readonly dataId: string;
   /** Nobody is admitted for so long. */
   readonly quarantineMs: number;
+}
+
+/** What else is done about a request. */
+interface About {
+  /** Called if it is sent, which it is not without a connection. */
+  sent(): void;
+  readonly failed?: (failure: unknown) => void;
 }
 
 /** A session: one lease on the server, and what stands in it. */
@@ -104,18 +109,16 @@ export class RedisSession implements StoreSession {
       const { beat, answered } = this.#heartbeat.send();
       const known = this.#dataId;
       const renewal = this.#places.renewing();
-      return this.#ask('renew', scripts.RENEW, [beat, known]).pipe(
-        map(({ reply, dataId }) => {
-          if (dataId !== known) {
-            this.#reconcile(renewal, texts(reply[4]));
-            for (const watch of this.#watches.values()) watch.doubt();
-          }
-          this.#dataId = dataId;
-          this.#places.renewed(sentMs, outlookOf(reply));
-          answered();
-          return sentMs;
-        }),
-      );
+      return this.#ask('renew', scripts.RENEW, [beat, known], ({ reply, dataId }) => {
+        if (dataId !== known) {
+          this.#reconcile(renewal, texts(reply[4]));
+          for (const watch of this.#watches.values()) watch.doubt();
+        }
+        this.#dataId = dataId;
+        this.#places.renewed(sentMs, outlookOf(reply));
+        answered();
+        return sentMs;
+      });
     });
   }
 
@@ -123,33 +126,31 @@ export class RedisSession implements StoreSession {
     const at = this.layout.roster(roster);
     const id = entryIdOf(this.id, request);
     const registry = request.registered ? [roster.kind, this.layout.segment(roster.name)] : ['', ''];
-    return defer(() => {
+    return new Observable((observer) => {
       const stay = this.#places.expect(id, at, request);
-      const own = [at, id, bytes(request.payload), ...registry];
-      return this.#run('enter', scripts.ENTER, own, request.sent).pipe(
-        map((reply) => {
-          const status = text(reply[0]);
-          if (status === 'absent') throw new GroupNotFound(roster.name);
-          if (status !== 'ok') throw new PlaceLost(at, 'evicted');
-          const token = this.acquaintance.met(text(reply[4]));
-          const before = Number(reply[5]);
-          const ahead = this.#places.entered(stay, before, outlookOf(reply));
-          const barred = ahead >= request.permits && before < request.permits;
-          return {
-            entry: { id, token, mode: request.mode, permits: request.permits, payload: request.payload },
-            ahead,
-            barred,
-          };
-        }),
-        tap({
-          error: (cause) => {
-            // It did not happen, and is not repeated.
-            if (!(cause instanceof Unavailable)) this.#places.forget(id);
-            // But a script that is refused half-way keeps what it has written.
-            if (cause instanceof PermissionDenied || cause instanceof NotSupported) this.#withdraw(at, id);
-          },
-        }),
-      );
+      const read = ({ reply }: Told): Standing => {
+        const status = text(reply[0]);
+        if (status === 'absent') throw new GroupNotFound(roster.name);
+        if (status !== 'ok') throw new PlaceLost(at, 'evicted');
+        const token = this.acquaintance.met(text(reply[4]));
+        const before = Number(reply[5]);
+        const ahead = this.#places.entered(stay, before, outlookOf(reply));
+        const barred = ahead >= request.permits && before < request.permits;
+        return {
+          entry: { id, token, mode: request.mode, permits: request.permits, payload: request.payload },
+          ahead,
+          barred,
+        };
+      };
+      this.#send(observer, 'enter', scripts.ENTER, [at, id, bytes(request.payload), ...registry], read, {
+        sent: request.sent,
+        failed: (cause) => {
+          // It did not happen, and is not repeated.
+          if (!(cause instanceof Unavailable)) this.#places.forget(id);
+          // But a script that is refused half-way keeps what it has written.
+          if (cause instanceof PermissionDenied || cause instanceof NotSupported) this.#withdraw(at, id);
+        },
+      });
     });
   }
 
@@ -160,19 +161,18 @@ export class RedisSession implements StoreSession {
   update(roster: RosterKey, request: StandRequest, payload: Uint8Array): Observable<void> {
     const at = this.layout.roster(roster);
     const id = entryIdOf(this.id, request);
-    return this.#ask('update', scripts.UPDATE, [at, id, bytes(payload)], request.sent).pipe(
-      map(({ reply, dataId }) => {
-        if (text(reply[0]) !== 'ok') throw lossOf(at, this.#goneFrom(dataId));
-      }),
-    );
+    const read = ({ reply, dataId }: Told): void => {
+      if (text(reply[0]) !== 'ok') throw lossOf(at, this.#goneFrom(dataId));
+    };
+    return this.#ask('update', scripts.UPDATE, [at, id, bytes(payload)], read, request);
   }
 
   leave(roster: RosterKey, request: StandRequest, inDoubt: boolean): Observable<boolean> {
     const id = entryIdOf(this.id, request);
-    return defer(() => {
+    return new Observable((observer) => {
       this.#places.forget(id);
       if (inDoubt) this.#epoch += 1;
-      return this.#leave(this.layout.roster(roster), id, request.sent);
+      this.#send(observer, 'leave', scripts.LEAVE, [this.layout.roster(roster), id], wasThere, request);
     });
   }
 
@@ -223,8 +223,8 @@ export class RedisSession implements StoreSession {
 
   registered(kind: RosterKind): Observable<ReadonlySet<string>> {
     return this.#watch(this.layout.registryChannel(kind), () =>
-      this.#run('read registrations', scripts.REGISTERED, [kind]).pipe(
-        map((reply) => unfollowed(new Set(texts(reply.slice(1)).flatMap((segment) => decodeSegment(segment) ?? [])))),
+      this.#ask('read registrations', scripts.REGISTERED, [kind], ({ reply }) =>
+        unfollowed(new Set(texts(reply.slice(1)).flatMap((segment) => decodeSegment(segment) ?? []))),
       ),
     );
   }
@@ -232,9 +232,7 @@ export class RedisSession implements StoreSession {
   cell(key: string): Observable<Versioned | undefined> {
     const at = this.layout.segment(key);
     return this.#watch(this.layout.cellChannel(at), () =>
-      this.#run('read a cell', scripts.CELL, [at]).pipe(
-        map((reply) => unfollowed(this.#versioned(reply[1], reply[2]))),
-      ),
+      this.#ask('read a cell', scripts.CELL, [at], ({ reply }) => unfollowed(this.#versioned(reply[1], reply[2]))),
     );
   }
 
@@ -248,60 +246,82 @@ export class RedisSession implements StoreSession {
   }
 
   end(): Observable<void> {
-    const next = (): Observable<Reply> => this.#run('end the session', scripts.END, []);
+    const next = (): Observable<boolean> =>
+      this.#ask('end the session', scripts.END, [], ({ reply }) => text(reply[1]) === '1');
     return next().pipe(
-      expand((reply) => (text(reply[1]) === '1' ? next() : EMPTY)),
+      expand((isLeft) => (isLeft ? next() : EMPTY)),
       map(() => undefined),
     );
   }
 
-  #run(operation: string, script: scripts.Script, own: readonly Argument[], sent?: () => void): Observable<Reply> {
-    return this.#ask(operation, script, own, sent).pipe(map(({ reply }) => reply));
-  }
-
-  #ask(
+  /** Runs a script, and emits what is read of the answer. What that throws, it errors with. */
+  #ask<T>(
     operation: string,
     script: scripts.Script,
     own: readonly Argument[],
-    /** Called if it is sent, which it is not without a connection. */
-    sent: () => void = () => undefined,
-  ): Observable<Told> {
-    return defer(() => {
-      const asking = this.acquaintance.ask({ id: this.id, ttlMs: this.ttlMs, epoch: this.#epoch }, this.context.now);
-      const args = (server: Server): Argument[] => {
-        sent();
-        return [...asking.preamble(server), ...own];
-      };
-      return from(this.connections.run(operation, script, args)).pipe(map(asking.read));
-    }).pipe(
-      tap(({ reply }) => {
-        const status = text(reply[0]);
+    read: (told: Told) => T,
+    about?: About,
+  ): Observable<T> {
+    return new Observable((observer) => this.#send(observer, operation, script, own, read, about));
+  }
+
+  #send<T>(
+    observer: Subscriber<T>,
+    operation: string,
+    script: scripts.Script,
+    own: readonly Argument[],
+    read: (told: Told) => T,
+    about?: About,
+  ): void {
+    const asking = this.acquaintance.ask({ id: this.id, ttlMs: this.ttlMs, epoch: this.#epoch }, this.context.now);
+    const write: Write = (server, command) => {
+      about?.sent();
+      asking.write(server, command);
+      for (const each of own) command.push(each);
+    };
+    const fail = (failure: unknown): void => {
+      if (observer.closed) return;
+      about?.failed?.(failure);
+      observer.error(failure);
+    };
+    const answered = (answer: Answer): void => {
+      if (observer.closed) return;
+      let value: T;
+      try {
+        const told = asking.read(answer);
+        const status = text(told.reply[0]);
         if (status === 'lost') throw new SessionLost(this.id, 'the store has ended it', true);
         if (status === 'late')
           throw this.connections.failureOf(new Error('it arrived after later requests'), operation);
-      }),
-    );
+        value = read(told);
+      } catch (error) {
+        fail(error);
+        return;
+      }
+      observer.next(value);
+      observer.complete();
+    };
+    this.connections.ask(operation, script, write, answered, fail);
   }
 
   /** What changes something once, however often it is asked for. */
   #write(operation: string, script: scripts.Script, id: string, own: readonly Argument[]): Observable<Reply> {
     return defer(() => {
       const forgotten = this.#writes.send(id);
-      return this.#run(operation, script, [id, forgotten.join(' '), ...own]).pipe(
-        tap(() => this.#writes.answered(id, forgotten)),
-      );
+      return this.#ask(operation, script, [id, forgotten.join(' '), ...own], ({ reply }) => {
+        this.#writes.answered(id, forgotten);
+        return reply;
+      });
     });
   }
 
   #look(stays: Parameters<Look>[0]): ReturnType<Look> {
     const own = stays.flatMap(({ roster, entryId }) => [roster, entryId]);
-    return this.#ask('look at places', scripts.LOOK, own).pipe(
-      map(({ reply, dataId }) => ({
-        outlook: outlookOf(reply),
-        places: numbers(reply[4]),
-        how: this.#goneFrom(dataId),
-      })),
-    );
+    return this.#ask('look at places', scripts.LOOK, own, ({ reply, dataId }) => ({
+      outlook: outlookOf(reply),
+      places: numbers(reply[4]),
+      how: this.#goneFrom(dataId),
+    }));
   }
 
   /** How what is not in this data was lost: all that stands was in the one that was known last. */
@@ -309,13 +329,10 @@ export class RedisSession implements StoreSession {
     return dataId === this.#dataId ? 'evicted' : 'forgotten';
   }
 
-  #leave(at: string, entryId: string, sent?: () => void): Observable<boolean> {
-    return this.#run('leave', scripts.LEAVE, [at, entryId], sent).pipe(map((reply) => text(reply[1]) === '1'));
-  }
-
   /** Takes out what nobody asks for any more. */
   #withdraw(at: string, entryId: string): void {
-    this.#running.add(this.#leave(at, entryId).subscribe({ error: (cause) => this.context.fault(cause) }));
+    const left$ = this.#ask('leave', scripts.LEAVE, [at, entryId], wasThere);
+    this.#running.add(left$.subscribe({ error: (cause) => this.context.fault(cause) }));
   }
 
   /** A message in the session's channel: one of its own heartbeats, or what there is to know about some entries. */
@@ -372,15 +389,13 @@ export class RedisSession implements StoreSession {
   /** All of a roster; or, where that is known, that it has not changed since. */
   #read(at: string, known: Known<readonly Entry[]> | undefined): Observable<KnownEntries | string> {
     const of = known instanceof KnownEntries ? known.dataId : '';
-    return this.#ask('read entries', scripts.ENTRIES, [at, of]).pipe(
-      map(({ dataId, count, reply }) => {
-        if (text(reply[0]) === 'known') return unchanged(dataId, text(reply[1]), Number(reply[2]));
-        const entries: Entry[] = [];
-        for (let n = 1; n + 2 < reply.length; n += 3)
-          entries.push(...this.#entryOf(text(reply[n]), text(reply[n + 1]), payloadOf(reply[n + 2])));
-        return new KnownEntries(dataId, count, entries, this.#entryOf);
-      }),
-    );
+    return this.#ask('read entries', scripts.ENTRIES, [at, of], ({ dataId, count, reply }) => {
+      if (text(reply[0]) === 'known') return unchanged(dataId, text(reply[1]), Number(reply[2]));
+      const entries: Entry[] = [];
+      for (let n = 1; n + 2 < reply.length; n += 3)
+        entries.push(...this.#entryOf(text(reply[n]), text(reply[n + 1]), payloadOf(reply[n + 2])));
+      return new KnownEntries(dataId, count, entries, this.#entryOf);
+    });
   }
 
   readonly #entryOf = (id: string, token: string, payload: Uint8Array): readonly Entry[] => {
@@ -392,4 +407,9 @@ export class RedisSession implements StoreSession {
     const known = text(version);
     return known === '' ? undefined : { version: this.acquaintance.met(known), value: payloadOf(value) };
   }
+}
+
+/** What LEAVE tells. */
+function wasThere({ reply }: Told): boolean {
+  return text(reply[1]) === '1';
 }

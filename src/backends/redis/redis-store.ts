@@ -55,9 +55,9 @@ function open(
         const asking = acquaintance.ask({ id, ttlMs, epoch: 0 }, context.now);
         // What is on its way is opened all the same, and nobody else would end it. If this fails, it lasts for its ttl.
         bidFarewell = () => {
-          connections.run('end the session', END, asking.preamble).catch(() => undefined);
+          connections.run('end the session', END, asking.write).catch(() => undefined);
         };
-        return from(connections.run('open a session', OPEN, asking.preamble)).pipe(
+        return from(connections.run('open a session', OPEN, asking.write)).pipe(
           map(asking.read),
           map(({ dataId, reply }) => ({ id, ttlMs, provedMs, dataId, quarantineMs: Number(text(reply[1])) })),
         );

@@ -30,9 +30,9 @@ export function payloadOf(value: unknown): Uint8Array {
   return Buffer.isBuffer(value) ? new Uint8Array(value) : new Uint8Array();
 }
 
-/** The same bytes as a client takes them. */
-export function bytes(payload: Uint8Array): Buffer {
-  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+/** The same bytes as a client takes them: most often there are none, and a command of text alone costs less. */
+export function bytes(payload: Uint8Array): string | Buffer {
+  return payload.length === 0 ? '' : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
 }
 
 /** What begins the replies of RENEW and LOOK. */

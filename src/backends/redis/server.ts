@@ -24,7 +24,8 @@ export function serverOf(info: string, { now }: Pick<StoreContext, 'now'>): Serv
   // It is the difference of two times that were cut off to seconds, so it may be one second too many.
   const thenUpMs = Math.max(0, Number(field('uptime_in_seconds') ?? 0) - 1) * 1_000;
   return {
-    runId: field('run_id') ?? '',
+    // Each script is told it among others, with spaces between them.
+    runId: (field('run_id') ?? '').replaceAll(' ', ''),
     version,
     isTooOld: major < 6 || (major === 6 && minor < 2),
     isTooOldForClusters: major < 7,

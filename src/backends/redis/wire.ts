@@ -10,6 +10,8 @@ export type Reply = readonly unknown[];
 export interface Wire {
   /** Sends a command. Rejects with the server's refusal, with `Unanswered`, or with why the connection has ended. */
   call(...command: readonly Argument[]): Promise<unknown>;
+  /** Likewise, for what is asked often: one of both is called, once, and never before this has returned. */
+  ask(command: readonly Argument[], answered: (reply: unknown) => void, failed: (cause: unknown) => void): void;
   subscribe(channel: string): Promise<unknown>;
   unsubscribe(channel: string): Promise<unknown>;
 }
@@ -94,22 +96,41 @@ export function wireOver({ timing }: WireOptions, start: (events: ClientEvents) 
       if (end !== undefined) return;
       end = { cause };
       clearTimeout(greeting);
-      for (const reject of [...waiting]) reject(cause);
+      const all = [...waiting];
+      // That the connection has ended is told first.
+      queueMicrotask(() => {
+        for (const fail of all) fail(cause);
+      });
       observer.error(cause);
     };
-    const asked = (send: () => Promise<unknown>): Promise<unknown> =>
-      new Promise((resolve, reject) => {
-        if (end !== undefined) throw end.cause;
-        const settled = (settle: () => void): void => {
-          clearTimeout(patience);
-          waiting.delete(fail);
-          settle();
-        };
-        const fail = (cause: unknown): void => settled(() => reject(cause));
-        const patience = setTimeout(() => fail(new Unanswered(timeoutMs)), timeoutMs);
-        waiting.add(fail);
-        send().then((reply) => settled(() => resolve(reply)), fail);
-      });
+    const ask = (
+      send: () => Promise<unknown>,
+      answered: (reply: unknown) => void,
+      failed: (cause: unknown) => void,
+    ): void => {
+      if (end !== undefined) {
+        const { cause } = end;
+        queueMicrotask(() => failed(cause));
+        return;
+      }
+      let isSettled = false;
+      const settle = (): boolean => {
+        if (isSettled) return false;
+        isSettled = true;
+        clearTimeout(patience);
+        return waiting.delete(fail);
+      };
+      const fail = (cause: unknown): void => {
+        if (settle()) failed(cause);
+      };
+      const patience = setTimeout(() => fail(new Unanswered(timeoutMs)), timeoutMs);
+      waiting.add(fail);
+      send().then((reply) => {
+        if (settle()) answered(reply);
+      }, fail);
+    };
+    const call = (send: () => Promise<unknown>): Promise<unknown> =>
+      new Promise((resolve, reject) => ask(send, resolve, reject));
     const client = start({
       connected: () => {
         // Not every client limits how long the server takes to let it in.
@@ -119,9 +140,10 @@ export function wireOver({ timing }: WireOptions, start: (events: ClientEvents) 
         clearTimeout(greeting);
         if (end !== undefined) return;
         observer.next({
-          call: (...command) => asked(() => client.send(command)),
-          subscribe: (channel) => asked(() => client.subscribe(channel)),
-          unsubscribe: (channel) => asked(() => client.unsubscribe(channel)),
+          ask: (command, answered, failed) => ask(() => client.send(command), answered, failed),
+          call: (...command) => call(() => client.send(command)),
+          subscribe: (channel) => call(() => client.subscribe(channel)),
+          unsubscribe: (channel) => call(() => client.unsubscribe(channel)),
         });
       },
       ended,
