@@ -43,6 +43,9 @@ export interface ParticipationContext extends KernelContext {
   readonly ended$: Observable<void>;
 }
 
+/** Who is told that a request goes out, where nobody asks. */
+const NOBODY = (): void => undefined;
+
 const AFTER_NOTHING = (): ObservableInput<unknown> => EMPTY;
 
 /** A place with signals that are made when they are asked for. */
@@ -95,7 +98,7 @@ export class Participation implements LifeListener {
   readonly #draining = new ToldEnd();
   readonly #stay = new Subscription();
   /** Told when the request that is asked for now goes out. */
-  #sent: () => void = () => undefined;
+  #sent: () => void = NOBODY;
   #isEntering = true;
   #entering: Operation<Standing> | undefined;
   #standing: Standing | undefined;
@@ -153,11 +156,13 @@ export class Participation implements LifeListener {
           this.#standing = standing;
         },
         error: (error) => {
+          this.#entered();
           if (this.#inDoubt) this.#sendLeave();
           else if (this.#isLeaving) this.#tellLeft(false);
           if (!this.#isLeaving && !(error instanceof SessionLost)) this.#fail(error);
         },
         complete: () => {
+          this.#entered();
           this.#answered(false);
           if (this.#isLeaving) this.#sendLeave();
           else if (this.#standing !== undefined) this.#stand(this.#standing);
@@ -176,6 +181,12 @@ export class Participation implements LifeListener {
       },
     );
     this.#entering.start();
+  }
+
+  /** What was needed for it is let go. */
+  #entered(): void {
+    this.#entering = undefined;
+    this.#sent = NOBODY;
   }
 
   /** Where the backend was closed, that has told it to leave. */

@@ -26,8 +26,8 @@ export interface Life {
 
 /** Something that is gone on with in one session, whatever breaks, until the session is over. */
 export abstract class Undertaking<T> implements LifeListener, Unsubscribable {
-  /** Of the source that is listened to: what an earlier one still tells counts for nothing. */
-  #number = 0;
+  /** What an earlier one still tells counts for nothing. */
+  #attempt: Attempt<T> | undefined;
   #isRunning = false;
   /** Nothing more is told. */
   #isStopped = false;
@@ -101,38 +101,41 @@ export abstract class Undertaking<T> implements LifeListener, Unsubscribable {
   }
 
   protected begin(): void {
-    const number = ++this.#number;
+    const attempt = new Attempt(this);
+    this.#attempt = attempt;
     this.#isRunning = true;
-    let isBeginning = true;
-    let isDone = false;
-    const done = (): void => {
-      isDone = true;
-      if (!isBeginning && number === this.#number) this.#complete();
-    };
-    const source = this.#made().subscribe({
-      next: (value) => {
-        if (number !== this.#number || isDone) return;
-        this.told(value);
-        if (this.isAnsweredOnce) done();
-      },
-      error: (error) => {
-        if (number === this.#number && !isDone) this.fail(error);
-      },
-      complete: done,
-    });
-    isBeginning = false;
+    const source = this.#made().subscribe(attempt);
+    attempt.isBeginning = false;
     // Whatever it has set off may have ended it, or the session.
-    if (number !== this.#number) {
+    if (this.#attempt !== attempt) {
       source.unsubscribe();
       return;
     }
     this.#source = source;
-    if (isDone) this.#complete();
+    if (attempt.isDone) this.#complete();
+  }
+
+  /** @internal */
+  heard(attempt: Attempt<T>, value: T): void {
+    if (this.#attempt !== attempt || attempt.isDone) return;
+    this.told(value);
+    if (this.isAnsweredOnce) this.done(attempt);
+  }
+
+  /** @internal */
+  failed(attempt: Attempt<T>, error: unknown): void {
+    if (this.#attempt === attempt && !attempt.isDone) this.fail(error);
+  }
+
+  /** @internal */
+  done(attempt: Attempt<T>): void {
+    attempt.isDone = true;
+    if (!attempt.isBeginning && this.#attempt === attempt) this.#complete();
   }
 
   /** What it tells from here on is not heard. */
   protected cancel(): void {
-    this.#number += 1;
+    this.#attempt = undefined;
     this.#isRunning = false;
     this.#source?.unsubscribe();
     this.#source = undefined;
@@ -170,6 +173,26 @@ export abstract class Undertaking<T> implements LifeListener, Unsubscribable {
   #complete(): void {
     this.#isRunning = false;
     this.completed();
+  }
+}
+
+/** One subscription to the source of an undertaking. */
+class Attempt<T> implements Observer<T> {
+  isBeginning = true;
+  isDone = false;
+
+  constructor(private readonly undertaking: Undertaking<T>) {}
+
+  next(value: T): void {
+    this.undertaking.heard(this, value);
+  }
+
+  error(error: unknown): void {
+    this.undertaking.failed(this, error);
+  }
+
+  complete(): void {
+    this.undertaking.done(this);
   }
 }
 

@@ -12,6 +12,7 @@ import {
   of,
   ReplaySubject,
   Subject,
+  type Subscriber,
   Subscription,
   switchMap,
   takeUntil,
@@ -47,155 +48,230 @@ interface Stand extends Pick<EntryRequest, 'wait' | 'beforeLeave'>, Partial<Pick
   readonly holdAtLeastMs?: number | undefined;
 }
 
+/** How a loss is told of what was held under a token. */
+type LossOf = (token: bigint, lost: PlaceLost) => Loss;
+
 /** A grant with signals that are made when they are asked for. */
 class HeldGrant implements Grant {
   readonly token: bigint;
   readonly id: string;
   readonly isValid: () => boolean;
   readonly release: Grant['release'];
-  readonly #place: Place;
-  readonly #signal: () => AbortSignal;
+  readonly #holding: Holding;
 
   constructor(
     readonly name: string,
-    place: Place,
-    { isValid, release }: Pick<Grant, 'isValid' | 'release'>,
-    signal: () => AbortSignal,
+    holding: Holding,
   ) {
-    this.token = place.entry.token;
-    this.id = place.entry.id;
-    this.isValid = isValid;
-    this.release = release;
-    this.#place = place;
-    this.#signal = signal;
+    this.token = holding.place.entry.token;
+    this.id = holding.place.entry.id;
+    this.isValid = () => holding.isValid();
+    this.release = () => holding.release();
+    this.#holding = holding;
   }
 
   get signal(): AbortSignal {
-    return this.#signal();
+    return this.#holding.signal;
   }
 
   get draining(): AbortSignal {
-    return this.#place.draining;
+    return this.#holding.place.draining;
+  }
+}
+
+/** What is held from when one is admitted until it is given up, or lost. */
+class Holding {
+  readonly #sinceMs: number;
+  #loss: Loss | undefined;
+  #told: AbortController | undefined;
+  #isGivenUp = false;
+  #left: ReplaySubject<boolean> | undefined;
+
+  constructor(
+    readonly place: Place,
+    private readonly contender: Contender,
+  ) {
+    this.#sinceMs = contender.nowMs();
+  }
+
+  start(): void {
+    const { contender } = this;
+    // Nothing runs under it that could be told of a loss while it is kept for as long as it must be.
+    if (contender.isKept) {
+      const { signal } = this;
+      signal.addEventListener('abort', () => {
+        if (isError<BackendClosed>(signal.reason, 'BackendClosed')) contender.complete();
+      });
+    }
+    const { maxHoldMs } = contender.stand;
+    if (maxHoldMs !== undefined) contender.add(this.for(maxHoldMs).subscribe(() => this.#giveUp()));
+  }
+
+  /** Emits when it has been held for so long. */
+  for(ms: number): Observable<unknown> {
+    const { contender } = this;
+    return defer(() => timer(Math.max(0, this.#sinceMs + ms - contender.nowMs()), contender.scheduler));
+  }
+
+  /** Completes when it has been held for as long as it must be. */
+  get least$(): Observable<unknown> {
+    const { holdAtLeastMs } = this.contender.stand;
+    return holdAtLeastMs === undefined ? EMPTY : this.for(holdAtLeastMs);
+  }
+
+  /** The stream errors with the loss that the signal aborts with. */
+  lossOf(lost: PlaceLost): Loss {
+    this.#loss ??= this.contender.lossOf(this.place.entry.token, lost);
+    return this.#loss;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The clock is asked in any case: a loss that is due is told by it. */
+  isValid(): boolean {
+    const isHeld = this.place.isValid();
+    const { contender } = this;
+    const { maxHoldMs } = contender.stand;
+    if (maxHoldMs !== undefined && contender.nowMs() >= this.#sinceMs + maxHoldMs) this.#giveUp();
+    return isHeld && !contender.isLeaving && !this.#isGivenUp && this.#told?.signal.aborted !== true;
+  }
+
+  release(): Observable<boolean> {
+    // Whoever is told of the loss by the signal cannot make an end of one's own of it.
+    if (this.#left !== undefined) return this.#left;
+    this.contender.isReleased = true;
+    this.contender.isLeaving = true;
+    return this.place.leave(this.least$);
+  }
+
+  /** Made when somebody asks for it: how the place has ended is told then, too. */
+  get #controller(): AbortController {
+    this.#told ??= toldBy(this.place, (lost) => this.lossOf(lost));
+    return this.#told;
+  }
+
+  /** Told first, then given up; the work is not waited for. */
+  #giveUp(): void {
+    if (this.#isGivenUp) return;
+    this.#isGivenUp = true;
+    this.#left = new ReplaySubject(1);
+    if (!this.contender.isReleased) {
+      const lost = this.lossOf(new PlaceLost(this.contender.subject, 'held too long'));
+      this.#controller.abort(lost);
+      this.contender.error(lost);
+    }
+    this.place.leave().subscribe(this.#left);
+  }
+}
+
+/** One subscription's stay in a line: again and again, if it is lost while it waits. */
+class Contender {
+  isReleased = false;
+  /** It stands until the work has settled, and is held no longer. */
+  isLeaving = false;
+  #holding: Holding | undefined;
+  #staying: Subscription | undefined;
+  readonly #place$: Observable<Place>;
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly roster: RosterKey,
+    readonly stand: Stand,
+    readonly lossOf: LossOf,
+    private readonly subscriber: Subscriber<Contention>,
+  ) {
+    const { agreement } = stand;
+    const place$ = defer(() => this.#enter());
+    this.#place$ = agreement === undefined ? place$ : place$.pipe(heldOnce(agreement, stand.wait !== false));
+    subscriber.add(() => {
+      this.isLeaving = true;
+    });
+    subscriber.add(() => this.#staying?.unsubscribe());
+  }
+
+  get scheduler(): Backend['scheduler'] {
+    return this.backend.scheduler;
+  }
+
+  get subject(): string {
+    return `${this.roster.kind} ${JSON.stringify(this.roster.name)}`;
+  }
+
+  /** Where it is given up, it is held on for as long as it must be, and there is no work that could be told. */
+  get isKept(): boolean {
+    return this.stand.holdAtLeastMs !== undefined && this.stand.beforeLeave === undefined;
+  }
+
+  nowMs(): number {
+    return this.backend.scheduler.now();
+  }
+
+  add(teardown: Subscription): void {
+    this.subscriber.add(teardown);
+  }
+
+  complete(): void {
+    this.subscriber.complete();
+  }
+
+  start(): void {
+    if (this.subscriber.closed) return;
+    // There before it subscribes: that may fail at once, and start again.
+    const stay = new Subscription();
+    this.#staying = stay;
+    stay.add(this.#place$.subscribe(this));
+  }
+
+  next(place: Place): void {
+    if (!place.admitted) {
+      this.subscriber.next({ place });
+      return;
+    }
+    const holding = new Holding(place, this);
+    this.#holding = holding;
+    holding.start();
+    this.subscriber.next({ place, grant: new HeldGrant(this.roster.name, holding) });
+  }
+
+  error(error: unknown): void {
+    if (!isError<PlaceLost>(error, 'PlaceLost')) this.subscriber.error(error);
+    // It was given up, and is over sooner than it was kept for.
+    else if (this.isReleased) this.complete();
+    else if (this.#holding === undefined) this.start();
+    else this.subscriber.error(this.#holding.lossOf(error));
+  }
+
+  #enter(): Observable<Place> {
+    const { data, agreement: _, maxHoldMs: __, holdAtLeastMs, beforeLeave, ...wish } = this.stand;
+    const isAwaited = beforeLeave !== undefined || holdAtLeastMs !== undefined;
+    return this.backend.enter(this.roster, {
+      mode: 'exclusive',
+      permits: 1,
+      onDrain: 'work',
+      ...data,
+      ...wish,
+      ...(isAwaited && { beforeLeave: () => this.#settled() }),
+    });
+  }
+
+  #settled(): Observable<unknown> {
+    this.isLeaving = true;
+    const { beforeLeave, maxHoldMs } = this.stand;
+    // It is told in any case that the entry is about to go.
+    const work$ = beforeLeave?.() ?? EMPTY;
+    const holding = this.#holding;
+    if (holding === undefined) return merge(work$);
+    const most$ = maxHoldMs === undefined ? NEVER : holding.for(maxHoldMs);
+    return merge(work$, holding.least$).pipe(ignoreElements(), takeUntil(most$));
   }
 }
 
 /** Stands in line for what only so many may hold. Lost while waiting: it stands again. Lost while held: it errors with the loss. */
-export function contending(
-  backend: Backend,
-  roster: RosterKey,
-  { data, agreement, maxHoldMs, holdAtLeastMs, beforeLeave, ...stand }: Stand,
-  lossOf: (token: bigint, lost: PlaceLost) => Loss,
-): Observable<Contention> {
-  const { scheduler } = backend;
+export function contending(backend: Backend, roster: RosterKey, stand: Stand, lossOf: LossOf): Observable<Contention> {
   return new Observable<Contention>((subscriber) => {
-    let lossOfHeld: ((lost: PlaceLost) => Loss) | undefined;
-    let heldFromMs = 0;
-    let isReleased = false;
-    /** It stands until the work has settled, and is held no longer. */
-    let isLeaving = false;
-    subscriber.add(() => {
-      isLeaving = true;
-    });
-    const heldFor = (ms: number): Observable<unknown> =>
-      defer(() => timer(Math.max(0, heldFromMs + ms - scheduler.now()), scheduler));
-    const least$ = holdAtLeastMs === undefined ? EMPTY : heldFor(holdAtLeastMs);
-    const most$ = maxHoldMs === undefined ? NEVER : heldFor(maxHoldMs);
-    const settled = (): Observable<unknown> => {
-      isLeaving = true;
-      // It is told in any case that the entry is about to go.
-      const work$ = beforeLeave?.() ?? EMPTY;
-      return lossOfHeld === undefined ? merge(work$) : merge(work$, least$).pipe(ignoreElements(), takeUntil(most$));
-    };
-    const isAwaited = beforeLeave !== undefined || holdAtLeastMs !== undefined;
-
-    const grantOf = (place: Place): Grant => {
-      const { token } = place.entry;
-      const loss = once((lost) => lossOf(token, lost));
-      lossOfHeld = loss;
-      heldFromMs = scheduler.now();
-      let asked: AbortController | undefined;
-      /** Made when somebody asks for it: how the place has ended is told then, too. */
-      const told = (): AbortController => {
-        asked ??= toldBy(place, loss);
-        return asked;
-      };
-      // Nothing runs under it that could be told of a loss while it is kept for as long as it must be.
-      if (isAwaited && beforeLeave === undefined) {
-        const { signal } = told();
-        signal.addEventListener('abort', () => {
-          if (isError<BackendClosed>(signal.reason, 'BackendClosed')) subscriber.complete();
-        });
-      }
-      let isGivenUp = false;
-      let left: ReplaySubject<boolean> | undefined;
-      /** Told first, then given up; the work is not waited for. */
-      const giveUp = (): void => {
-        if (isGivenUp) return;
-        isGivenUp = true;
-        left = new ReplaySubject(1);
-        if (isReleased) {
-          place.leave().subscribe(left);
-          return;
-        }
-        const lost = loss(new PlaceLost(`${roster.kind} ${JSON.stringify(roster.name)}`, 'held too long'));
-        told().abort(lost);
-        subscriber.error(lost);
-        place.leave().subscribe(left);
-      };
-      if (most$ !== NEVER) subscriber.add(most$.subscribe(giveUp));
-      const isOverdue = (): boolean => maxHoldMs !== undefined && scheduler.now() >= heldFromMs + maxHoldMs;
-      const acts = {
-        // The clock is asked in any case: a loss that is due is told by it.
-        isValid: () => {
-          const isHeld = place.isValid();
-          if (isOverdue()) giveUp();
-          return isHeld && !isLeaving && !isGivenUp && asked?.signal.aborted !== true;
-        },
-        release: () => {
-          // Whoever is told of the loss by the signal cannot make an end of one's own of it.
-          if (left !== undefined) return left;
-          isReleased = true;
-          isLeaving = true;
-          return place.leave(least$);
-        },
-      };
-      return new HeldGrant(roster.name, place, acts, () => told().signal);
-    };
-
-    const place$ = defer(() =>
-      backend.enter(roster, {
-        mode: 'exclusive',
-        permits: 1,
-        onDrain: 'work',
-        ...data,
-        ...stand,
-        ...(isAwaited && { beforeLeave: settled }),
-      }),
-    );
-    const agreed$ = agreement === undefined ? place$ : place$.pipe(heldOnce(agreement, stand.wait !== false));
-    let staying: Subscription | undefined;
-    const standAgain = (error: unknown): void => {
-      if (!isError<PlaceLost>(error, 'PlaceLost')) subscriber.error(error);
-      // It was given up, and is over sooner than it was kept for.
-      else if (isReleased) subscriber.complete();
-      else if (lossOfHeld === undefined) enter();
-      else subscriber.error(lossOfHeld(error));
-    };
-    const enter = (): void => {
-      if (subscriber.closed) return;
-      // There before it subscribes: that may fail at once, and enter again.
-      const stay = new Subscription();
-      staying = stay;
-      stay.add(
-        agreed$.subscribe({
-          next: (place) => subscriber.next(place.admitted ? { place, grant: grantOf(place) } : { place }),
-          error: standAgain,
-          complete: () => subscriber.complete(),
-        }),
-      );
-    };
-    subscriber.add(() => staying?.unsubscribe());
-    enter();
+    new Contender(backend, roster, stand, lossOf, subscriber).start();
   });
 }
 
@@ -236,13 +312,4 @@ function heldOnce(
 
 function asWaiting(place: Place): Place {
   return { ...place, admitted: false, signal: place.signal, draining: place.draining };
-}
-
-/** The stream errors with the loss that the signal aborts with. */
-function once(lossOf: (lost: PlaceLost) => Loss): (lost: PlaceLost) => Loss {
-  let loss: Loss | undefined;
-  return (lost) => {
-    loss ??= lossOf(lost);
-    return loss;
-  };
 }
