@@ -36,7 +36,6 @@ export const redis: Store = {
     {
       name: 'limit: a bare client with the scripts of conclave, release not awaited',
       npmPackage: 'ioredis',
-      isUncontendedOnly: true,
       open: overClients(scriptsOnly),
     },
     { name: 'redlock', npmPackage: 'redlock', open: overClients(redlock), requests: /^(eval|evalsha)$/ },
@@ -81,28 +80,40 @@ async function bare(url: string, release: 'sent' | 'awaited'): Promise<Client> {
 /** The bare client renews nothing: its session outlives the run. */
 const UNRENEWED_US = 3_600_000_000;
 
-/** What conclave asks the server for, and nothing else: a client with these scripts cannot be faster. */
+/** What conclave asks the server for, and hears of it, and nothing else: a client with these scripts cannot be faster. */
 async function scriptsOnly(url: string): Promise<Client> {
   const client = await connected(url);
   const runId = /run_id:(\w+)/.exec(await client.info('server'))?.[1] ?? '';
   for (const { plain } of [OPEN, ENTER, LEAVE]) await client.script('LOAD', plain.lua);
   const session = randomUUID();
+  const waiting = new Map<string, () => void>();
+  const messages = await connected(url);
+  messages.on('message', (_channel: string, message: string) => {
+    for (const line of message.split(' ')) {
+      const [entry = '', ahead] = line.split(':');
+      if (ahead === '0') waiting.get(entry)?.();
+    }
+  });
+  await messages.subscribe(`{bare:0}:c:${session}`);
   let requests = 0;
-  const ask = async (script: Script, ...own: readonly string[]): Promise<unknown> => {
-    const preamble = [session, UNRENEWED_US, 0, runId, 'inf', '', '0', '', 0].join(' ');
-    return client.evalsha(script.plain.sha, 1, '{bare:0}:m', ++requests, preamble, ...own);
-  };
+  const preamble = [session, UNRENEWED_US, 0, runId, 'inf', '', '0', '', 0].join(' ');
+  const ask = async (script: Script, ...own: readonly string[]): Promise<unknown> =>
+    client.evalsha(script.plain.sha, 1, '{bare:0}:m', ++requests, preamble, ...own);
   await ask(OPEN);
   return {
     async acquire(name) {
       const [roster, entry] = [`lock:${name}`, `${session}.${++requests}.x1`];
-      const reply = await ask(ENTER, roster, entry, 'a payload of some thirty bytes', '', '');
+      const admitted = new Promise<void>((resolve) => waiting.set(entry, resolve));
+      const reply = await ask(ENTER, roster, entry, '', '', '');
       const [, , told] = Array.isArray(reply) ? reply : [];
-      if (!Array.isArray(told) || told.at(-1) !== 0)
-        throw new Error(`the bare client did not get ${name}, which is free`);
+      if (!Array.isArray(told) || told[0] !== 'ok') throw new Error(`the bare client was refused ${name}`);
+      if (told.at(-1) !== 0) await admitted;
+      waiting.delete(entry);
       return async () => void ask(LEAVE, roster, entry);
     },
-    [Symbol.asyncDispose]: () => quit(client),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([quit(client), quit(messages)]);
+    },
   };
 }
 
