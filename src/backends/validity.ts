@@ -22,5 +22,7 @@ export function onDueCheck(check: () => void): () => void {
  * passed gives up what it holds, synchronously, through whatever operators stand in between.
  */
 export function tellDueLosses(): void {
-  for (const check of shared[CHECKS] ?? []) check();
+  const checks = shared[CHECKS];
+  if (checks === undefined) return;
+  for (const check of checks) check();
 }

@@ -1,7 +1,7 @@
 import { asyncScheduler } from 'rxjs';
 import type { ClockLike } from '../backend.js';
 
-/** Monotonic time for everything that waits. */
+/** Monotonic time for everything that waits. Looked up each time, since tests put another one in its place. */
 export const monotonicScheduler: ClockLike = {
   now: () => performance.now(),
   wallNow: () => Date.now(),
@@ -55,18 +55,18 @@ export class SuspendWatch {
     return leastMs;
   }
 
+  /** A gate asks this for each item: it calls nothing. */
   #lastMarkBefore(sinceMs: number): number {
-    return Math.max(
-      0,
-      this.#marks.findLastIndex(({ atMs }) => atMs <= sinceMs),
-    );
+    let at = this.#marks.length - 1;
+    while (at > 0 && (this.#marks[at]?.atMs ?? 0) > sinceMs) at--;
+    return Math.max(0, at);
   }
 
   /** The wall clock is read after the other: what passes in between counts. */
   #look(nowMs: number): number {
     const aheadMs = (this.clock.wallNow?.() ?? nowMs) - nowMs;
-    const last = this.#marks.at(-1);
-    if (last !== undefined) last.leastAheadMs = Math.min(last.leastAheadMs, aheadMs);
+    const last = this.#marks[this.#marks.length - 1];
+    if (last !== undefined && aheadMs < last.leastAheadMs) last.leastAheadMs = aheadMs;
     return aheadMs;
   }
 }

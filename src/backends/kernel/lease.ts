@@ -123,7 +123,7 @@ export class Lease<S extends Renewable = StoreSession> implements Life {
   check(): boolean {
     if (this.#over) return false;
     if (!this.#heedProof()) this.lose('the thread that renews it has given it up');
-    else if (this.remainingMs() <= 0) {
+    else if (this.#restMs() <= 0) {
       const nowMs = this.context.clock.now();
       const aheadMs = this.suspensions.aheadMs(this.#provedMs, nowMs);
       const isSuspended = nowMs - this.#provedMs + CLOCKS_APART_MS < this.#reliableMs;
@@ -138,7 +138,10 @@ export class Lease<S extends Renewable = StoreSession> implements Life {
 
   /** From now to the deadline. */
   remainingMs(): number {
-    if (!this.#heedProof()) return 0;
+    return this.#heedProof() ? this.#restMs() : 0;
+  }
+
+  #restMs(): number {
     const nowMs = this.context.clock.now();
     return this.#reliableMs - (nowMs - this.#provedMs) - this.suspensions.aheadMs(this.#provedMs, nowMs);
   }
