@@ -48,6 +48,9 @@ interface Stand extends Pick<EntryRequest, 'wait' | 'beforeLeave'>, Partial<Pick
   readonly holdAtLeastMs?: number | undefined;
 }
 
+/** What is told of a place in the line. */
+export type Show<T> = (place: Place, grant: Grant | undefined) => T | undefined;
+
 /** How a loss is told of what was held under a token. */
 type LossOf = (token: bigint, lost: PlaceLost) => Loss;
 
@@ -89,7 +92,7 @@ class Holding {
 
   constructor(
     readonly place: Place,
-    private readonly contender: Contender,
+    private readonly contender: Contender<unknown>,
   ) {
     this.#sinceMs = contender.nowMs();
   }
@@ -167,7 +170,7 @@ class Holding {
 }
 
 /** One subscription's stay in a line: again and again, if it is lost while it waits. */
-class Contender {
+class Contender<T> {
   isReleased = false;
   /** It stands until the work has settled, and is held no longer. */
   isLeaving = false;
@@ -180,7 +183,8 @@ class Contender {
     private readonly roster: RosterKey,
     readonly stand: Stand,
     readonly lossOf: LossOf,
-    private readonly subscriber: Subscriber<Contention>,
+    private readonly show: Show<T>,
+    private readonly subscriber: Subscriber<T>,
   ) {
     const { agreement } = stand;
     const place$ = defer(() => this.#enter());
@@ -225,14 +229,8 @@ class Contender {
   }
 
   next(place: Place): void {
-    if (!place.admitted) {
-      this.subscriber.next({ place });
-      return;
-    }
-    const holding = new Holding(place, this);
-    this.#holding = holding;
-    holding.start();
-    this.subscriber.next({ place, grant: new HeldGrant(this.roster.name, holding) });
+    const shown = this.show(place, place.admitted ? this.#hold(place) : undefined);
+    if (shown !== undefined) this.subscriber.next(shown);
   }
 
   error(error: unknown): void {
@@ -241,6 +239,13 @@ class Contender {
     else if (this.isReleased) this.complete();
     else if (this.#holding === undefined) this.start();
     else this.subscriber.error(this.#holding.lossOf(error));
+  }
+
+  #hold(place: Place): Grant {
+    const holding = new Holding(place, this);
+    this.#holding = holding;
+    holding.start();
+    return new HeldGrant(this.roster.name, holding);
   }
 
   #enter(): Observable<Place> {
@@ -268,10 +273,19 @@ class Contender {
   }
 }
 
-/** Stands in line for what only so many may hold. Lost while waiting: it stands again. Lost while held: it errors with the loss. */
-export function contending(backend: Backend, roster: RosterKey, stand: Stand, lossOf: LossOf): Observable<Contention> {
-  return new Observable<Contention>((subscriber) => {
-    new Contender(backend, roster, stand, lossOf, subscriber).start();
+/**
+ * Stands in line for what only so many may hold, and tells what `show` makes of each place, and of the grant while it is held, if
+ * that is anything. Lost while waiting: it stands again. Lost while held: it errors with the loss.
+ */
+export function contending<T>(
+  backend: Backend,
+  roster: RosterKey,
+  stand: Stand,
+  lossOf: LossOf,
+  show: Show<T>,
+): Observable<T> {
+  return new Observable<T>((subscriber) => {
+    new Contender(backend, roster, stand, lossOf, show, subscriber).start();
   });
 }
 

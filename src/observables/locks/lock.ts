@@ -7,7 +7,7 @@ import {
   finalize,
   ignoreElements,
   map,
-  Observable,
+  type Observable,
   type ObservableInput,
   switchMap,
   takeUntil,
@@ -22,7 +22,7 @@ import { encodePayload } from '../../backends/shared/codec.js';
 import { ANYTHING, checkAll, type Expectation, number, oneOf } from '../../backends/shared/expectations.js';
 import { checkName } from '../../backends/shared/keys.js';
 import { admittedIn, lookAtContenders } from '../holding/contender.js';
-import { type Contention, contending } from '../holding/contending.js';
+import { type Contention, contending, type Show } from '../holding/contending.js';
 import type { Grant } from '../holding/grant.js';
 import { withData } from '../holding/with-data.js';
 
@@ -90,7 +90,7 @@ export function acquiring(
   agreement?: LineOptions['agreement'],
 ): Observable<Grant> {
   const stand = { ...options, wait: waitMs !== 0, permits, beforeLeave, agreement };
-  if (waitMs === undefined) return heldOnly(placesFor(backend, name, stand));
+  if (waitMs === undefined) return inLine(backend, name, stand, (_, grant) => grant);
   return defer(() => {
     /** What keeps one waiting, as far as it is known. */
     let reason: LockNotAcquired['reason'] = 'unreachable';
@@ -132,19 +132,6 @@ export function acquiring(
   });
 }
 
-/** In one step instead of two: this is what happens most. */
-function heldOnly(place$: Observable<Contention>): Observable<Grant> {
-  return new Observable((subscriber) =>
-    place$.subscribe({
-      next: ({ grant }) => {
-        if (grant !== undefined) subscriber.next(grant);
-      },
-      error: (error) => subscriber.error(error),
-      complete: () => subscriber.complete(),
-    }),
-  );
-}
-
 /** How long who holds a lock may be asked for, for the sake of a message. */
 const LOOK_MS = 1_000;
 
@@ -168,11 +155,16 @@ interface LineOptions extends HoldOptions {
 }
 
 /** The places in the line for a lock, with the grant while it is held. */
-export function placesFor(
+export function placesFor(backend: Backend, name: string, options: LineOptions): Observable<Contention> {
+  return inLine(backend, name, options, (place, grant) => ({ place, ...(grant && { grant }) }));
+}
+
+function inLine<T>(
   backend: Backend,
   name: string,
   { data, mode = 'exclusive', permits = 1, beforeLeave, ...options }: LineOptions,
-): Observable<Contention> {
+  show: Show<T>,
+): Observable<T> {
   const encode = (value: unknown): Uint8Array => encodePayload(backend.codec, `lock ${JSON.stringify(name)}`, value);
   return withData(backend, data, encode, (stand) =>
     contending(
@@ -180,6 +172,7 @@ export function placesFor(
       { kind: 'lock', name },
       { data: stand, ...options, mode, permits, ...(beforeLeave && { beforeLeave }) },
       (token, { reason, cause }) => new LockLost(name, token, reason, cause),
+      show,
     ),
   );
 }
