@@ -2,9 +2,10 @@
  * Many locks in one process, many items through one gate, and large groups, over the package as it is built. Prints figures; no time
  * is asserted. Heap: of locks held, and of locks waited for, by 10,000 each. Burst: as many asked for at once, beside one after the other. Gate:
  * items per second through `whileLeader`, beside a bare `filter`. Groups: what Redis does and sends at one join, watched over so
- * many connections, as the group grows; then in how many sets a thousand at once come.
+ * many connections, as the group grows; then in how many sets a thousand at once come. Import: how long a fresh process takes to
+ * import each entry of the package, beside rxjs.
  *
- *     npm run bench:many -- [--locks 10000] [--only heap,burst,gate,groups] [--watchers 100]
+ *     npm run bench:many -- [--locks 10000] [--only heap,burst,gate,groups,import] [--watchers 100]
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -13,6 +14,7 @@ import { acquire, type Backend, connect, leadership, lock, whileLeader } from 'c
 import { BehaviorSubject, filter, firstValueFrom, type MonoTypeOperatorFunction, range, type Subscription } from 'rxjs';
 import { askRedis, startRedis } from '../src/testing/servers/redis.js';
 import { medianOf } from './comparison/statistics.js';
+import { importing } from './importing.js';
 
 const TTL_MS = 10_000;
 const ITEMS = 1_000_000;
@@ -29,12 +31,13 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       locks: { type: 'string', default: '10000' },
-      only: { type: 'string', default: 'heap,burst,gate,groups' },
+      only: { type: 'string', default: 'heap,burst,gate,groups,import' },
       watchers: { type: 'string', default: '100' },
     },
   });
   const names = Array.from({ length: Number(values.locks) }, (_, index) => `many-${index}`);
   const chosen = values.only.split(',');
+  if (chosen.includes('import')) await importing();
   if (chosen.includes('gate')) await gate();
   if (chosen.includes('groups')) await groups(Number(values.watchers));
   if (!chosen.includes('heap') && !chosen.includes('burst')) return;

@@ -4,10 +4,11 @@
  * docs/architecture.md says why.
  */
 import { execFileSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildForNode } from './node-form.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
@@ -21,7 +22,7 @@ const compile = (project, ...options) =>
   execFileSync(process.execPath, [tsc, '-p', project, ...options], { cwd: root, stdio: 'inherit' });
 
 rmSync(dist, { recursive: true, force: true });
-compile('tsconfig.cjs.json');
-writeFileSync(join(dist, 'cjs', 'package.json'), `${JSON.stringify({ type: 'commonjs', sideEffects: false })}\n`);
+compile('tsconfig.cjs.json', '--emitDeclarationOnly');
+await buildForNode(join(dist, 'cjs'));
 // The same sources, checked above or by `npm run typecheck`.
 compile('tsconfig.build.json', '--noCheck');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { connect, InvalidUrl, leadership, lock, tryLock } from 'conclave';
+import { connect, InvalidOptions, InvalidUrl, leadership, lock, tryLock } from 'conclave';
 import { registerScheme } from 'conclave/backend';
 import { filter, firstValueFrom, lastValueFrom, Observable, Subject, shareReplay } from 'rxjs';
 
@@ -17,6 +17,10 @@ for (const entry of entries) {
   // Named one by one, since Node finds them by reading the text of what it imports.
   for (const name of names) assert.equal(imported[name], required[name], `conclave${entry}: ${name}`);
 }
+
+// What an adapter throws is of the class that the package itself exports.
+for (const adapter of ['memory', 'redis', 'etcd', 'zookeeper'])
+  assert.throws(() => require(`conclave/${adapter}`)[adapter]({ ttlMs: -1 }), InvalidOptions, adapter);
 
 const other = require('conclave');
 assert.throws(() => other.connect('nonsense'), InvalidUrl);

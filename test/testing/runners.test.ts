@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { installForNode } from '../support/package-for-node.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const modules = join(root, 'node_modules');
@@ -40,19 +40,7 @@ async function outputOf(args: readonly string[]): Promise<string> {
 }
 
 beforeAll(async () => {
-  // The package as it is built for Node, next to what it needs, outside of this repository.
-  const here = join(folder, 'node_modules');
-  mkdirSync(join(here, 'conclave'), { recursive: true });
-  symlinkSync(join(root, 'package.json'), join(here, 'conclave', 'package.json'));
-  const { dependencies } = createRequire(import.meta.url)(join(root, 'package.json'));
-  for (const name of ['rxjs', 'tslib', ...Object.keys(dependencies)]) {
-    mkdirSync(dirname(join(here, name)), { recursive: true });
-    symlinkSync(join(modules, name), join(here, name));
-  }
-  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-  const outDir = join(here, 'conclave', 'dist', 'cjs');
-  await promisify(execFile)(process.execPath, [tsc, '-p', 'tsconfig.cjs.json', '--outDir', outDir], { cwd: root });
-  writeFileSync(join(outDir, 'package.json'), JSON.stringify({ type: 'commonjs' }));
+  await installForNode(folder);
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module', private: true }));
   writeFileSync(join(folder, 'jest.test.js'), tests(''));
   writeFileSync(join(folder, 'node-test.js'), tests("import { test } from 'node:test';"));
