@@ -1,19 +1,21 @@
 /**
  * Many locks in one process, many items through one gate, and large groups, over the package as it is built. Prints figures; no time
  * is asserted. Heap: of locks held, and of locks waited for, by 10,000 each. Burst: as many asked for at once, beside one after the other. Gate:
- * items per second through `whileLeader`, beside a bare `filter`. Groups: what Redis does and sends at one join, watched over so
- * many connections, as the group grows; then in how many sets a thousand at once come. Import: how long a fresh process takes to
- * import each entry of the package, beside rxjs.
+ * items per second through `whileLeader`, beside a bare `filter`. Groups: what each store does and sends at one join, watched over so
+ * many connections, as the group grows; then in how many sets a thousand at once come. Elections: a thousand led in one session of
+ * etcd. Import: how long a fresh process takes to import each entry of the package, beside rxjs.
  *
- *     npm run bench:many -- [--locks 10000] [--only heap,burst,gate,groups,import] [--watchers 100]
+ *     npm run bench:many -- [--locks 10000] [--only heap,burst,gate,groups,elections,import] [--watchers 100] [--stores redis,etcd,zookeeper]
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { acquire, type Backend, connect, leadership, lock, whileLeader } from 'conclave';
-import { BehaviorSubject, filter, firstValueFrom, type MonoTypeOperatorFunction, range, type Subscription } from 'rxjs';
-import { askRedis, startRedis } from '../src/testing/servers/redis.js';
+import { filter, type MonoTypeOperatorFunction, range, type Subscription } from 'rxjs';
+import { startRedis } from '../src/testing/servers/redis.js';
 import { medianOf } from './comparison/statistics.js';
+import { elections } from './elections.js';
+import { groups } from './groups.js';
 import { importing } from './importing.js';
 
 const TTL_MS = 10_000;
@@ -23,23 +25,22 @@ const ROUNDS = 9;
 const SINGLES = 2_000;
 /** No more of them are asked for at once where it is not a burst that is measured. */
 const SLICE = 100;
-const GROUPS = [10, 100, 1_000, 10_000];
-/** So many join at once. */
-const JOINING = 1_000;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       locks: { type: 'string', default: '10000' },
-      only: { type: 'string', default: 'heap,burst,gate,groups,import' },
+      only: { type: 'string', default: 'heap,burst,gate,groups,elections,import' },
       watchers: { type: 'string', default: '100' },
+      stores: { type: 'string', default: 'redis,etcd,zookeeper' },
     },
   });
   const names = Array.from({ length: Number(values.locks) }, (_, index) => `many-${index}`);
   const chosen = values.only.split(',');
   if (chosen.includes('import')) await importing();
   if (chosen.includes('gate')) await gate();
-  if (chosen.includes('groups')) await groups(Number(values.watchers));
+  if (chosen.includes('groups')) await groups(Number(values.watchers), values.stores.split(','));
+  if (chosen.includes('elections')) await elections(heapBytes);
   if (!chosen.includes('heap') && !chosen.includes('burst')) return;
   await using server = await startRedis();
   const url = `${server.url}?trustEmpty=true`;
@@ -140,58 +141,6 @@ async function gate(): Promise<void> {
     `gate: ${of.toExponential(2)} items/s, filter ${bare.toExponential(2)}: ${(of / bare).toFixed(2)} ×; ` +
       `a filter that reads both clocks ${limit.toExponential(2)}: ${(of / limit).toFixed(2)} ×`,
   );
-}
-
-/** What is known of the ports is watched here: a map of all members would be made in each of the watchers. */
-async function groups(watching: number): Promise<void> {
-  await using server = await startRedis();
-  const url = `${server.url}?trustEmpty=true`;
-  // Renews so seldom that it does not fall into what is counted.
-  await using joining = connect(url, { ttlMs: 600_000 });
-  const watchers = Array.from({ length: watching }, () => connect(url, { ttlMs: 600_000 }));
-  const roster = { kind: 'group', name: 'many' } as const;
-  const sizes = watchers.map(() => new BehaviorSubject(-1));
-  let sets = 0;
-  for (const [at, backend] of watchers.entries())
-    backend.entries(roster).subscribe(({ length }) => {
-      sets++;
-      sizes[at]?.next(length);
-    });
-  let members = 0;
-  const join = async (count: number): Promise<void> => {
-    for (let n = 0; n < count; n++) {
-      const payload = new TextEncoder().encode(JSON.stringify({ id: `member-${members++}`, owner: 'x'.repeat(32) }));
-      joining.enter(roster, { mode: 'shared', permits: Number.POSITIVE_INFINITY, payload }).subscribe();
-    }
-    await Promise.all(sizes.map((size$) => firstValueFrom(size$.pipe(filter((size) => size === members)))));
-  };
-  for (const size of GROUPS) {
-    while (members < size) await join(Math.min(JOINING, size - members));
-    const before = await spentAt(server.url);
-    await join(1);
-    const after = await spentAt(server.url);
-    const calls = after.calls - before.calls;
-    const [kb, ms] = [(after.bytes - before.bytes) / 1_000, (after.usec - before.usec) / 1_000];
-    console.log(
-      `a join in a group of ${size}, watched over ${watching} connections: ${calls} calls, ${ms.toFixed(2)} ms of Redis, ${kb.toFixed(1)} KB sent`,
-    );
-  }
-  sets = 0;
-  const ms = await timed(() => join(JOINING));
-  console.log(
-    `${JOINING} more at once: ${(sets / watching).toFixed(1)} sets for each of ${watching} after ${ms.toFixed(0)} ms`,
-  );
-  await Promise.all(watchers.map((backend) => backend.close()));
-}
-
-/** What Redis has called, sent, and computed so far. */
-async function spentAt(url: string): Promise<{ calls: number; usec: number; bytes: number }> {
-  const sum = (text: string, field: RegExp): number =>
-    [...text.matchAll(field)].reduce((total, [, count]) => total + Number(count), 0);
-  const bytes = sum(await askRedis(url, 'INFO', 'stats'), /^total_net_output_bytes:(\d+)/gm);
-  const commands = await askRedis(url, 'INFO', 'commandstats');
-  const scripts = /^cmdstat_evalsha:calls=\d+,usec=(\d+)/gm;
-  return { calls: sum(commands, /^cmdstat_\w+:calls=(\d+)/gm), usec: sum(commands, scripts), bytes };
 }
 
 async function timed(act: () => Promise<unknown>): Promise<number> {
