@@ -2,10 +2,11 @@
  * Many locks in one process, many items through one gate, and large groups, over the package as it is built. Prints figures; no time
  * is asserted. Heap: of locks held, and of locks waited for, by 10,000 each. Burst: as many asked for at once, beside one after the other. Gate:
  * items per second through `whileLeader`, beside a bare `filter`. Groups: what each store does and sends at one join, watched over so
- * many connections, as the group grows; then in how many sets a thousand at once come. Elections: a thousand led in one session of
- * etcd. Import: how long a fresh process takes to import each entry of the package, beside rxjs.
+ * many connections, as the group grows; then in how many sets a thousand at once come. Waiting: scripts per second of a hundred sessions that
+ * wait on Redis, without and with a member whose ttl is short; and on each store, how many of a thousand waiters a release wakes.
+ * Elections: a thousand led in one session of etcd. Import: how long a fresh process takes to import each entry of the package, beside rxjs.
  *
- *     npm run bench:many -- [--locks 10000] [--only heap,burst,gate,groups,elections,import] [--watchers 100] [--stores redis,etcd,zookeeper]
+ *     npm run bench:many -- [--locks 10000] [--only heap,burst,gate,groups,waiting,elections,import] [--watchers 100] [--stores redis,etcd,zookeeper]
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -17,6 +18,7 @@ import { medianOf } from './comparison/statistics.js';
 import { elections } from './elections.js';
 import { groups } from './groups.js';
 import { importing } from './importing.js';
+import { waiting } from './waiting.js';
 
 const TTL_MS = 10_000;
 const ITEMS = 1_000_000;
@@ -30,7 +32,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       locks: { type: 'string', default: '10000' },
-      only: { type: 'string', default: 'heap,burst,gate,groups,elections,import' },
+      only: { type: 'string', default: 'heap,burst,gate,groups,waiting,elections,import' },
       watchers: { type: 'string', default: '100' },
       stores: { type: 'string', default: 'redis,etcd,zookeeper' },
     },
@@ -40,6 +42,7 @@ async function main(): Promise<void> {
   if (chosen.includes('import')) await importing();
   if (chosen.includes('gate')) await gate();
   if (chosen.includes('groups')) await groups(Number(values.watchers), values.stores.split(','));
+  if (chosen.includes('waiting')) await waiting();
   if (chosen.includes('elections')) await elections(heapBytes);
   if (!chosen.includes('heap') && !chosen.includes('burst')) return;
   await using server = await startRedis();

@@ -8,7 +8,8 @@ import { slotOf, tagOf } from './slots.js';
  * one slot; a single server needs one shard. On a cluster the tag is `{namespace:shard}` or `{namespace:shard.n}`, with
  * the least n that leads to this shard's part of all slots. Channels are named in the same way.
  *
- *     {ns:0}:m           hash    what data it is, clock and last token of the shard; never deleted
+ *     {ns:0}:m           hash    what data it is, clock and last token of the shard; which sessions ask next for the sake of
+ *                                others' leases, and when: turns -> session:time, at most four; never deleted
  *     {ns:0}:s           zset    session -> end of its lease, in the shard's own time
  *     {ns:0}:t           zset    session -> its ttl
  *     {ns:0}:q           hash    session -> its latest connection, after the first

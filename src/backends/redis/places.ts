@@ -26,8 +26,10 @@ export interface Stay {
 export interface Outlook {
   /** Nobody is admitted for so long. */
   readonly quarantineMs: number;
-  /** The first lease of another ends so soon, if there is one. */
+  /** It should be asked again so soon for the sake of the first lease of another; not if others have promised to ask. */
   readonly earliestMs: number | undefined;
+  /** Others rely on it that it is asked then. */
+  readonly isPromised: boolean;
   /** There are dead left to be removed. */
   readonly more: boolean;
 }
@@ -51,6 +53,8 @@ export type Gone = 'evicted' | 'forgotten';
 export class Places {
   readonly #stays = new Map<string, Stay>();
   readonly #due = new Set<Stay>();
+  /** Those that stand and are not admitted. */
+  readonly #waiting = new Set<Stay>();
   readonly #timers = new Subscription();
   readonly #interrupted = new Subject<CoordinationError>();
   readonly #barredMs = new BehaviorSubject(0);
@@ -60,6 +64,8 @@ export class Places {
   #isBarringTold = false;
   #expiry: Subscription | undefined;
   #expiresMs: number | undefined;
+  /** Others rely on it that this session asks by then, also if it does not wait any more. */
+  #hasPromised = false;
   #watching = 0;
   #renewals = 0;
   #isFlushing = false;
@@ -124,12 +130,15 @@ export class Places {
   }
 
   forget(entryId: string): void {
+    const stay = this.#stays.get(entryId);
     this.#stays.delete(entryId);
+    if (stay !== undefined) this.#waiting.delete(stay);
   }
 
   /** The entry is gone without its owner's doing. */
   gone(stay: Stay, how: Gone = 'evicted'): void {
     if (!this.#stays.delete(stay.entryId)) return;
+    this.#waiting.delete(stay);
     stay.changes.error(lossOf(stay.roster, how));
   }
 
@@ -188,6 +197,15 @@ export class Places {
     this.#heedExpiry();
   }
 
+  /** Whether this session takes its turn in asking for the sake of others' leases, as scripts are told: '1' or ''. */
+  get turn(): string {
+    return this.#takesTurns ? '1' : '';
+  }
+
+  get #takesTurns(): boolean {
+    return this.#hasPromised || this.#watching > 0 || this.#waiting.size > 0;
+  }
+
   /** A renewal is asked for. Returns its number. */
   renewing(): number {
     this.#renewals += 1;
@@ -214,6 +232,9 @@ export class Places {
   #set(stay: Stay, ahead: number): void {
     stay.stoodAt ??= this.#renewals;
     stay.ahead = ahead;
+    // Who has left meanwhile may be told still.
+    if (ahead < stay.request.permits || this.#stays.get(stay.entryId) !== stay) this.#waiting.delete(stay);
+    else this.#waiting.add(stay);
     stay.changes.next(ahead);
   }
 
@@ -221,6 +242,7 @@ export class Places {
     this.heedQuarantine(outlook.quarantineMs);
     const soonMs = outlook.more ? 0 : outlook.earliestMs;
     this.#expiresMs = soonMs === undefined ? undefined : this.context.now() + soonMs;
+    this.#hasPromised = outlook.isPromised;
     this.#heedExpiry();
   }
 
@@ -267,12 +289,6 @@ export class Places {
     for (const stay of stays) stay.changes.error(cause);
   }
 
-  get #isWaiting(): boolean {
-    for (const stay of this.#stays.values())
-      if (stay.ahead !== undefined && stay.ahead >= stay.request.permits) return true;
-    return false;
-  }
-
   /** The server admits nobody for so long. */
   heedQuarantine(ms: number): void {
     if (ms <= 0) return;
@@ -286,18 +302,18 @@ export class Places {
       this.#quarantineEndsMs = 0;
       this.#isBarringTold = false;
       this.#barredMs.next(0);
-      const waiting = this.all.filter((stay) => stay.ahead !== undefined && stay.ahead >= stay.request.permits);
-      if (waiting.length > 0) this.#lookAt(waiting);
+      if (this.#waiting.size > 0) this.#lookAt(this.#waiting);
     });
   }
 
   #heedExpiry(): void {
     this.#expiry?.unsubscribe();
     if (this.#expiresMs === undefined || this.#expiresMs >= this.renewsMs || this.#timers.closed) return;
-    if (this.#watching === 0 && !this.#isWaiting) return;
+    if (!this.#takesTurns) return;
     const ms = Math.max(1, this.#expiresMs - this.context.now() + 1);
     this.#expiry = timer(ms, this.context.scheduler).subscribe(() => {
       this.#expiresMs = undefined;
+      this.#hasPromised = false;
       this.#ask([]);
     });
   }

@@ -74,7 +74,8 @@ local function slack(of) return math.min(math.ceil(of / 50), 200000) end
 
 local function int(n) return string.format('%.0f', n) end
 
-local m = redis.call('HMGET', M, 'era', 'id', 'past', 'count', 'token', 'until', 'seen', 'v', 'due', 'low', 'since', 'least')
+local m = redis.call('HMGET', M, 'era', 'id', 'past', 'count', 'token', 'until', 'seen', 'v', 'due', 'low', 'since', 'least',
+  'turns')
 local isSame = m[1] == era
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])

@@ -109,7 +109,7 @@ export class RedisSession implements StoreSession {
       const { beat, answered } = this.#heartbeat.send();
       const known = this.#dataId;
       const renewal = this.#places.renewing();
-      return this.#ask('renew', scripts.RENEW, [beat, known], ({ reply, dataId }) => {
+      return this.#ask('renew', scripts.RENEW, [beat, known, this.#places.turn], ({ reply, dataId }) => {
         if (dataId !== known) {
           this.#reconcile(renewal, texts(reply[4]));
           for (const watch of this.#watches.values()) watch.doubt();
@@ -142,7 +142,10 @@ export class RedisSession implements StoreSession {
           barred,
         };
       };
-      this.#send(observer, 'enter', scripts.ENTER, [at, id, bytes(request.payload), ...registry], read, {
+      const own = [at, id, bytes(request.payload), ...registry];
+      // Most often it takes none, and each argument costs.
+      if (this.#places.turn !== '') own.push(this.#places.turn);
+      this.#send(observer, 'enter', scripts.ENTER, own, read, {
         sent: request.sent,
         failed: (cause) => {
           // It did not happen, and is not repeated.
@@ -316,7 +319,7 @@ export class RedisSession implements StoreSession {
   }
 
   #look(stays: Parameters<Look>[0]): ReturnType<Look> {
-    const own = stays.flatMap(({ roster, entryId }) => [roster, entryId]);
+    const own = [this.#places.turn, ...stays.flatMap(({ roster, entryId }) => [roster, entryId])];
     return this.#ask('look at places', scripts.LOOK, own, ({ reply, dataId }) => ({
       outlook: outlookOf(reply),
       places: numbers(reply[4]),

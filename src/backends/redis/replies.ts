@@ -41,6 +41,7 @@ export function outlookOf(reply: Reply): Outlook {
   return {
     quarantineMs: Number(text(reply[1])),
     earliestMs: earliest === '' ? undefined : Number(earliest),
+    isPromised: earliest.startsWith('+'),
     more: text(reply[3]) === '1',
   };
 }

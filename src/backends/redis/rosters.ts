@@ -195,17 +195,65 @@ local function ahead(r, id, at)
   return before
 end`,
   },
+  // When the others have promised to ask, from now on, the soonest first, each with whose promise it is. What somebody else
+  // has written there is no promise, or one of a time that nobody waits for.
+  {
+    name: 'promises',
+    lua: `
+local function promises()
+  local kept = {}
+  for who, at in string.gmatch(string.sub(m[13] or '', 1, 500), '([%w_-]+):(%d+)') do
+    at = tonumber(at)
+    if who ~= sid and at > v and at <= v + (least or ttl) then kept[#kept + 1] = { who, at } end
+  end
+  table.sort(kept, function(one, other) return one[2] < other[2] end)
+  return kept
+end`,
+  },
+  // When this session is to ask, if the promises of others leave a gap; nothing if they do not. One that asks does it for
+  // all who wait. Four questions are promised ahead, by four sessions, since some may die together, a holder among them:
+  // - The first comes after a quarter of the least ttl: before a third, beyond which time is lost, and after a fifth, when
+  //   all of that ttl renew. The second comes before a third has passed, too, and each later one would without the one
+  //   before it.
+  // - One comes when the first lease ends, and those after that follow soon.
+  {
+    name: 'turn',
+    lua: `
+local function turn(ends)
+  local kept, span = promises(), least or ttl
+  local step = math.min(span / 12, 200000)
+  local last, one, at = v, v - span / 12, nil
+  ends = math.max(ends, v + 1000)
+  for n = 1, 4 do
+    local need = math.floor(math.min(one + span / 3, last < ends and ends or last + step))
+    if not kept[n] or kept[n][2] > need then
+      at = need
+      table.insert(kept, n, { sid, at })
+      break
+    end
+    one, last = n == 1 and v or last, kept[n][2]
+  end
+  if not at then return nil end
+  local turns = {}
+  for n = 1, math.min(#kept, 4) do turns[n] = kept[n][1] .. ':' .. int(kept[n][2]) end
+  -- Where it cannot be kept, this session asks all the same, and others may, too.
+  redis.pcall('HSET', M, 'turns', table.concat(turns, ' '))
+  return at
+end`,
+  },
   // In how many ms to ask again for the sake of the first lease of another: when it ends, or before so much has passed
-  // that not all of it would count, which who has a longer ttl than others must not let happen; '' if there is none.
+  // that not all of it would count, which who has a longer ttl than others must not let happen; with a sign before it if the
+  // others rely on that. '' if there is none, or if this session takes turns, and others have promised to ask.
   {
     name: 'earliest',
     lua: `
-local function earliest()
+local function earliest(takesTurns)
   local first = leases()
   local ends = first[1] == sid and first[4] or first[2]
   if not ends or (first[1] == sid and not first[3]) then return '' end
-  local rest = math.min(tonumber(ends) - v, (least or ttl) / 4)
-  return int(math.max(0, math.ceil(rest / 1000)))
+  local at
+  if takesTurns then at = turn(tonumber(ends)) else at = math.min(tonumber(ends), v + (least or ttl) / 4) end
+  return at and (takesTurns and '+' or '') .. int(math.max(0, math.ceil((at - v) / 1000))) or ''
 end`,
   },
 ];

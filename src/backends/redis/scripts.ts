@@ -75,7 +75,10 @@ tell()
 return { 'ok', quarantine }
 `);
 
-/** ARGV: number of the heartbeat, name of the data in which all that stands was there last. Returns quarantine, earliest lease, more to reap, what stands. */
+/**
+ * ARGV: number of the heartbeat, name of the data in which all that stands was there last, '1' if the session takes its turn in
+ * asking. Returns quarantine, earliest lease, more to reap, what stands.
+ */
 export const RENEW: Script = reliedOn(`
 if not alive(sid) then return lost() end
 redis.call('ZREM', S, sid)
@@ -109,10 +112,13 @@ for r, ids in pairs(chosen) do pcall(heed, r, ids) end
 tell()
 redis.call(PUBLISH, T .. 'c:' .. sid, 'beat:' .. A[1])
 local stands = A[2] == keptId and {} or redis.call('SMEMBERS', i)
-return { 'ok', quarantine, earliest(), more and '1' or '', stands }
+return { 'ok', quarantine, earliest(A[3] == '1'), more and '1' or '', stands }
 `);
 
-/** ARGV: roster, entry, payload, kind if it must be registered, its segment. Returns quarantine, earliest lease, nothing, token, ahead. */
+/**
+ * ARGV: roster, entry, payload, kind if it must be registered, its segment, '1' if the session takes its turn in asking; it does
+ * if it has to wait. Returns quarantine, earliest lease, nothing, token, ahead.
+ */
 export const ENTER: Script = reliedOn(`
 if not alive(sid) then return lost() end
 local r, entry, payload, kind = A[1], A[2], A[3], A[4]
@@ -138,7 +144,7 @@ else
 end
 tell()
 local before = ahead(r, entry, at)
-return { 'ok', quarantine, earliest(), '', at, before }
+return { 'ok', quarantine, earliest(A[6] == '1' or before >= permits), '', at, before }
 `);
 
 /** ARGV: roster, entry. Returns '1' if it was there. */
@@ -150,18 +156,18 @@ tell()
 return { 'ok', wasThere and '1' or '' }
 `);
 
-/** ARGV: pairs of roster and entry. Returns quarantine, earliest lease, more to reap, then for each: ahead, or -1. */
+/** ARGV: '1' if the session takes its turn in asking, pairs of roster and entry. Returns quarantine, earliest lease, more to reap, then for each: ahead, or -1. */
 export const LOOK: Script = reliedOn(`
 if not alive(sid) then return lost() end
 save(redis.pcall)
 local more = reap(200)
 tell()
 local places = {}
-for n = 1, #A, 2 do
+for n = 2, #A, 2 do
   local at = redis.call('ZSCORE', T .. 'o:' .. A[n], A[n + 1])
   places[#places + 1] = at and ahead(A[n], A[n + 1], int(tonumber(at))) or -1
 end
-return { 'ok', quarantine, earliest(), more and '1' or '', places }
+return { 'ok', quarantine, earliest(A[1] == '1'), more and '1' or '', places }
 `);
 
 /** ARGV: roster, entry, payload. */

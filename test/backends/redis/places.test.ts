@@ -1,11 +1,11 @@
-import { type Observable, Subject } from 'rxjs';
+import { type Observable, Subject, VirtualTimeScheduler } from 'rxjs';
 import { expect, test } from 'vitest';
 import { Unavailable } from '../../../src/backends/errors.js';
 import { type Look, type Outlook, Places } from '../../../src/backends/redis/places.js';
 import type { StandRequest } from '../../../src/backends/store.js';
 import { storeContext } from './support.js';
 
-const outlook: Outlook = { quarantineMs: 0, earliestMs: undefined, more: false };
+const outlook: Outlook = { quarantineMs: 0, earliestMs: undefined, isPromised: false, more: false };
 const request: StandRequest = {
   id: '1',
   mode: 'exclusive',
@@ -96,4 +96,73 @@ test('what a renewal did not find is lost, but for what was known to stand only 
   expect(lost).toEqual(['e']);
   places.reconcile(places.renewing(), new Set());
   expect(lost).toEqual(['e', 'f']);
+});
+
+/** Places whose time is virtual, and when they asked for the sake of others' leases. */
+function inVirtualTime() {
+  const scheduler = new VirtualTimeScheduler();
+  const asked: { readonly atMs: number; readonly turn: string }[] = [];
+  const look: Look = () => {
+    asked.push({ atMs: scheduler.frame, turn: places.turn });
+    return new Subject();
+  };
+  const context = { ...storeContext(), scheduler, now: () => scheduler.frame };
+  const places: Places = new Places(look, context, { name: 'redis', address: 'here' }, 10_000, (failure) => {
+    throw failure;
+  });
+  const pass = (ms: number): void => {
+    scheduler.maxFrames = scheduler.frame + ms;
+    scheduler.schedule(() => undefined, ms);
+    scheduler.flush();
+  };
+  return { places, asked, pass };
+}
+
+const promised: Outlook = { ...outlook, earliestMs: 500, isPromised: true };
+
+test('who waits, and is told that others ask, asks nothing itself', () => {
+  const { places, asked, pass } = inVirtualTime();
+  places.entered(places.expect('e', 'r', request), 1, outlook);
+  pass(5_000);
+  expect([asked, places.turn]).toEqual([[], '1']);
+});
+
+test('who has promised to ask does so, though it does not wait any more, and takes no turn after that', () => {
+  const { places, asked, pass } = inVirtualTime();
+  places.entered(places.expect('e', 'r', request), 1, promised);
+  places.heard('e', 0, true);
+  // And goes on to something else.
+  places.forget('e');
+  places.watching(1);
+  places.watching(-1);
+  expect(places.turn).toBe('1');
+  pass(5_000);
+  expect(asked).toEqual([{ atMs: 501, turn: '' }]);
+});
+
+test('who has promised to ask, and does not wait any more, keeps the promise that takes its place', () => {
+  const { places, asked, pass } = inVirtualTime();
+  places.entered(places.expect('e', 'r', request), 1, promised);
+  places.forget('e');
+  pass(300);
+  places.entered(places.expect('f', 'r', request), 0, promised);
+  pass(5_000);
+  expect(asked).toEqual([{ atMs: 801, turn: '' }]);
+});
+
+test('who only holds makes no promise, and asks for nobody', () => {
+  const { places, asked, pass } = inVirtualTime();
+  places.entered(places.expect('e', 'r', request), 0, { ...outlook, earliestMs: 500 });
+  expect(places.turn).toBe('');
+  pass(5_000);
+  expect(asked).toEqual([]);
+});
+
+test('who leaves before it is told that it has to wait does not count as one who waits', () => {
+  const { places, asked, pass } = inVirtualTime();
+  const stay = places.expect('e', 'r', request);
+  places.forget('e');
+  places.entered(stay, 1, { ...outlook, earliestMs: 500 });
+  pass(5_000);
+  expect([asked, places.turn]).toEqual([[], '']);
 });
