@@ -1,4 +1,4 @@
-import { BehaviorSubject, Observable, Subject, Subscription, timer } from 'rxjs';
+import { BehaviorSubject, Observable, type Subscriber, Subscription, timer } from 'rxjs';
 import { type CoordinationError, PlaceLost, SessionLost, type StoreLocation, Unavailable } from '../errors.js';
 import type { StandRequest, StoreContext } from '../store.js';
 
@@ -19,7 +19,25 @@ export interface Stay {
   stoodAt: number | undefined;
   /** Something may have changed since `ahead` was told. */
   isOutdated: boolean;
-  readonly changes: Subject<number>;
+  /** Another list after each change: whoever goes through one goes through those who were there. */
+  followers: readonly Follower[];
+}
+
+/** One who is told where an entry stands, each time that it is another place. */
+class Follower {
+  #told: number | undefined;
+
+  constructor(private readonly observer: Subscriber<number>) {}
+
+  tell(ahead: number): void {
+    if (ahead === this.#told) return;
+    this.#told = ahead;
+    this.observer.next(ahead);
+  }
+
+  fail(cause: CoordinationError): void {
+    this.observer.error(cause);
+  }
 }
 
 /** What the server says whenever it is asked about places, in ms. */
@@ -56,7 +74,6 @@ export class Places {
   /** Those that stand and are not admitted. */
   readonly #waiting = new Set<Stay>();
   readonly #timers = new Subscription();
-  readonly #interrupted = new Subject<CoordinationError>();
   readonly #barredMs = new BehaviorSubject(0);
   #quarantine: Subscription | undefined;
   #quarantineEndsMs = 0;
@@ -104,7 +121,7 @@ export class Places {
     const known = this.#stays.get(entryId);
     if (known !== undefined) return known;
     const unknown = { ahead: undefined, stoodAt: undefined, isOutdated: false };
-    const stay: Stay = { entryId, roster, request, ...unknown, changes: new Subject() };
+    const stay: Stay = { entryId, roster, request, ...unknown, followers: [] };
     this.#stays.set(entryId, stay);
     return stay;
   }
@@ -139,7 +156,7 @@ export class Places {
   gone(stay: Stay, how: Gone = 'evicted'): void {
     if (!this.#stays.delete(stay.entryId)) return;
     this.#waiting.delete(stay);
-    stay.changes.error(lossOf(stay.roster, how));
+    fail(stay, lossOf(stay.roster, how));
   }
 
   /**
@@ -159,14 +176,14 @@ export class Places {
       }
     }
     stay.isOutdated = true;
-    if (stay.changes.observed) this.#lookAt([stay]);
+    if (stay.followers.length > 0) this.#lookAt([stay]);
   }
 
   /** The connection is gone, and whatever is said meanwhile is lost. */
   cut(cause: CoordinationError): void {
     for (const stay of this.#stays.values()) stay.isOutdated = true;
     this.#expiry?.unsubscribe();
-    this.#interrupted.next(cause);
+    this.#interrupt(cause);
   }
 
   /** How many stand before the entry: as it was told, if nothing can have changed since, and after each change. */
@@ -177,16 +194,13 @@ export class Places {
         observer.error(new PlaceLost(entryId, 'evicted'));
         return;
       }
-      let told: number | undefined;
-      const tell = (ahead: number): void => {
-        if (ahead === told) return;
-        told = ahead;
-        observer.next(ahead);
-      };
-      observer.add(stay.changes.subscribe({ next: tell, error: (cause) => observer.error(cause) }));
-      observer.add(this.#interrupted.subscribe((cause) => observer.error(cause)));
+      const follower = new Follower(observer);
+      stay.followers = [...stay.followers, follower];
+      observer.add(() => {
+        stay.followers = stay.followers.filter((each) => each !== follower);
+      });
       if (stay.ahead === undefined || stay.isOutdated) this.#lookAt([stay]);
-      else tell(stay.ahead);
+      else follower.tell(stay.ahead);
       this.#heedExpiry();
     });
   }
@@ -235,7 +249,7 @@ export class Places {
     // Who has left meanwhile may be told still.
     if (ahead < stay.request.permits || this.#stays.get(stay.entryId) !== stay) this.#waiting.delete(stay);
     else this.#waiting.add(stay);
-    stay.changes.next(ahead);
+    for (const follower of stay.followers) follower.tell(ahead);
   }
 
   #heed(outlook: Outlook): void {
@@ -277,7 +291,7 @@ export class Places {
           for (const stay of stays) stay.isOutdated = true;
           if (cause instanceof SessionLost) this.failed(cause);
           else if (!(cause instanceof Unavailable)) this.#refused(stays, cause);
-          else if (stays.length > 0) this.#interrupted.next(cause);
+          else if (stays.length > 0) this.#interrupt(cause);
         },
       }),
     );
@@ -286,7 +300,12 @@ export class Places {
   /** What waiting does not heal is told to those concerned, and ends nobody else's stay. */
   #refused(stays: readonly Stay[], cause: CoordinationError): void {
     if (stays.length === 0) this.context.fault(cause);
-    for (const stay of stays) stay.changes.error(cause);
+    for (const stay of stays) fail(stay, cause);
+  }
+
+  /** Nothing more is told of any place until it is asked for again. */
+  #interrupt(cause: CoordinationError): void {
+    for (const stay of this.all) fail(stay, cause);
   }
 
   /** The server admits nobody for so long. */
@@ -317,6 +336,10 @@ export class Places {
       this.#ask([]);
     });
   }
+}
+
+function fail(stay: Stay, cause: CoordinationError): void {
+  for (const follower of stay.followers) follower.fail(cause);
 }
 
 /** Whether somebody could be kept out by this entry or keep it out; nobody is, in a group of members. */
