@@ -47,7 +47,8 @@
  * and the name and number of the data that it knows; then each script's own, which are in A. Numbers go through
  * string.format: Lua's tostring loses digits.
  */
-export const PRELUDE = `
+export const PRELUDE: string = [
+  `
 local M = KEYS[1]
 local T = string.sub(M, 1, -2)
 local S, L, Q = T .. 's', T .. 't', T .. 'q'
@@ -57,8 +58,9 @@ ttl, epoch, up, witness, floor, known =
   tonumber(ttl), tonumber(epoch), tonumber(up) * 1000, tonumber(witness), tonumber(floor), tonumber(known)
 local A = { unpack(ARGV, 3) }
 
--- What a replica has may be anything.
-local replication = redis.call('INFO', 'replication')
+`,
+  // What a replica has may be anything.
+  `local replication = redis.call('INFO', 'replication')
 if not string.find(replication, 'role:master', 1, true) then
   return redis.error_reply('READONLY the server is a replica')
 end
@@ -69,8 +71,9 @@ if not string.find(replication, 'master_replid2:00000000000000000000000000000000
   era, up = run .. ':' .. promoted .. ':' .. offset, 0
 end
 
--- What the time may run ahead of its witnesses. Whatever is counted in it lasts longer by as much.
-local function slack(of) return math.min(math.ceil(of / 50), 200000) end
+`,
+  // What the time may run ahead of its witnesses. Whatever is counted in it lasts longer by as much.
+  `local function slack(of) return math.min(math.ceil(of / 50), 200000) end
 
 local function int(n) return string.format('%.0f', n) end
 
@@ -85,8 +88,9 @@ if not least or not (least > 0 and least < 2 ^ 53) then
 end
 local passed = math.max(0, now - (tonumber(m[7]) or now))
 if least and passed > least / 3 then
-  -- Whether a process is connected that has a session, other than this one.
-  local function isAnybodyConnected()
+`,
+  // Whether a process is connected that has a session, other than this one.
+  `  local function isAnybodyConnected()
     local first = 0
     while true do
       local page, channels = redis.call('ZREVRANGE', S, first, first + 99), {}
@@ -101,42 +105,49 @@ if least and passed > least / 3 then
       first = first + 100
     end
   end
-  -- Another server has another clock.
-  if not isSame or isAnybodyConnected() then passed = least / 3 end
+`,
+  // Another server has another clock.
+  `  if not isSame or isAnybodyConnected() then passed = least / 3 end
 end
 local before, due = tonumber(m[8]) or now, tonumber(m[9]) or 0
 local v = before + passed
 if witness then v = math.max(before, math.min(v + due, witness + slack(least or ttl))) end
 v = math.floor(v)
 due = math.ceil(math.max(0, math.min(before + due + passed - v, (least or ttl) / 3)))
--- The least that was due since then: nobody has claimed it.
-local low, since = math.min(tonumber(m[10]) or due, due), tonumber(m[11]) or v
+`,
+  // The least that was due since then: nobody has claimed it.
+  `local low, since = math.min(tonumber(m[10]) or due, due), tonumber(m[11]) or v
 if math.abs(v - since) > (least or ttl) / 2 then
   due = due - low
   low, since = due, v
 end
 
--- What is higher than a number may be, and still be exact, was written by somebody else.
-local token, wished = tonumber(m[5]), floor
+`,
+  // What is higher than a number may be, and still be exact, was written by somebody else.
+  `local token, wished = tonumber(m[5]), floor
 if not token or token > 2 ^ 53 - 2 then token = 0 end
 if wished and wished <= 2 ^ 52 and wished > token then token = wished end
 local opens = tonumber(m[6]) or 0
--- What somebody else has written there is no name.
-local id, past, count = m[2] and string.match(m[2], '^[%w_.-]+$'), m[3] or '', tonumber(m[4]) or 0
+`,
+  // What somebody else has written there is no name.
+  `local id, past, count = m[2] and string.match(m[2], '^[%w_.-]+$'), m[3] or '', tonumber(m[4]) or 0
 local keptId, keptCount = id or '', count
 
--- The longest ttl that anybody has.
-local function most() return math.max(ttl, tonumber(redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or 0) end
+`,
+  // The longest ttl that anybody has.
+  `local function most() return math.max(ttl, tonumber(redis.call('ZRANGE', L, -1, -1, 'WITHSCORES')[2]) or 0) end
 
--- Whether the data has all that this client was told of.
-local isKept = knownId == '' or knownId == id and known <= count
+`,
+  // Whether the data has all that this client was told of.
+  `local isKept = knownId == '' or knownId == id and known <= count
 if id and isSame and not isKept and knownId ~= id then
   local _, at = string.find(past, ' ' .. knownId .. ':', 1, true)
   isKept = at and known <= (tonumber(string.match(past, '^%d+', at + 1) or '') or -1)
 end
 if not id or not isSame or not isKept then
-  -- For how long every node of the cluster has surely been there. Who may not ask for it waits.
-  local function nodesUp()
+`,
+  // For how long every node of the cluster has surely been there. Who may not ask for it waits.
+  `  local function nodesUp()
     local nodes, links = redis.pcall('CLUSTER', 'NODES'), redis.pcall('CLUSTER', 'LINKS')
     if type(nodes) == 'table' or links.err then return 0 end
     if string.find(nodes, ' disconnected', 1, true) or string.find(nodes, '[ ,]fail[?, ]') then return 0 end
@@ -163,7 +174,8 @@ end
 local quarantine = int(math.max(0, math.ceil((opens - v) / 1000)))
 
 local latest = tonumber(redis.call('HGET', Q, sid)) or 0
-`;
+`,
+].join('');
 
 /** Lua that defines something, and its name. */
 export interface Definition {

@@ -100,6 +100,7 @@ local function remove(r, id)
 end`,
   },
   // Takes out at most so many entries of a session; the session itself when none is left. Returns what is left to spend.
+  // The least ttl is only more than it was then: where it cannot be kept, less is kept.
   {
     name: 'dismantle',
     lua: `
@@ -117,7 +118,6 @@ local function dismantle(who, budget)
   redis.call('ZREM', L, who)
   redis.call('ZREM', S, who)
   firstLeases = nil
-  -- It is only more than it was: where it cannot be kept, less is kept.
   local rest = tonumber(redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2])
   if who ~= sid then rest = math.min(rest or ttl, ttl) end
   least = rest
@@ -216,6 +216,7 @@ end`,
   //   all of that ttl renew. The second comes before a third has passed, too, and each later one would without the one
   //   before it.
   // - One comes when the first lease ends, and those after that follow soon.
+  // Where the promise cannot be kept, this session asks all the same, and others may, too.
   {
     name: 'turn',
     lua: `
@@ -236,7 +237,6 @@ local function turn(ends)
   if not at then return nil end
   local turns = {}
   for n = 1, math.min(#kept, 4) do turns[n] = kept[n][1] .. ':' .. int(kept[n][2]) end
-  -- Where it cannot be kept, this session asks all the same, and others may, too.
   redis.pcall('HSET', M, 'turns', table.concat(turns, ' '))
   return at
 end`,

@@ -33,6 +33,7 @@ function script(body: string): Script {
   };
 }
 
+/** Each reply begins with the number of its request, and with the shard's time and the name and number of the data. */
 function source(publish: string, subscribers: string, body: string): Source {
   const lua = `
 local PUBLISH, NUMSUB = '${publish}', '${subscribers}'
@@ -44,7 +45,6 @@ local function main()
 ${body.trim()}
 end
 
--- Each reply begins with the number of its request, and with the shard's time and the name and number of the data.
 local reply = epoch < latest and { 'late' } or main()
 return { ARGV[1], int(v) .. ' ' .. int(keptCount) .. ' ' .. keptId, reply }
 `;
@@ -78,6 +78,9 @@ return { 'ok', quarantine }
 /**
  * ARGV: number of the heartbeat, name of the data in which all that stands was there last, '1' if the session takes its turn in
  * asking. Returns quarantine, earliest lease, more to reap, what stands.
+ *
+ * What somebody else has removed, its owner must know of: all that stands is looked at where that is little, else some each
+ * time, since a renewal must not cost the more, the more stands there. One roster that is spoiled is not the session's end.
  */
 export const RENEW: Script = reliedOn(`
 if not alive(sid) then return lost() end
@@ -86,7 +89,6 @@ extend(sid, ttl)
 save(redis.pcall)
 local more = reap(200)
 local i = T .. 'i:' .. sid
--- What somebody else has removed, its owner must know of. One roster that is spoiled is not the session's end.
 local function heed(r, ids)
   local tokens = redis.call('ZMSCORE', T .. 'o:' .. r, unpack(ids))
   for n, id in ipairs(ids) do
@@ -98,7 +100,6 @@ local function heed(r, ids)
   end
   adopt(r)
 end
--- All of it where that is little, else some each time: a renewal must not cost the more, the more stands there.
 local chosen, rosters = {}, 0
 for _, member in ipairs(redis.call('SRANDMEMBER', i, 100)) do
   local id, r = string.match(member, '^e([^:]*):(.*)$')
@@ -117,7 +118,8 @@ return { 'ok', quarantine, earliest(A[3] == '1'), more and '1' or '', stands }
 
 /**
  * ARGV: roster, entry, payload, kind if it must be registered, its segment, '1' if the session takes its turn in asking; it does
- * if it has to wait. Returns quarantine, earliest lease, nothing, token, ahead.
+ * if it has to wait. Returns quarantine, earliest lease, nothing, token, ahead. Where the entry stands already, this request is
+ * a repeated one, and changes nothing of it.
  */
 export const ENTER: Script = reliedOn(`
 if not alive(sid) then return lost() end
@@ -134,7 +136,6 @@ local _, mode, permits = parse(entry)
 if permits > 1 and permits > (tonumber(redis.call('HGET', e, 'permits')) or 1) then
   redis.call('HSET', e, 'permits', int(permits))
 end
--- Where it stands already, this request is a repeated one, and changes nothing of it.
 if payload ~= '' then redis.call('HSETNX', e, entry, payload) end
 if mode == 'x' then redis.call('ZADD', T .. 'w:' .. r, 'NX', at, entry) end
 if redis.call('ZADD', o, 'NX', at, entry) == 1 then
