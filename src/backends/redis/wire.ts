@@ -113,10 +113,8 @@ export function wireOver({ timing }: WireOptions, start: (events: ClientEvents) 
         queueMicrotask(() => failed(cause));
         return;
       }
-      let isSettled = false;
+      /** Whether it was still waited for. */
       const settle = (): boolean => {
-        if (isSettled) return false;
-        isSettled = true;
         clearTimeout(patience);
         return waiting.delete(fail);
       };
