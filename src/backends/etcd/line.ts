@@ -64,26 +64,44 @@ export function lineOf(
 }
 
 /** The line now. Fails with `PlaceLost` when the entry itself is no longer in it. */
-export function readLine(
+export function readLine(link: Link, contender: Contender, token: bigint): Observable<Line> {
+  return lineAsOf(link, contender, token, undefined, !wantsNearestOnly(contender));
+}
+
+/**
+ * The line as of this revision or a later one, which the member that told of it knows by itself. Who stands before an entry
+ * can only go: so nobody stands there any more when nobody did then.
+ */
+export function readLineSince(link: Link, contender: Contender, token: bigint, since: bigint): Observable<Line> {
+  return lineAsOf(link, contender, token, since, !wantsNearestOnly(contender));
+}
+
+/** As of now where no revision is given, or the member asked does not know that one yet. */
+function lineAsOf(
   link: Link,
   contender: Contender,
   token: bigint,
-  inFull: boolean = !wantsNearestOnly(contender),
+  since: bigint | undefined,
+  inFull: boolean,
 ): Observable<Line> {
-  const before = { keys_only: true, max_create_revision: String(token - 1n) };
+  const serializable = since !== undefined;
+  const before = { keys_only: true, serializable, max_create_revision: String(token - 1n) };
   const how = inFull ? before : ({ ...before, sort_target: 'Create', sort_order: 'Descend', limit: 1 } as const);
   return link
     .call('find the place in line', ({ kv }, options) => {
-      const success = [read(oneKey(contender.key), { keys_only: true })];
+      const success = [read(oneKey(contender.key), { keys_only: true, serializable })];
       if (!isAlwaysAdmitted(contender)) success.push(read(below(contender.prefix), how));
       return kv.txn({ success }, options);
     })
     .pipe(
       switchMap(({ header, responses }) => {
+        // A client of the caller's may ask another member than the one that watches.
+        if (since !== undefined && BigInt(header.revision) < since)
+          return lineAsOf(link, contender, token, undefined, inFull);
         const mine = keysRead(responses, 0)[0];
         if (mine === undefined || BigInt(mine.create_revision) !== token) return lost(contender);
         const line = lineOf(contender, token, keysRead(responses, 1), BigInt(header.revision), inFull);
-        return line === undefined ? readLine(link, contender, token, true) : of(line);
+        return line === undefined ? lineAsOf(link, contender, token, since, true) : of(line);
       }),
     );
 }

@@ -21,7 +21,7 @@ import {
 import { PlaceLost } from '../errors.js';
 import type { Evictions } from './evictions.js';
 import { below, oneKey } from './layout.js';
-import { type Contender, isAlwaysAdmitted, type Line, lost, readLine } from './line.js';
+import { type Contender, isAlwaysAdmitted, type Line, lost, readLine, readLineSince } from './line.js';
 import type { Link } from './link.js';
 import type { FirstLook } from './participant.js';
 import type { SessionLease } from './session-lease.js';
@@ -76,7 +76,7 @@ export class PlaceWatch {
           .pipe(
             // The watch stays while one looks, so that nothing happens between two watches.
             filter(({ created, revision }) => !created || revision > known.revision),
-            concatMap(() => this.#readLine()),
+            concatMap(({ revision }) => this.#readLine(revision)),
             first(({ ahead }) => ahead.at(-1) !== nearest),
           );
       }),
@@ -149,9 +149,12 @@ export class PlaceWatch {
       .pipe(switchMap((isAlive) => (isAlive ? lost(this.contender) : throwError(() => this.lease.lost()))));
   }
 
-  #readLine(): Observable<Line> {
-    return readLine(this.link, this.contender, this.token).pipe(
-      catchError((error) => (error instanceof PlaceLost ? this.#gone() : throwError(() => error))),
-    );
+  /** As of now, or of a revision that the watch has told of. */
+  #readLine(since?: bigint): Observable<Line> {
+    const line$ =
+      since === undefined
+        ? readLine(this.link, this.contender, this.token)
+        : readLineSince(this.link, this.contender, this.token, since);
+    return line$.pipe(catchError((error) => (error instanceof PlaceLost ? this.#gone() : throwError(() => error))));
   }
 }

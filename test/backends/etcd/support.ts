@@ -31,7 +31,15 @@ export class Backends implements AsyncDisposable {
 
   make(port: number | readonly number[], options: EtcdOptions = {}): Backend {
     const hosts = [port].flat().map((each) => `127.0.0.1:${each}`);
-    const backend = etcd({ hosts, ttlMs: 3_000, closeTimeoutMs: 500, maxBackoffMs: 300, ...options });
+    return this.#keep({ hosts, ...options });
+  }
+
+  over(client: Etcd3): Backend {
+    return this.#keep({ client });
+  }
+
+  #keep(options: EtcdOptions): Backend {
+    const backend = etcd({ ttlMs: 3_000, closeTimeoutMs: 500, maxBackoffMs: 300, ...options });
     this.#made.push(backend);
     return backend;
   }
@@ -232,6 +240,41 @@ export class PausedWatches implements Disposable {
   [Symbol.dispose](): void {
     this.#etcd.close();
   }
+}
+
+/** How a transaction that only reads is to be answered: by the member alone, or by the cluster. */
+export type ReadKind = 'serializable' | 'linearizable';
+
+/** A client that counts what kinds of reads its transactions are, and may ask another member for what one member answers alone. */
+export class CountedReads implements Disposable {
+  readonly client: Etcd3;
+  readonly kinds: ReadKind[] = [];
+  readonly #clients: readonly Etcd3[];
+
+  constructor(port: number, serializableAt: number = port) {
+    const [etcd, other] = [port, serializableAt].map((each) => new Etcd3({ hosts: `127.0.0.1:${each}` })) as [
+      Etcd3,
+      Etcd3,
+    ];
+    const txn: Transaction = (request, options) => {
+      const kind = kindOf(request);
+      if (kind !== undefined) this.kinds.push(kind);
+      return (kind === 'serializable' ? other : etcd).kv.txn(request, options);
+    };
+    this.#clients = [etcd, other];
+    this.client = over(etcd, { kv: over(etcd.kv, { txn }) });
+  }
+
+  [Symbol.dispose](): void {
+    for (const client of this.#clients) client.close();
+  }
+}
+
+/** Undefined for what writes. One read that is linearizable makes all of them so. */
+function kindOf({ compare = [], success = [], failure = [] }: Parameters<Transaction>[0]): ReadKind | undefined {
+  const operations = [...success, ...failure];
+  if (compare.length > 0 || !operations.every(({ request_range }) => request_range !== undefined)) return undefined;
+  return operations.every(({ request_range }) => request_range?.serializable) ? 'serializable' : 'linearizable';
 }
 
 function over<T extends object>(target: T, changed: Partial<T>): T {
