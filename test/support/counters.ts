@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers/promises';
+import { until } from '../../src/testing/processes/probes.js';
 import { askHttp } from '../../src/testing/servers/ask.js';
 import { askRedis } from '../../src/testing/servers/redis.js';
 import { askZooKeeper } from '../../src/testing/servers/zookeeper.js';
@@ -11,6 +13,22 @@ export function difference(before: Counts, after: Counts): Counts {
   const changes = [...names].map((name) => [name, (after[name] ?? 0) - (before[name] ?? 0)] as const);
   return Object.fromEntries(changes.filter(([, change]) => change !== 0));
 }
+
+/** The same, once these numbers stand still: what those who have just come still ask for is no part of what follows. */
+export async function settledCounts(read: () => Promise<Counts>, ...names: readonly string[]): Promise<Counts> {
+  let counts = await read();
+  const standsStill = async (): Promise<boolean> => {
+    const before = counts;
+    await setTimeout(STILL_MS);
+    counts = await read();
+    return names.every((name) => before[name] === counts[name]);
+  };
+  await until(standsStill, 10_000, 'counts that stand still');
+  return counts;
+}
+
+/** Longer than a request takes. */
+const STILL_MS = 200;
 
 /** Calls by command, those from within scripts too, and all of them as `total`. */
 export async function redisCounts(url: string): Promise<Counts> {
