@@ -1,7 +1,7 @@
 import { isSome } from 'fp-ts/lib/Option.js';
-import { concat, filter, ignoreElements, map, NEVER, type Observable, of, take, throwError } from 'rxjs';
+import { concat, filter, ignoreElements, map, NEVER, Observable, of, take, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import type { Backend, Entry, SwapResult, Versioned } from '../../src/backends/backend.js';
+import type { Backend, Entry, Place, SwapResult, Versioned } from '../../src/backends/backend.js';
 import { BackendClosed, CandidateNotFound, OutcomeUnknown, PermissionDenied } from '../../src/backends/errors.js';
 import { toUtf8 } from '../../src/backends/shared/utf8.js';
 import { type CampaignOptions, campaign } from '../../src/observables/elections/campaign.js';
@@ -81,6 +81,29 @@ describe('a candidate with a priority', () => {
         if (isSome(option)) leads.push(option.value);
       });
       expect(leads.map(({ signal }) => signal.reason.message)).toEqual([expect.stringMatching(/was handed over/)]);
+      standing.unsubscribe();
+    });
+  });
+
+  it('is told that it leads no more before it gives up its place, so that nobody leads beside it', () => {
+    virtually(({ scheduler }) => {
+      const log: string[] = [];
+      const givenUp = (): void => void log.push('given up');
+      const place = {
+        ...placeOf(3n),
+        leave: () => {
+          givenUp();
+          return of(true);
+        },
+      };
+      const stay = new Observable<Place>((subscriber) => {
+        subscriber.next(place);
+        return givenUp;
+      });
+      const entries = forEver(lineOf([3n, 1], [4n, 2]));
+      const backend = scripted({ enter: [stay], entries, cell: nobody }, scheduler);
+      const standing = campaign(backend, 'e', { priority: 1 }).subscribe(({ _tag }) => log.push(_tag));
+      expect(log.slice(0, 4)).toEqual(['None', 'Some', 'None', 'given up']);
       standing.unsubscribe();
     });
   });

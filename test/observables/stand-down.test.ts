@@ -112,7 +112,7 @@ describe('standDown of a campaign', () => {
         },
         error: (error) => told.push(error),
       });
-      expect(told).toEqual(['None', 'Some', failure, 'None']);
+      expect(told).toEqual(['None', 'Some', 'None', failure]);
       expect(backend.calls).toEqual(['enter election e', 'enter election e']);
       standing.unsubscribe();
     });

@@ -1,4 +1,4 @@
-import { catchError, concat, defer, EMPTY, type Observable, of, repeat, throwError } from 'rxjs';
+import { catchError, defer, EMPTY, Observable, repeat, throwError } from 'rxjs';
 import type { Backend } from '../../backends/backend.js';
 import type { BackendClosed, PlaceLost } from '../../backends/errors.js';
 import { isError } from '../../backends/shared/is-error.js';
@@ -12,20 +12,28 @@ export function reentering<T>(backend: Backend, place$: Observable<T>, lost: T):
   return defer(() => {
     let ended: PlaceLost | StandAgain | undefined;
     let wasLost = false;
-    return defer(() => {
+    const isEnd = (error: unknown): boolean => wasLost && isError<BackendClosed>(error, 'BackendClosed');
+    const stay$ = defer(() => {
       wasLost = ended !== undefined;
       ended = undefined;
       return place$;
-    }).pipe(
+    });
+    // At once, and not when the error has been caught: by then the stay is torn down, and another one may be admitted.
+    const told$ = new Observable<T>((subscriber) =>
+      stay$.subscribe({
+        next: (value) => subscriber.next(value),
+        error: (error) => {
+          if (!isEnd(error)) subscriber.next(lost);
+          subscriber.error(error);
+        },
+        complete: () => subscriber.complete(),
+      }),
+    );
+    return told$.pipe(
       catchError((error) => {
-        if (wasLost && isError<BackendClosed>(error, 'BackendClosed')) return EMPTY;
+        if (isEnd(error)) return EMPTY;
         ended = standsAgain(error) ? error : undefined;
-        return ended !== undefined
-          ? of(lost)
-          : concat(
-              [lost],
-              throwError(() => error),
-            );
+        return ended === undefined ? throwError(() => error) : EMPTY;
       }),
       repeat({ delay: () => (ended === undefined ? EMPTY : untilAgain(backend, ended)) }),
     );

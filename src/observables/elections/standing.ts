@@ -55,10 +55,9 @@ export function standing(
       if (subscriber.closed) return leave(place);
       const mine = new ReplaySubject<boolean>(1);
       left = mine;
-      // What has no work under it is given up before it is told; work is torn down, and waited for, first.
-      if (beforeLeave === undefined) leave(place).subscribe(mine);
+      // Told first, given up then: the process may be held up in between, and another one led meanwhile.
       subscriber.error(new StandAgain(mine));
-      if (beforeLeave !== undefined) leave(place).subscribe(mine);
+      leave(place).subscribe(mine);
       return mine;
     };
     const leadOf = (place: Place): Lead => {
