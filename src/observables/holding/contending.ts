@@ -92,7 +92,7 @@ class Holding {
 
   constructor(
     readonly place: Place,
-    private readonly contender: Contender<unknown>,
+    private readonly contender: Contending<unknown>,
   ) {
     this.#sinceMs = contender.nowMs();
   }
@@ -170,7 +170,7 @@ class Holding {
 }
 
 /** One subscription's stay in a line: again and again, if it is lost while it waits. */
-class Contender<T> {
+class Contending<T> {
   isReleased = false;
   /** It stands until the work has settled, and is held no longer. */
   isLeaving = false;
@@ -285,7 +285,7 @@ export function contending<T>(
   show: Show<T>,
 ): Observable<T> {
   return new Observable<T>((subscriber) => {
-    new Contender(backend, roster, stand, lossOf, show, subscriber).start();
+    new Contending(backend, roster, stand, lossOf, show, subscriber).start();
   });
 }
 
